@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* proto/schema.h - every message between client, host process and init, in one table. proto/msg.h makes the structs, decoders
+ * and encoders from it. Field kinds: u32, u64; str (u32 length + bytes, no NUL inside); strs (u32 count, then strs);
+ * bytes (the rest of the body; last field only). All little endian.
+ *
+ * M(number, name, CONSTANT) with the fields in MSG_<CONSTANT>(F). Numbers are never reused. Any change raises PROTO_VERSION. */
+#ifndef PROTO_SCHEMA_H
+#define PROTO_SCHEMA_H
+
+#define PROTO_VERSION 1
+
+/* clang-format off */
+#define PROTO_MESSAGES(M)                 \
+	/* client to host */              \
+	M(1, config, CONFIG)              \
+	M(2, probe, PROBE)                \
+	M(3, pause, PAUSE)                \
+	M(4, resume, RESUME)              \
+	M(5, shutdown, SHUTDOWN)          \
+	M(6, stats_get, STATS_GET)        \
+	/* host to client */              \
+	M(20, ready, READY)               \
+	M(21, vm_end, VM_END)             \
+	M(22, log, LOG)                   \
+	M(23, done, DONE)                 \
+	M(24, stats, STATS)               \
+	M(25, probe_result, PROBE_RESULT) \
+	M(26, oom, OOM)                   \
+	/* execs: client to host to init */ \
+	M(40, exec_start, EXEC_START)     \
+	M(41, exec_stdin, EXEC_STDIN)     \
+	M(42, exec_stdin_eof, EXEC_STDIN_EOF) \
+	M(43, exec_signal, EXEC_SIGNAL)   \
+	M(44, exec_resize, EXEC_RESIZE)   \
+	M(45, exec_abort, EXEC_ABORT)     \
+	/* execs: init to host to client */ \
+	M(50, exec_stdout, EXEC_STDOUT)   \
+	M(51, exec_stderr, EXEC_STDERR)   \
+	M(52, exec_exit, EXEC_EXIT)       \
+	/* between client and host, each way: so many bytes were consumed */ \
+	M(53, exec_credit, EXEC_CREDIT)   \
+	/* init to host */                \
+	M(60, hello, HELLO)               \
+	M(61, guest_ready, GUEST_READY)   \
+	M(62, guest_failed, GUEST_FAILED) \
+	M(63, guest_oom, GUEST_OOM)       \
+	M(64, bye, BYE)                   \
+	/* host to init */                \
+	M(70, guest_config, GUEST_CONFIG) \
+	M(71, set_time, SET_TIME)         \
+	M(72, power_off, POWER_OFF)
+
+/* CONFIG carries descriptors in this order: kernel, init, root image, and the console log if PROTO_CONFIG_CONSOLE is set. */
+#define MSG_CONFIG(F)                                                                                     \
+	F(u32, version) F(u32, flags) F(u32, engine) F(u32, cpus) F(u32, memory_mib) F(u32, boot_timeout_ms) \
+	F(u64, scratch_bytes) F(str, hostname) F(str, qemu_path) F(str, cmdline)
+#define MSG_PROBE(F) F(u32, version) F(str, qemu_path)
+#define MSG_PAUSE(F) F(u32, seq)
+#define MSG_RESUME(F) F(u32, seq)
+#define MSG_SHUTDOWN(F) F(u32, seq)
+#define MSG_STATS_GET(F) F(u32, seq)
+
+/* Times in ns. boot_ticks: the guest's TSC at that moment, as counted from its machine's reset. */
+#define MSG_READY(F) \
+	F(str, engine) F(u64, host_start_ns) F(u64, kernel_ns) F(u64, init_ns) F(u64, boot_ticks) F(u32, root_readonly) F(str, kernel_release)
+#define MSG_VM_END(F) F(u32, reason) F(u32, err) F(str, message) F(str, console)
+#define MSG_LOG(F) F(u32, level) F(str, line)
+#define MSG_DONE(F) F(u32, seq) F(u32, err) F(str, message)
+#define MSG_STATS(F) \
+	F(u32, seq) F(u64, host_rss_bytes) F(u64, guest_rss_bytes) F(u64, vsock_rx_bytes) F(u64, vsock_tx_bytes) F(u64, blk_reads) F(u64, blk_read_bytes) \
+	F(u64, execs_started) F(u32, execs_running) F(u64, device_breaks) F(u32, oom_kills) F(u64, uptime_ns)
+#define MSG_PROBE_RESULT(F) \
+	F(u32, chosen) F(u32, kvm_usable) F(str, kvm_detail) F(str, kvm_remedy) F(u32, qemu_usable) F(str, qemu_detail) F(str, qemu_remedy)
+#define MSG_OOM(F) F(u32, kills)
+
+/* user: "" (root), "uid", "uid:gid", "name", "name:group". timeout_ns 0: none. */
+#define MSG_EXEC_START(F) \
+	F(u32, flags) F(u32, rows) F(u32, cols) F(u64, timeout_ns) F(str, user) F(str, cwd) F(strs, argv) F(strs, env)
+#define MSG_EXEC_STDIN(F) F(bytes, data)
+#define MSG_EXEC_STDIN_EOF(F)
+#define MSG_EXEC_SIGNAL(F) F(u32, signo)
+#define MSG_EXEC_RESIZE(F) F(u32, rows) F(u32, cols)
+#define MSG_EXEC_ABORT(F)
+#define MSG_EXEC_STDOUT(F) F(bytes, data)
+#define MSG_EXEC_STDERR(F) F(bytes, data)
+/* code: the exit code as a shell would say it (0..255); signo: the signal that ended it or 0; message: why it could not start */
+#define MSG_EXEC_EXIT(F) F(u32, reason) F(u32, code) F(u32, signo) F(u32, oom_kills) F(str, message)
+#define MSG_EXEC_CREDIT(F) F(u32, bytes)
+
+#define MSG_HELLO(F) F(u32, version) F(u64, kernel_ns) F(str, kernel_release)
+#define MSG_GUEST_READY(F) F(u64, kernel_ns) F(u64, init_ns) F(u64, boot_ticks) F(u32, root_readonly)
+#define MSG_GUEST_FAILED(F) F(u32, err) F(str, message)
+#define MSG_GUEST_OOM(F) F(u32, exec_id) F(u32, kills)
+#define MSG_BYE(F)
+#define MSG_GUEST_CONFIG(F) F(u32, version) F(u32, flags) F(u64, scratch_bytes) F(u64, wall_ns) F(str, hostname) F(bytes, entropy)
+#define MSG_SET_TIME(F) F(u64, wall_ns)
+#define MSG_POWER_OFF(F)
+/* clang-format on */
+
+enum proto_engine { PROTO_ENGINE_AUTO, PROTO_ENGINE_KVM, PROTO_ENGINE_QEMU };
+
+enum proto_config_flags {
+	PROTO_CONFIG_WRITABLE = 1 << 0, /* overlay of the image and a tmpfs of scratch_bytes (0: half of memory) */
+	PROTO_CONFIG_CONSOLE = 1 << 1,  /* a console log descriptor is attached */
+	PROTO_CONFIG_VERBOSE = 1 << 2,
+	PROTO_CONFIG_ICOUNT = 1 << 3,
+	PROTO_CONFIG_PARENT_MAIN_THREAD = 1 << 4, /* the starter is its process's main thread: pdeathsig is safe */
+};
+
+enum proto_guest_flags {
+	PROTO_GUEST_WRITABLE = 1 << 0,
+};
+
+enum proto_exec_flags {
+	PROTO_EXECF_TTY = 1 << 0,   /* a PTY for all three; output comes as stdout */
+	PROTO_EXECF_STDIN = 1 << 1, /* stdin will be sent; without it stdin is /dev/null */
+};
+
+enum proto_exit_reason {
+	PROTO_EXIT_EXITED,
+	PROTO_EXIT_SIGNALED,
+	PROTO_EXIT_TIMEOUT, /* code 124 */
+	PROTO_EXIT_ABORTED, /* by EXEC_ABORT */
+	PROTO_EXIT_SPAWN,   /* could not start: code 127 (126 when found but not executable), message says why */
+	PROTO_EXIT_REFUSED, /* over PROTO_EXECS_MAX, or the request was malformed; message says why */
+	PROTO_EXIT_COUNT_
+};
+
+enum proto_end_reason {
+	PROTO_END_STOPPED,   /* as asked */
+	PROTO_END_POWEROFF,  /* the guest powered itself off after it was ready */
+	PROTO_END_LAUNCH,    /* it never became ready */
+	PROTO_END_GUEST,     /* the guest died: panic, reset, lost control stream */
+	PROTO_END_ENGINE,    /* the engine failed (QEMU died, KVM error) */
+	PROTO_END_HOST,      /* the host process failed (protocol error, out of memory) or is gone */
+	PROTO_END_COUNT_
+};
+
+enum proto_limits {
+	PROTO_HEADER_BYTES = 12,
+	PROTO_BODY_MAX = 1 << 20,    /* any frame */
+	PROTO_DATA_MAX = 1 << 16,    /* STDIN, STDOUT, STDERR payload */
+	PROTO_EXECS_MAX = 256,       /* concurrent execs of a VM */
+	PROTO_WINDOW_BYTES = 1 << 18, /* unacknowledged bytes of an exec, each way, between client and host */
+	PROTO_STRS_MAX = 65536,      /* entries of argv or env */
+	PROTO_CONSOLE_TAIL_BYTES = 4096,
+	PROTO_PORT_CONTROL = 1024, /* vsock: host side, init connects */
+	PROTO_PORT_EXEC = 1025,    /* vsock: guest side, the host connects */
+};
+
+#endif

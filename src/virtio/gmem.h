@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* virtio/gmem.h - guest memory: the only way to it. A guest address (gpa) is a number that is checked at each use; copies
+ * are bounded. Bytes in guest memory may change at any time: copy once, then check, then use the copy. */
+#ifndef VIRTIO_GMEM_H
+#define VIRTIO_GMEM_H
+
+#include "sbx.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum { GMEM_REGIONS_MAX = 8 }; /* what vhost-user allows in one table */
+#define GMEM_ALIGN UINT64_C(4096)
+
+/* A stretch of guest-physical memory behind a mappable descriptor. */
+struct gmem_region {
+	uint64_t gpa;
+	uint64_t len;
+	uint64_t fd_offset;
+	int fd;
+	uint64_t user_addr; /* vhost-user: the front end's virtual address of the region; else 0 */
+	uint8_t *base;      /* our mapping; set by gmem */
+};
+
+struct gmem {
+	struct gmem_region region[GMEM_REGIONS_MAX];
+	unsigned count;
+};
+
+/* A memfd of @len bytes (a multiple of GMEM_ALIGN), mapped at @gpa 0 up to @hole_gpa and, past that, from @resume_gpa on
+ * (the x86 MMIO hole). Anonymous in the sense that nothing on disk backs it; pages are taken when the guest touches them. */
+int gmem_create(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, struct gmem **ret, struct sbx_err *err);
+/* Maps @count regions given by another VMM. Takes the descriptors over in every case. -EINVAL for overlap or wrap. */
+int gmem_import(const struct gmem_region *regions, unsigned count, struct gmem **ret, struct sbx_err *err);
+void gmem_free(struct gmem *m); /* accepts NULL */
+
+/* All of [gpa, gpa+len) is guest memory (of one region). True for len 0 inside one. */
+bool gmem_check(const struct gmem *m, uint64_t gpa, uint64_t len);
+bool gmem_read(const struct gmem *m, uint64_t gpa, void *dst, size_t len);
+bool gmem_write(const struct gmem *m, uint64_t gpa, const void *src, size_t len);
+/* Single accesses of ring fields: naturally aligned, one load or store, little endian. */
+bool gmem_load16(const struct gmem *m, uint64_t gpa, uint16_t *ret);
+bool gmem_store16(const struct gmem *m, uint64_t gpa, uint16_t v);
+/* A host view for readv/writev and KVM only: its bytes must never be parsed in place. NULL when out of range. */
+void *gmem_view(const struct gmem *m, uint64_t gpa, size_t len);
+/* Translates a vhost-user front end's address; false when no region holds it. */
+bool gmem_from_user_addr(const struct gmem *m, uint64_t user_addr, uint64_t *ret_gpa);
+
+#endif

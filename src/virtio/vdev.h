@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* virtio/vdev.h - what a device is, whatever transport drives it. A device embeds struct vdev and fills in a const
+ * struct vdev_ops; a transport (mmio, vhost_user) negotiates, enables queues and kicks. Everything runs on the VM's loop thread. */
+#ifndef VIRTIO_VDEV_H
+#define VIRTIO_VDEV_H
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "virtio/virtq.h"
+
+enum { VDEV_QUEUES_MAX = 8 };
+
+struct vdev;
+
+/* What a transport needs from a device. kick and free are required, the others may be NULL. */
+struct vdev_ops {
+	const char *name;    /* for logs: "rng" */
+	uint32_t id;         /* virtio device type */
+	uint64_t features;   /* device-specific bits offered; the transport adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
+	uint16_t nqueues;    /* <= VDEV_QUEUES_MAX */
+	uint16_t queue_size; /* maximum offered, <= VIRTQ_SIZE_MAX */
+
+	int (*start)(struct vdev *d);                                           /* DRIVER_OK; d->features is final and a subset of what was offered */
+	void (*kick)(struct vdev *d, uint16_t queue);                           /* queue < nqueues and enabled */
+	void (*config_read)(struct vdev *d, uint32_t off, void *dst, uint32_t len); /* any off and len; bytes beyond the layout are 0 */
+	void (*reset)(struct vdev *d);                                          /* idempotent; drops all chains */
+	void (*free)(struct vdev *d);                                           /* accepts NULL and half-built */
+};
+
+/* What a device needs from its transport. */
+struct vdev_transport_ops {
+	void (*call)(struct vdev *d, uint16_t queue); /* interrupt for a queue */
+	void (*broken)(struct vdev *d);               /* NEEDS_RESET was set */
+	void (*config_changed)(struct vdev *d);       /* may be NULL */
+};
+
+struct vdev {
+	const struct vdev_ops *ops;
+	struct loop *loop;
+	const struct log *log;
+	const struct gmem *mem; /* set by the transport before queues are enabled; NULL otherwise */
+	const struct vdev_transport_ops *transport;
+	void *transport_data;
+	uint64_t features; /* negotiated */
+	bool started;
+	bool broken;
+	uint32_t generation; /* counts resets: an asynchronous completion compares it before it pushes */
+	uint64_t breaks;     /* statistics */
+	struct log_limit log_limit;
+	struct virtq queue[VDEV_QUEUES_MAX];
+	struct loop_task rekick;   /* internal: queues whose kick stopped at its budget */
+	uint32_t rekick_queues;
+};
+
+void vdev_init(struct vdev *d, const struct vdev_ops *ops, struct loop *loop, const struct log *log);
+void vdev_done(struct vdev *d);
+
+/* Every feature bit that the device offers, transport bits included. */
+uint64_t vdev_offered(const struct vdev *d);
+/* For transports. */
+int vdev_start(struct vdev *d, uint64_t features); /* -EINVAL: features not offered, or VERSION_1 missing */
+void vdev_reset(struct vdev *d);
+void vdev_kick(struct vdev *d, uint16_t queue); /* ignores disabled queues and broken devices; runs ops->kick, then signals */
+
+/* For devices: interrupts the guest for every queue that wants it after asynchronous pushes. */
+void vdev_signal(struct vdev *d);
+/* The guest broke the rules: NEEDS_RESET, all queues ignored until reset, one rate-limited line. */
+void vdev_break(struct vdev *d, const char *why);
+/* For devices whose kick handles one ring's worth: run ops->kick for @queue again in the next round. */
+void vdev_rekick(struct vdev *d, uint16_t queue);
+
+#endif
