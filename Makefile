@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# The whole build, in one file: `make help` lists what it can do. Everything it makes is under $(BUILD).
+#
+# Sources are found by wildcard, so a new src/<module>/<file>.c, tests/unit/test_<module>.c, tests/fuzz/fuzz_<door>.c
+# or tests/e2e/test_<thing>.c needs no line here. Objects are compiled in four sets, each in a directory of its own:
+#
+#	obj	  what is shipped: $(CC), optimised, hardened
+#	gcc-san	  gcc with AddressSanitizer and UndefinedBehaviorSanitizer: unit tests, crash replays, C end-to-end tests
+#	clang-san clang with the same and with libFuzzer's coverage: unit tests again, fuzzers, clang's warnings
+#	musl	  sandbox-init and what it uses, for size
+
+VERSION := 0.1.0
+SOVERSION := 0
+
+BUILD ?= build
+JOBS ?= 2
+prefix ?= /usr/local
+bindir ?= $(prefix)/bin
+libdir ?= $(prefix)/lib
+includedir ?= $(prefix)/include
+pkgconfigdir ?= $(libdir)/pkgconfig
+# Where sandbox-host, sandbox-init, vmlinux and default.erofs are installed; compiled into libsbx.
+pkglibdir ?= $(libdir)/sandbox
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+MUSL_CC ?= musl-gcc
+LD ?= ld
+OBJCOPY ?= objcopy
+STRIP ?= strip
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+ifndef MAKE_RESTARTS
+MAKEFLAGS += -j$(JOBS)
+endif
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+
+# Quiet unless V=1: one line "  CC      file" for each step.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf "  %-8s %s\n" "$1" "$(if $2,$2,$@)";)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Flags
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Wimplicit-fallthrough -Wformat=2 -Werror
+CPPFLAGS_ALL := -Isrc -Iinclude -D_GNU_SOURCE -DSBX_VERSION='"$(VERSION)"' -DSBX_PKGLIBDIR='"$(pkglibdir)"'
+LANG_ALL := -std=gnu17 $(WARN) -fvisibility=hidden -g
+
+# Asserts stay in: a broken invariant must stop the host process, not go on in it.
+HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection
+CFLAGS_obj := $(LANG_ALL) -O2 -fPIC -ffunction-sections -fdata-sections $(HARDEN)
+LDFLAGS_obj := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_gcc-san := $(LANG_ALL) -O1 $(SANITIZE)
+CFLAGS_clang-san := $(LANG_ALL) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
+
+CFLAGS_musl := $(LANG_ALL) -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
+	-fstack-protector-strong -idirafter $(BUILD)/uapi
+LDFLAGS_musl := -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -s
+
+CC_obj := $(CC)
+CC_gcc-san := gcc
+CC_clang-san := clang
+CC_musl := $(MUSL_CC)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sources
+
+src_all := $(sort $(wildcard src/*/*.c))
+src_client := $(filter src/client/%,$(src_all))
+src_shared := $(filter src/base/% src/proto/%,$(src_all)) # used by host, client and guest
+src_host := $(filter-out src/client/%,$(src_all))
+src_guest := $(sort $(wildcard guest/*.c))
+src_cli := $(sort $(wildcard cli/*.c))
+src_testable := $(filter-out src/host/main.c,$(src_all))
+
+test_unit := $(sort $(wildcard tests/unit/test_*.c))
+test_kvm := $(sort $(wildcard tests/kvm/test_*.c))
+test_e2e := $(sort $(wildcard tests/e2e/test_*.c))
+test_fuzz := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+# Whatever else is beside the tests is shared by them.
+test_support := $(sort $(wildcard tests/support/*.c) \
+	$(filter-out $(test_unit),$(wildcard tests/unit/*.c)) \
+	$(filter-out $(test_fuzz),$(wildcard tests/fuzz/*.c)))
+
+# $(call objs,SET,SOURCES)
+objs = $(patsubst %.c,$(BUILD)/$1/%.o,$2)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is built
+
+programs := $(BUILD)/sandbox-host $(BUILD)/sandbox $(BUILD)/sandbox-init
+libraries := $(BUILD)/libsbx.a $(BUILD)/libsbx.so $(BUILD)/sbx.pc $(BUILD)/sbx-uninstalled.pc
+images := $(BUILD)/vmlinux $(BUILD)/default.erofs
+
+# While the tree grows: what has no source yet is left out.
+have = $(if $(wildcard $1),$2)
+built := $(call have,src/host/main.c,$(BUILD)/sandbox-host) \
+	$(call have,src/client/*.c,$(libraries)) \
+	$(call have,cli/main.c,$(BUILD)/sandbox) \
+	$(call have,guest/main.c,$(BUILD)/sandbox-init) \
+	$(call have,image/kernel/build,$(BUILD)/vmlinux) \
+	$(call have,image/default/build,$(BUILD)/default.erofs)
+
+.PHONY: all
+all: $(built) ## build everything: programs, libraries, guest kernel, default image
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Objects
+
+# A change of compiler or flags rebuilds the set.
+.PHONY: FORCE
+FORCE:
+$(BUILD)/%/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC_$*) $(CPPFLAGS_ALL) $(CFLAGS_$*)' | cmp -s - $@ || echo '$(CC_$*) $(CPPFLAGS_ALL) $(CFLAGS_$*)' >$@
+
+define object_set
+$$(BUILD)/$1/%.o: %.c $$(BUILD)/$1/flags | $$(ready_$1)
+	@mkdir -p $$(@D)
+	$$(call say,$2)$$(CC_$1) $$(CPPFLAGS_ALL) $$(CFLAGS_$1) $$(EXTRA_CFLAGS) -MMD -MP -c -o $$@ $$<
+endef
+ready_musl := $(BUILD)/uapi/.ready
+$(eval $(call object_set,obj,CC))
+$(eval $(call object_set,gcc-san,GCCSAN))
+$(eval $(call object_set,clang-san,CLANGSAN))
+$(eval $(call object_set,musl,MUSL))
+
+# musl-gcc hides the system's include directories, and with them the kernel's own headers: show it those, and only those.
+$(BUILD)/uapi/.ready:
+	@mkdir -p $(@D)
+	@for d in linux asm-generic mtd; do ln -sfn /usr/include/$$d $(@D)/$$d; done
+	@ln -sfn /usr/include/$$(gcc -print-multiarch)/asm $(@D)/asm
+	@touch $@
+
+ARCHIVE = rm -f $@ && ar rcs $@ $^
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Programs and libraries
+
+# One static program without any dynamic dependency: it runs in an empty root.
+$(BUILD)/sandbox-host: $(call objs,obj,$(src_host))
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+
+$(BUILD)/obj/libshared.a: $(call objs,obj,$(src_shared))
+	$(call say,AR)$(ARCHIVE)
+
+# The static library is one object in which everything but the public functions has become local: our internal names
+# can never meet those of the program that links it.
+$(BUILD)/obj/sbx.o: $(call objs,obj,$(src_client)) $(BUILD)/obj/libshared.a
+	$(call say,LD -r)$(LD) -r -o $@ $^ && $(OBJCOPY) --localize-hidden $@
+
+$(BUILD)/libsbx.a: $(BUILD)/obj/sbx.o
+	$(call say,AR)$(ARCHIVE)
+
+$(BUILD)/libsbx.so.$(SOVERSION): $(call objs,obj,$(src_client)) $(BUILD)/obj/libshared.a src/client/libsbx.map
+	$(call say,LINK)$(CC) $(CFLAGS_obj) -shared -Wl,-soname,libsbx.so.$(SOVERSION) \
+		-Wl,--version-script=src/client/libsbx.map -Wl,-z,defs,-z,relro,-z,now -Wl,--gc-sections \
+		-o $@ $(filter %.o %.a,$^)
+
+$(BUILD)/libsbx.so: $(BUILD)/libsbx.so.$(SOVERSION)
+	$(call say,LN)ln -sf $(<F) $@
+
+# sbx.pc is what is installed; pkg-config prefers the -uninstalled one when it looks into $(BUILD).
+$(BUILD)/sbx.pc: src/client/sbx.pc.in Makefile
+	@mkdir -p $(@D)
+	$(call say,GEN)sed -e 's|@PREFIX@|$(prefix)|' -e 's|@INCLUDEDIR@|$(includedir)|' -e 's|@LIBDIR@|$(libdir)|' \
+		-e 's|@VERSION@|$(VERSION)|' $< >$@
+
+$(BUILD)/sbx-uninstalled.pc: src/client/sbx.pc.in Makefile
+	@mkdir -p $(@D)
+	$(call say,GEN)sed -e 's|@PREFIX@|$(CURDIR)|' -e 's|@INCLUDEDIR@|$(CURDIR)/include|' \
+		-e 's|@LIBDIR@|$(abspath $(BUILD))|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+$(BUILD)/sandbox: $(call objs,obj,$(src_cli)) $(BUILD)/libsbx.a
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+
+$(BUILD)/musl/libshared.a: $(call objs,musl,$(src_shared))
+	$(call say,AR)$(ARCHIVE)
+
+$(BUILD)/sandbox-init: $(call objs,musl,$(src_guest)) $(BUILD)/musl/libshared.a
+	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
+
+# Both scripts know by a hash of their inputs whether there is anything to do.
+$(BUILD)/vmlinux: $(wildcard image/kernel/*)
+	$(call say,KERNEL)mkdir -p $(@D) && image/kernel/build $@
+
+$(BUILD)/default.erofs: $(wildcard image/default/*) $(call have,cli/main.c,$(BUILD)/sandbox)
+	$(call say,IMAGE)mkdir -p $(@D) && SANDBOX=$(BUILD)/sandbox image/default/build $@
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tests
+
+# Calls that FAULT_LOOP can fail; the list is in the file that defines them.
+fault_wrap := $(shell sed -n 's/^WRAP.[^,]*,[^,]*,[^,]*, \([a-z0-9_]*\),.*/-Wl,--wrap=\1/p' tests/support/fault.c 2>&1)
+
+# $(call test_rules,SET): the archives of a set and how each kind of test program is linked from them.
+define test_rules
+$$(BUILD)/$1/libsrc.a: $$(call objs,$1,$$(src_testable))
+	$$(call say,AR)$$(ARCHIVE)
+$$(BUILD)/$1/libtest.a: $$(call objs,$1,$$(test_support))
+	$$(call say,AR)$$(ARCHIVE)
+$$(BUILD)/$1/tests/unit/test_%: $$(BUILD)/$1/tests/unit/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
+	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) $$(fault_wrap) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group
+$$(BUILD)/$1/tests/kvm/test_%: $$(BUILD)/$1/tests/kvm/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
+	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) -o $$@ $$^
+$$(BUILD)/$1/tests/e2e/test_%: $$(BUILD)/$1/tests/e2e/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
+	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) -o $$@ $$^
+endef
+$(eval $(call test_rules,gcc-san))
+$(eval $(call test_rules,clang-san))
+
+# The C end-to-end tests a second time as they would be shipped, against libsbx.a; static, so that they run anywhere.
+$(BUILD)/obj/libtest.a: $(call objs,obj,tests/support/test.c)
+	$(call say,AR)$(ARCHIVE)
+$(BUILD)/obj/tests/e2e/test_%: $(BUILD)/obj/tests/e2e/test_%.o $(BUILD)/obj/libtest.a $(BUILD)/libsbx.a
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+
+# Fuzzers by clang; the same function in a plain gcc program that replays files.
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/clang-san/tests/fuzz/fuzz_%.o $(BUILD)/clang-san/libtest.a $(BUILD)/clang-san/libsrc.a
+	@mkdir -p $(@D)
+	$(call say,FUZZER)clang $(CFLAGS_clang-san) -fsanitize=fuzzer -o $@ $^
+$(BUILD)/fuzz/replay_%: $(BUILD)/gcc-san/tests/fuzz/fuzz_%.o $(BUILD)/gcc-san/tests/replay/main.o \
+		$(BUILD)/gcc-san/libtest.a $(BUILD)/gcc-san/libsrc.a
+	@mkdir -p $(@D)
+	$(call say,LINK)gcc $(CFLAGS_gcc-san) -o $@ $^
+
+unit_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_unit))
+unit_clang := $(patsubst %.c,$(BUILD)/clang-san/%,$(test_unit))
+kvm_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_kvm))
+e2e_gcc := $(call have,src/client/*.c,$(patsubst %.c,$(BUILD)/gcc-san/%,$(test_e2e)))
+e2e_static := $(call have,src/client/*.c,$(patsubst %.c,$(BUILD)/obj/%,$(test_e2e)))
+fuzzers := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(test_fuzz))
+replays := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/replay_%,$(test_fuzz))
+
+.PHONY: test-unit-programs test-programs
+test-unit-programs: $(unit_gcc)
+# The clang objects of programs that are not linked are there for clang's warnings.
+test-programs: $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(fuzzers) $(replays) \
+	$(call objs,clang-san,$(src_cli) $(src_guest) $(wildcard src/host/main.c))
+
+.PHONY: test check lint test-lab
+test: ## everything: builds, static checks, unit, fuzz, KVM, end-to-end and laboratory tests; ends in one line
+	$(Q)$(envs) tools/test all
+
+check: ## fast: static checks and unit tests (gcc)
+	$(Q)$(envs) tools/test check
+
+lint: ## static checks only
+	$(Q)$(envs) tools/test lint
+
+test-lab: ## the whole end-to-end suite with --engine kvm in the laboratory
+	$(Q)$(envs) tools/test lab
+
+envs = MAKE='$(MAKE)' JOBS=$(JOBS) BUILD='$(BUILD)' SBX_BUILD='$(abspath $(BUILD))' SANDBOX='$(abspath $(BUILD))/sandbox'
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Static checks by clang-tidy: one stamp a file, so that only what changed is read again
+
+tidy_sources := $(src_all) $(src_cli)
+tidy_stamps := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(tidy_sources))
+.PHONY: tidy format
+tidy: $(tidy_stamps)
+$(BUILD)/tidy/%.ok: %.c .clang-tidy
+	@mkdir -p $(@D)
+	$(call say,TIDY,$<)out=$$(nice clang-tidy --quiet $< -- $(CPPFLAGS_ALL) -std=gnu17 -MMD -MP -MT $@ -MF $(@:.ok=.d) \
+		2>$@.err) || { printf '%s\n' "$$out"; cat $@.err; exit 1; }
+	@rm -f $@.err; touch $@
+
+format: ## rewrite the sources in the project's layout
+	$(Q)tools/check-format --fix
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Running
+
+# The command that `make run` runs in the guest.
+RUN ?= uname -a
+
+.PHONY: run lab bench fuzz
+run: ## install what is needed, build, boot a microVM and run a command in it; RUN='ls -l /'
+	$(Q)tools/deps build run
+	$(Q)$(MAKE) all
+	$(Q)$(BUILD)/sandbox run -- $(RUN)
+
+lab: ## run a command in the KVM laboratory; CMD='build/sandbox doctor'
+	$(Q)tools/deps build run lab
+	$(Q)$(MAKE) all
+	$(Q)$(envs) tests/lab/run -- $(CMD)
+
+bench: ## measure against the peers: a table, and build/bench.jsonl
+	$(Q)tools/deps build run test lab bench
+	$(Q)$(MAKE) all
+	$(Q)$(envs) bench/run
+
+TIME ?= 60
+fuzz: ## fuzz one door for long: FUZZ=virtq TIME=600
+	$(Q)$(if $(FUZZ),,echo 'usage: make fuzz FUZZ=DOOR [TIME=SECONDS]; doors: $(patsubst tests/fuzz/fuzz_%.c,%,$(test_fuzz))'; exit 2)
+	$(Q)$(MAKE) $(BUILD)/fuzz/fuzz_$(FUZZ)
+	$(Q)$(envs) tools/fuzz $(FUZZ) -max_total_time=$(TIME)
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Housekeeping
+
+.PHONY: install clean help
+install: all ## install under $(DESTDIR)$(prefix)
+	$(call say,INSTALL,$(DESTDIR)$(prefix))install -d $(addprefix $(DESTDIR),$(bindir) $(libdir) $(includedir) $(pkgconfigdir) $(pkglibdir))
+	$(Q)install -m 755 $(BUILD)/sandbox $(DESTDIR)$(bindir)/
+	$(Q)install -m 755 $(BUILD)/sandbox-host $(BUILD)/sandbox-init $(DESTDIR)$(pkglibdir)/
+	$(Q)install -m 644 $(BUILD)/vmlinux $(BUILD)/default.erofs $(DESTDIR)$(pkglibdir)/
+	$(Q)install -m 644 $(BUILD)/libsbx.a $(DESTDIR)$(libdir)/
+	$(Q)install -m 755 $(BUILD)/libsbx.so.$(SOVERSION) $(DESTDIR)$(libdir)/
+	$(Q)ln -sf libsbx.so.$(SOVERSION) $(DESTDIR)$(libdir)/libsbx.so
+	$(Q)install -m 644 include/sbx.h $(DESTDIR)$(includedir)/
+	$(Q)install -m 644 $(BUILD)/sbx.pc $(DESTDIR)$(pkgconfigdir)/
+
+clean: ## remove build/ (the caches outside of the tree stay)
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@echo '  Variables: BUILD=dir CC=gcc|clang JOBS=n V=1 prefix=dir DESTDIR=dir'
+
+-include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d' 2>/dev/null)
