@@ -1,22 +1,352 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * sbx.h - run untrusted programs in a Linux microVM.
+ *
+ * A VM is a process of its own (sandbox-host) that this library starts and speaks to over one socket. The library has no
+ * threads and no global state: sbx_vm_fd() becomes readable when there is something to do and sbx_vm_dispatch() does
+ * it, calling back from there; the blocking calls (…_wait, sbx_vm_pause, …) dispatch until they are done.
+ *
+ * Threads: a VM and its programs belong to one thread at a time (calls on one VM must not overlap); different VMs are
+ * independent. Callbacks run inside the call that dispatches, on its thread. A callback may call anything but the blocking calls, which
+ * fail with -EDEADLK there, and sbx_vm_free(), which must wait until the dispatch has returned.
+ *
+ * Errors: functions return 0 (or a count) or a negative errno; those that take a struct sbx_err * say in words what failed, why
+ * and what to do. Outputs (ret_…, *ret) are written on success only.
+ *
+ * Structs that a caller fills in start with struct_size and are initialised with their …_INIT macro, so that a program built
+ * against an older header keeps working.
+ */
 #ifndef SBX_H
 #define SBX_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/** A failure in words. Caller-owned, fixed size; every function that takes one accepts NULL. */
+#if defined(__GNUC__)
+#define SBX_API __attribute__((visibility("default")))
+#else
+#define SBX_API
+#endif
+
+#define SBX_VERSION "0.1.0"
+
+enum {
+	SBX_CPUS_MAX = 32,
+	SBX_MEMORY_MIB_MIN = 64,
+	SBX_PROC_MAX = 256,                /* programs of one VM at once */
+	SBX_EXEC_BYTES_MAX = (1 << 20) - 1024, /* argv, env, cwd and user together, as they travel */
+	SBX_WINDOW_BYTES = 1 << 18,        /* output handed out and not acknowledged, a program */
+	SBX_STDIN_CHUNK_MAX = 1 << 16,
+};
+
+/** A failure in words. Caller-owned and of fixed size; every function that takes one accepts NULL. */
 struct sbx_err {
-	int code;           /* negative errno */
-	char message[1024]; /* what, why, and what to do; one line, no newline at the end */
+	int code;           /* negative errno, 0 if nothing failed */
+	char message[1024]; /* what, why, and what to do; one line without a newline */
 	char console[4096]; /* the guest console's last lines when a launch or a guest failed, else "" */
 };
 
-enum { SBX_CPUS_MAX = 32 };
+struct sbx_vm;
+struct sbx_proc;
+
+/* ---- Starting and ending a VM ---- */
+
+/** Where the guest's CPU comes from. AUTO probes and prefers KVM (see sbx_probe()). */
+enum sbx_engine {
+	SBX_ENGINE_AUTO,
+	SBX_ENGINE_KVM,
+	SBX_ENGINE_QEMU,
+};
+
+enum sbx_vm_flags {
+	SBX_VM_WRITABLE = 1 << 0, /* the root is an overlay: writes go to memory, up to scratch_bytes, and are lost at the end */
+	SBX_VM_VERBOSE = 1 << 1,  /* the guest kernel prints everything to its console */
+	SBX_VM_ICOUNT = 1 << 2,   /* engine qemu only: virtual time counts guest instructions, 1 ns each (for measuring boots) */
+};
+
+enum sbx_log_level {
+	SBX_LOG_ERROR,
+	SBX_LOG_WARN,
+	SBX_LOG_INFO,
+	SBX_LOG_DEBUG,
+};
+
+/** What a VM reported when its init was ready. Times are durations in nanoseconds. */
+struct sbx_ready {
+	const char *engine;         /* "kvm" or "qemu"; valid during the callback or until the VM is freed */
+	const char *kernel_release; /* likewise */
+	uint64_t host_ns;           /* from the start of sandbox-host to the readiness of the guest */
+	uint64_t kernel_ns;         /* the guest kernel's clock when init began */
+	uint64_t init_ns;           /* from there to ready */
+	uint64_t boot_ticks;        /* the guest's time-stamp counter at ready, counted from its reset */
+	int root_readonly;
+};
+
+/** Why a VM ended. */
+enum sbx_end_reason {
+	SBX_END_STOPPED,  /* sbx_vm_stop() */
+	SBX_END_POWEROFF, /* the guest powered itself off */
+	SBX_END_LAUNCH,   /* it never became ready */
+	SBX_END_GUEST,    /* the guest died: panic, reset, or its init is gone */
+	SBX_END_ENGINE,   /* QEMU or KVM failed */
+	SBX_END_HOST,     /* the host process failed or was killed */
+};
+
+struct sbx_end {
+	enum sbx_end_reason reason;
+	const struct sbx_err *err; /* in words, with the console's last lines; valid during the callback */
+};
+
+/** What to start. Everything is read before sbx_vm_start() returns; no pointer but @user and the callbacks is kept. */
+struct sbx_vm_config {
+	size_t struct_size;
+
+	/* Files, opened by the library, and passed on as descriptors. NULL takes the default of sbx_default_path(). */
+	const char *host_path;   /* the sandbox-host program */
+	const char *kernel_path; /* ELF vmlinux or bzImage */
+	const char *init_path;   /* the sandbox-init program */
+	const char *image_path;  /* EROFS root image; the only one of the four that a user changes often */
+	const char *qemu_path;   /* qemu-system-x86_64; NULL searches PATH */
+
+	enum sbx_engine engine;
+	uint32_t flags;           /* enum sbx_vm_flags */
+	uint32_t cpus;            /* 1..SBX_CPUS_MAX */
+	uint32_t memory_mib;      /* >= SBX_MEMORY_MIB_MIN, at most what the machine has */
+	uint64_t scratch_bytes;   /* with SBX_VM_WRITABLE: limit of what the guest writes to its root; 0 is half of its memory */
+	uint32_t boot_timeout_ms; /* how long the guest may take to become ready */
+	const char *hostname;     /* NULL is "sandbox"; letters, digits, '-' and '.', at most 63 bytes */
+	const char *cmdline;      /* more for the guest kernel's command line; NULL for nothing */
+	int console_fd;           /* gets everything the guest's console prints; duplicated; -1 for none. A pipe that is full loses output. */
+
+	/* Callbacks; each may be NULL. */
+	void (*on_ready)(struct sbx_vm *vm, const struct sbx_ready *ready, void *user);
+	void (*on_end)(struct sbx_vm *vm, const struct sbx_end *end, void *user); /* once; every program has had its on_exit before */
+	void (*on_oom)(struct sbx_vm *vm, uint32_t kills, void *user);            /* the guest kernel killed for want of memory; total so far */
+	void (*on_log)(struct sbx_vm *vm, enum sbx_log_level level, const char *line, void *user);
+	void *user;
+};
+
+#define SBX_VM_CONFIG_INIT                                                                                             \
+	{                                                                                                              \
+		.struct_size = sizeof(struct sbx_vm_config), .cpus = 1, .memory_mib = 512, .boot_timeout_ms = 60000, .console_fd = -1 \
+	}
+
+/**
+ * sbx_vm_start() - start a VM
+ * @config: what to start
+ * @ret:    the VM; release it with sbx_vm_free()
+ * @err:    the reason of a failure
+ *
+ * Checks everything that can be known now (files, their kinds, limits, contradictions), starts the host process and returns;
+ * the boot goes on from there and ends in on_ready or on_end.
+ *
+ * Return: 0; -EINVAL (the message names the field, its value and the remedy), -ENOENT, -EACCES, -ENOMEM, or another errno of
+ * opening files and starting a process.
+ */
+SBX_API int sbx_vm_start(const struct sbx_vm_config *config, struct sbx_vm **ret, struct sbx_err *err);
+
+/**
+ * sbx_vm_free() - end a VM at once and release it
+ * @vm: may be NULL
+ *
+ * Kills the guest without asking it, waits until the host process and everything it started are gone (bounded: well under a
+ * second), and frees @vm and every program of it. Programs that still run get on_exit with SBX_EXIT_LOST.
+ */
+SBX_API void sbx_vm_free(struct sbx_vm *vm);
+
+/** The descriptor to poll for reading (also when the library has something to write). The library's; do not read or close it. */
+SBX_API int sbx_vm_fd(const struct sbx_vm *vm);
+
+/**
+ * sbx_vm_dispatch() - do what can be done without waiting
+ *
+ * Return: 0; -ENOTCONN when the VM has ended and on_end has been called (nothing will follow).
+ */
+SBX_API int sbx_vm_dispatch(struct sbx_vm *vm);
+
+/**
+ * sbx_vm_wait_ready() - wait until the guest is ready
+ * @ret: may be NULL; its strings stay valid until sbx_vm_free()
+ *
+ * Bounded by the boot timeout of the configuration. Return: 0, or -errno of the failed launch with @err filled in, console included.
+ */
+SBX_API int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct sbx_err *err);
+
+/**
+ * sbx_vm_stop() - ask the guest to end its programs and power off, and wait for it
+ * @timeout_ms: how long it may take before it is killed
+ *
+ * Programs get SIGTERM, then SIGKILL. The VM must be freed afterwards as always.
+ *
+ * Return: 0, -ETIMEDOUT (it was killed), -ENOTCONN (it had ended), -EDEADLK (called from a callback).
+ */
+SBX_API int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err);
+
+/** Stops and continues the guest's CPUs; both wait until it is done, and are idempotent. The guest's clock is set when it continues. */
+SBX_API int sbx_vm_pause(struct sbx_vm *vm, struct sbx_err *err);
+SBX_API int sbx_vm_resume(struct sbx_vm *vm, struct sbx_err *err);
+
+/** Counters since the start; bytes and nanoseconds. */
+struct sbx_stats {
+	uint64_t uptime_ns;
+	uint64_t host_rss_bytes;  /* resident memory of sandbox-host without the guest's */
+	uint64_t guest_rss_bytes; /* guest memory that the host process has mapped and resident */
+	uint64_t vsock_rx_bytes, vsock_tx_bytes;
+	uint64_t blk_reads, blk_read_bytes;
+	uint64_t execs_started;
+	uint32_t execs_running;
+	uint32_t oom_kills;
+	uint64_t device_breaks; /* how often the guest's drivers broke a device's rules */
+};
+
+/** Asks the host process and waits for the answer. */
+SBX_API int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_err *err);
+
+/* ---- Running programs ---- */
+
+enum sbx_exec_flags {
+	SBX_EXEC_TTY = 1 << 0,        /* a pseudo-terminal; what it prints arrives as stdout */
+	SBX_EXEC_STDIN = 1 << 1,      /* input will be written; otherwise stdin is /dev/null */
+	SBX_EXEC_MANUAL_ACK = 1 << 2, /* output counts against SBX_WINDOW_BYTES until sbx_proc_ack(), so that a slow reader makes the program wait */
+};
+
+enum sbx_exit_reason {
+	SBX_EXIT_EXITED,
+	SBX_EXIT_SIGNALED, /* code is 128 + signo */
+	SBX_EXIT_TIMEOUT,  /* code is 124 */
+	SBX_EXIT_ABORTED,  /* sbx_proc_abort(); code is 137 */
+	SBX_EXIT_SPAWN,    /* it could not start: code is 127, or 126 when it was found and is not executable */
+	SBX_EXIT_REFUSED,  /* the guest refused the request; the message says why */
+	SBX_EXIT_LOST,     /* the VM ended under it; the message says how */
+};
+
+struct sbx_exit {
+	enum sbx_exit_reason reason;
+	int code;            /* as a shell says it, 0..255; -1 for REFUSED and LOST */
+	int signo;           /* the signal that ended it, or 0 */
+	uint32_t oom_kills;  /* processes of it that the guest kernel killed for want of memory */
+	const char *message; /* for SPAWN, REFUSED and LOST: why, else "" */
+};
+
+/** What to run. Everything but the callbacks and @user is read before sbx_vm_exec() returns. */
+struct sbx_exec_spec {
+	size_t struct_size;
+	const char *const *argv; /* NULL-terminated, at least one; argv[0] is searched in the guest's PATH */
+	const char *const *env;  /* NULL-terminated "K=V"; NULL for none. PATH, HOME and TERM get defaults when absent. */
+	const char *cwd;         /* absolute; NULL is "/" */
+	const char *run_as;      /* "uid", "uid:gid", "name" or "name:group", looked up in the guest; NULL is root */
+	uint32_t flags;          /* enum sbx_exec_flags */
+	uint32_t timeout_ms;     /* 0 is none; then the program and all its descendants are killed */
+	uint16_t rows, cols;     /* of the terminal; 0 is 24 and 80 */
+
+	/** Output; @stream is 1 or 2. The bytes are valid during the call. */
+	void (*on_output)(struct sbx_proc *proc, int stream, const void *data, size_t len, void *user);
+	/** There is room again after a short sbx_proc_write(). */
+	void (*on_writable)(struct sbx_proc *proc, void *user);
+	/** Exactly once, after all output; @exit is valid during the call. */
+	void (*on_exit)(struct sbx_proc *proc, const struct sbx_exit *exit, void *user);
+	void *user;
+};
+
+#define SBX_EXEC_SPEC_INIT                                  \
+	{                                                   \
+		.struct_size = sizeof(struct sbx_exec_spec) \
+	}
+
+/**
+ * sbx_vm_exec() - start a program in a running VM
+ * @ret: a handle that the caller releases with sbx_proc_free(), also after it has ended
+ *
+ * Never blocks: the request is queued to the guest. A program that cannot start is reported by on_exit, not here.
+ *
+ * Return: 0, -EINVAL (no argv, over SBX_EXEC_BYTES_MAX, a relative cwd, an env entry without '='), -ENOTCONN (the VM is not ready or has
+ * ended), -EAGAIN (SBX_PROC_MAX programs are running) or -ENOMEM.
+ */
+SBX_API int sbx_vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struct sbx_proc **ret, struct sbx_err *err);
+
+/** Releases the handle; a program that still runs is aborted. No callback follows. Accepts NULL. */
+SBX_API void sbx_proc_free(struct sbx_proc *proc);
+
+/**
+ * sbx_proc_write() - queue input
+ *
+ * Return: how many bytes were taken, 0 when there is no room now (on_writable follows); -EPIPE (no SBX_EXEC_STDIN, closed, or ended).
+ */
+SBX_API ssize_t sbx_proc_write(struct sbx_proc *proc, const void *data, size_t len);
+/** End of input, after what was written. */
+SBX_API int sbx_proc_close_stdin(struct sbx_proc *proc);
+/** Sends a Linux x86-64 signal number to the program's process group. -ESRCH when it has ended, -EINVAL. */
+SBX_API int sbx_proc_signal(struct sbx_proc *proc, int signo);
+SBX_API int sbx_proc_resize(struct sbx_proc *proc, uint16_t rows, uint16_t cols);
+/** Kills the program and all its descendants. on_exit follows. */
+SBX_API int sbx_proc_abort(struct sbx_proc *proc);
+/** With SBX_EXEC_MANUAL_ACK: @len bytes of output are dealt with. */
+SBX_API void sbx_proc_ack(struct sbx_proc *proc, size_t len);
+
+/** What sbx_exec_wait() collected; release with sbx_exec_result_done(). */
+struct sbx_exec_result {
+	enum sbx_exit_reason reason;
+	int code;
+	int signo;
+	uint32_t oom_kills;
+	char *out; /* NUL-terminated for convenience; may hold NULs */
+	size_t out_len;
+	char *err;
+	size_t err_len;
+	char message[512];
+};
+
+/**
+ * sbx_exec_wait() - run a program to its end and collect its output
+ * @spec:      its callbacks and SBX_EXEC_MANUAL_ACK are ignored
+ * @input:     given to its stdin, then closed; NULL for none
+ * @output_max: bytes kept of each stream; 0 is no limit. More than that ends in -EFBIG, with the program aborted.
+ *
+ * Return: 0 when it ran (look at the result for how it ended), else -errno as sbx_vm_exec(), or of the VM that ended under it.
+ */
+SBX_API int sbx_exec_wait(struct sbx_vm *vm, const struct sbx_exec_spec *spec, const void *input, size_t input_len, size_t output_max,
+			  struct sbx_exec_result *ret, struct sbx_err *err);
+SBX_API void sbx_exec_result_done(struct sbx_exec_result *r);
+
+/* ---- What this machine can do ---- */
+
+struct sbx_engine_probe {
+	int usable;
+	char detail[256]; /* what was found */
+	char remedy[256]; /* what to do when it is not usable */
+};
+
+struct sbx_probe {
+	enum sbx_engine chosen; /* what AUTO takes; AUTO when nothing is usable */
+	struct sbx_engine_probe kvm, qemu;
+};
+
+/** Probes both engines, in a host process of its own. @host_path and @qemu_path as in struct sbx_vm_config. Blocks for some milliseconds. */
+SBX_API int sbx_probe(const char *host_path, const char *qemu_path, struct sbx_probe *ret, struct sbx_err *err);
+
+enum sbx_artifact {
+	SBX_ARTIFACT_HOST,
+	SBX_ARTIFACT_KERNEL,
+	SBX_ARTIFACT_INIT,
+	SBX_ARTIFACT_IMAGE,
+};
+
+/**
+ * sbx_default_path() - where an artifact of this installation is
+ *
+ * The directory is the environment's SANDBOX_LIBDIR, else that of the running program if it holds sandbox-host, else ../lib/sandbox from there, else
+ * the one fixed when the library was built.
+ *
+ * Return: 0, -ENAMETOOLONG. Whether the file exists is not looked at.
+ */
+SBX_API int sbx_default_path(enum sbx_artifact which, char *ret, size_t size);
+
+SBX_API const char *sbx_version(void);
 
 #ifdef __cplusplus
 }
