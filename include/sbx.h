@@ -346,6 +346,40 @@ enum sbx_artifact {
  */
 SBX_API int sbx_default_path(enum sbx_artifact which, char *ret, size_t size);
 
+/* ---- Images ---- */
+
+/** Bits of sbx_image_info.compression. */
+enum sbx_image_compression {
+	SBX_IMAGE_LZ4 = 1 << 0,
+	SBX_IMAGE_ZSTD = 1 << 1,
+};
+
+/** What an EROFS image says about itself. */
+struct sbx_image_info {
+	uint64_t file_bytes;      /* size of the file; at least blocks * block_bytes */
+	uint64_t blocks;
+	uint32_t block_bytes;
+	uint32_t root_inode;
+	uint64_t inodes;
+	uint64_t build_time;      /* seconds since 1970 */
+	uint32_t build_time_nsec;
+	uint32_t compression;     /* bits of enum sbx_image_compression; 0: data is stored as it is */
+	uint8_t uuid[16];
+	char label[17];           /* bytes of the image, not necessarily printable */
+};
+
+/**
+ * sbx_image_inspect() - read the superblock of a root image
+ * @path: a file
+ *
+ * The check that sbx_vm_start() does before it starts anything: what passes is an EROFS image that is whole and that the guest kernel can
+ * mount, as far as its superblock tells. Starts nothing.
+ *
+ * Return: 0, -errno of opening or reading, -EINVAL (no EROFS image), -EBADMSG (damaged or cut short) or -ENOTSUP (features that the guest kernel
+ * lacks).
+ */
+SBX_API int sbx_image_inspect(const char *path, struct sbx_image_info *ret, struct sbx_err *err);
+
 SBX_API const char *sbx_version(void);
 
 #ifdef __cplusplus
