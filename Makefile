@@ -10,7 +10,7 @@
 #	clang-san clang with the same and with libFuzzer's coverage: unit tests again, fuzzers, clang's warnings
 #	musl	  sandbox-init and what it uses, for size
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^.define SBX_VERSION "\(.*\)"/\1/p' include/sbx.h)
 SOVERSION := 0
 
 BUILD ?= build
@@ -50,7 +50,7 @@ say = $(if $(V),,@printf "  %-8s %s\n" "$1" "$(if $2,$2,$@)";)
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	-Wimplicit-fallthrough -Wformat=2 -Werror
-CPPFLAGS_ALL := -Isrc -Iinclude -D_GNU_SOURCE -DSBX_VERSION='"$(VERSION)"' -DSBX_PKGLIBDIR='"$(pkglibdir)"'
+CPPFLAGS_ALL := -Isrc -Iinclude -D_GNU_SOURCE -DSBX_PKGLIBDIR='"$(pkglibdir)"'
 LANG_ALL := -std=gnu17 $(WARN) -fvisibility=hidden -g
 
 # Asserts stay in: a broken invariant must stop the host process, not go on in it.
@@ -200,7 +200,7 @@ $(BUILD)/default.erofs: $(wildcard image/default/*) $(call have,cli/main.c,$(BUI
 # Tests
 
 # Calls that FAULT_LOOP can fail; the list is in the file that defines them.
-fault_wrap := $(shell sed -n 's/^WRAP.[^,]*,[^,]*,[^,]*, \([a-z0-9_]*\),.*/-Wl,--wrap=\1/p' tests/support/fault.c 2>&1)
+fault_wrap := $(shell sed -n 's/^WRAP.[^,]*,[^,]*,[^,]*, \([a-z0-9_]*\),.*/-Wl,--wrap=\1/p' tests/support/fault.c)
 
 # $(call test_rules,SET): the archives of a set and how each kind of test program is linked from them.
 define test_rules

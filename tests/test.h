@@ -29,7 +29,9 @@ struct test_case {
 };
 
 #define TEST(name) static void name(void)
+/* clang-format off */
 #define T(name) { #name, name }
+/* clang-format on */
 
 /* The last thing in the file: defines main(). A TEST() that is not listed is an unused function, hence an error. */
 #define RUN_TESTS(...)                                                                      \
