@@ -36,8 +36,11 @@ int err_wrap(struct sbx_err *err, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(err->message, sizeof(err->message), fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof(err->message))
-		(void)snprintf(err->message + n, sizeof(err->message) - (size_t)n, ": %s", inner);
+	if (n >= 0 && (size_t)n + 3 < sizeof(err->message)) { /* ": " and the NUL */
+		size_t room = sizeof(err->message) - (size_t)n;
+
+		(void)snprintf(err->message + n, room, ": %.*s", (int)room - 3, inner);
+	}
 	err->code = code;
 	return code;
 }
