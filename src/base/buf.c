@@ -10,7 +10,8 @@
 #include <assert.h>
 #include <string.h>
 
-enum { BUF_FIRST = 256, BUF_KEEP = 4096 };
+enum { BUF_FIRST = 256,
+       BUF_KEEP = 4096 };
 
 void buf_init(struct buf *b, size_t max)
 {

@@ -27,11 +27,11 @@ static inline void cleanup_close(const int *fd)
 #define AUTOCLOSE __attribute__((cleanup(cleanup_close)))
 
 /* Hands the pointer out of an AUTOFREE variable; the variable is NULL afterwards. */
-#define TAKE_PTR(p)                      \
-	({                               \
+#define TAKE_PTR(p)                        \
+	({                                 \
 		__typeof__(p) take_ = (p); \
-		(p) = NULL;              \
-		take_;                   \
+		(p) = NULL;                \
+		take_;                     \
 	})
 
 /* Hands the descriptor out of an AUTOCLOSE variable; the variable is -1 afterwards. */

@@ -52,7 +52,9 @@ static const struct {
 	{ 0, "\x28\xb5\x2f\xfd", 4, "zstd-compressed data" },
 	{ 0, "\xfd\x37zXZ", 5, "xz-compressed data" },
 	{ 0, "QFI\xfb", 4, "a qcow2 disk image" },
-	{ 0, "\x7f" "ELF", 4, "a program (ELF)" },
+	{ 0, "\x7f"
+	     "ELF",
+	  4, "a program (ELF)" },
 };
 
 static const char *other_format(const uint8_t *p, size_t len)

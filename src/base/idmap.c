@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <stdbool.h>
 
-enum { IDMAP_INDEX_MAX = 65535, IDMAP_FIRST = 8 };
+enum { IDMAP_INDEX_MAX = 65535,
+       IDMAP_FIRST = 8 };
 #define IDMAP_NONE UINT32_MAX
 
 struct idmap_slot {

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-enum { LOG_LINE_MAX = 1024, LOG_LIMIT_BURST = 5 };
+enum { LOG_LINE_MAX = 1024,
+       LOG_LIMIT_BURST = 5 };
 #define LOG_LIMIT_PERIOD_NS (10 * NS_PER_S)
 
 void log_line(const struct log *log, enum log_level level, const char *fmt, ...)

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* client/client.h - what the files of libsbx share. */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "base/idmap.h"
+#include "base/loop.h"
+#include "proto/link.h"
+#include "sbx.h"
+
+#include <limits.h>
+
+/* A running sandbox-host process and our end of its socket. */
+struct host_proc {
+	pid_t pid; /* 0: none, or reaped */
+	int pidfd;
+	int stderr_fd; /* a memfd: what the process wrote to its stderr, for the message when it dies */
+};
+
+/* Starts @path with @sock as its control socket. */
+int host_spawn(const char *path, int sock, struct host_proc *ret, struct sbx_err *err);
+/* Waits for the end at most @grace_ms, then kills; reaps and closes. Idempotent. @ret_how (may be NULL) says how it ended. */
+void host_reap(struct host_proc *h, int grace_ms, char *ret_how, size_t size);
+/* A connected pair and a host process at the other end of it. */
+int host_connect(const char *host_path, struct host_proc *ret, struct link *ret_link, struct sbx_err *err);
+
+/* The configuration, checked and opened: what CONFIG needs. */
+struct launch {
+	int kernel_fd, init_fd, image_fd, console_fd;
+	char qemu_path[PATH_MAX]; /* "" when there is none */
+	char host_path[PATH_MAX];
+	struct msg_config msg; /* borrows from this struct and the user's config */
+};
+
+int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx_err *err);
+void launch_done(struct launch *l);
+/* Finds QEMU: @path if given, else along PATH. "" in @ret when there is none. */
+void qemu_find(const char *path, char *ret, size_t size);
+
+/* The answer to the request that a blocking call waits for. */
+struct answer {
+	uint32_t seq; /* 0: nobody waits */
+	bool come;
+	int code; /* 0 or -errno */
+	struct sbx_err *err;
+	struct sbx_stats *stats;
+};
+
+struct sbx_vm {
+	struct loop *loop;
+	struct loop_fd watch;
+	struct link link;
+	struct host_proc host;
+	struct idmap procs; /* struct sbx_proc: running, or freed by the user and not yet ended */
+	bool ready;
+	bool ended;       /* on_end has been called */
+	bool dispatching; /* inside sbx_vm_dispatch() */
+	struct sbx_ready ready_info;
+	char engine[16], release[64];
+	enum sbx_end_reason end_reason;
+	struct sbx_err end_err;
+	uint32_t next_seq;
+	struct answer answer;
+	void (*on_ready)(struct sbx_vm *vm, const struct sbx_ready *ready, void *user);
+	void (*on_end)(struct sbx_vm *vm, const struct sbx_end *end, void *user);
+	void (*on_oom)(struct sbx_vm *vm, uint32_t kills, void *user);
+	void (*on_log)(struct sbx_vm *vm, enum sbx_log_level level, const char *line, void *user);
+	void *user;
+};
+
+/* vm.c: queues what was appended to the link, and sees to it that it is sent. A dead link is noticed by the next dispatch. */
+void vm_send(struct sbx_vm *vm);
+/* exec.c: the frames of programs; 0, or -EPROTO. Programs that the host no longer knows are ignored. */
+int proc_frame(struct sbx_vm *vm, const struct frame *f);
+void proc_lose_all(struct sbx_vm *vm, const char *why); /* on_exit(LOST) for every program */
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* client/wait.c - the blocking calls: each dispatches the VM until what it waits for has come, with a deadline where the other side could
+ * be silent. Not from callbacks (-EDEADLK): the frame they wait for would never be read. */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "client/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+enum { ANSWER_TIMEOUT_MS = 10000 };
+
+/* One wait and dispatch. 0, -ETIMEDOUT, -ENOTCONN when the VM has ended. @deadline_ns 0: none. */
+static int vm_step(struct sbx_vm *vm, uint64_t deadline_ns)
+{
+	struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
+	int wait_ms = -1;
+
+	if (vm->ended)
+		return -ENOTCONN;
+	if (deadline_ns) {
+		uint64_t now = clock_mono_ns();
+
+		if (now >= deadline_ns)
+			return -ETIMEDOUT;
+		wait_ms = (int)MIN((deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS, (uint64_t)60000);
+	}
+	if (poll(&p, 1, wait_ms) < 0 && errno != EINTR)
+		return -errno;
+
+	int r = sbx_vm_dispatch(vm);
+
+	return r == -ENOTCONN ? 0 : r; /* what just came may be what the caller waits for */
+}
+
+static int refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err)
+{
+	if (err)
+		*err = (struct sbx_err){ 0 };
+	if (vm->dispatching)
+		return err_set(err, -EDEADLK, "this call waits, so it cannot be made from a callback of the same VM");
+	return 0;
+}
+
+static int ended_error(const struct sbx_vm *vm, struct sbx_err *err)
+{
+	if (err)
+		*err = vm->end_err;
+	return vm->end_err.code < 0 ? vm->end_err.code : -ENOTCONN;
+}
+
+int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct sbx_err *err)
+{
+	int r = refuse_reentry(vm, err);
+
+	while (r == 0 && !vm->ready && !vm->ended)
+		r = vm_step(vm, 0);
+	if (vm->ended && !vm->ready)
+		return ended_error(vm, err);
+	if (r < 0)
+		return r;
+	if (ret)
+		*ret = vm->ready_info;
+	return 0;
+}
+
+/* Sends a request with a fresh number by @put and waits for its DONE or STATS. */
+static int vm_request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t seq), struct sbx_stats *stats, uint32_t timeout_ms,
+		      struct sbx_err *err)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
+	int r = refuse_reentry(vm, err);
+
+	if (r < 0)
+		return r;
+	if (vm->ended)
+		return err_set(err, -ENOTCONN, "the VM has ended: %s", vm->end_err.message);
+	if (++vm->next_seq == 0)
+		vm->next_seq = 1;
+	vm->answer = (struct answer){ .seq = vm->next_seq, .err = err, .stats = stats };
+	if (!put(link_out(&vm->link), vm->answer.seq))
+		return err_set(err, -ENOMEM, "out of memory");
+	vm_send(vm);
+	while (r == 0 && !vm->answer.come)
+		r = vm_step(vm, deadline);
+	if (vm->answer.come)
+		r = vm->answer.code;
+	else if (r == -ETIMEDOUT)
+		err_set(err, r, "the host process has not answered for %u ms", timeout_ms);
+	vm->answer = (struct answer){ 0 };
+	return r;
+}
+
+static bool put_pause(struct buf *out, uint32_t seq)
+{
+	return msg_pause_put(out, 0, &(struct msg_pause){ .seq = seq });
+}
+
+static bool put_resume(struct buf *out, uint32_t seq)
+{
+	return msg_resume_put(out, 0, &(struct msg_resume){ .seq = seq });
+}
+
+static bool put_stats_get(struct buf *out, uint32_t seq)
+{
+	return msg_stats_get_put(out, 0, &(struct msg_stats_get){ .seq = seq });
+}
+
+static bool put_shutdown(struct buf *out, uint32_t seq)
+{
+	return msg_shutdown_put(out, 0, &(struct msg_shutdown){ .seq = seq });
+}
+
+int sbx_vm_pause(struct sbx_vm *vm, struct sbx_err *err)
+{
+	return vm_request(vm, put_pause, NULL, ANSWER_TIMEOUT_MS, err);
+}
+
+int sbx_vm_resume(struct sbx_vm *vm, struct sbx_err *err)
+{
+	return vm_request(vm, put_resume, NULL, ANSWER_TIMEOUT_MS, err);
+}
+
+int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_err *err)
+{
+	return vm_request(vm, put_stats_get, ret, ANSWER_TIMEOUT_MS, err);
+}
+
+int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err)
+{
+	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
+	int r = vm_request(vm, put_shutdown, NULL, timeout_ms, err);
+
+	while (r == 0 && !vm->ended)
+		r = vm_step(vm, deadline);
+	if (vm->ended && vm->end_reason == SBX_END_STOPPED)
+		return 0;
+	if (r == -ETIMEDOUT)
+		return err_set(err, r, "the guest did not power off within %u ms", timeout_ms);
+	return r < 0 ? r : ended_error(vm, err);
+}
+
+/* What sbx_exec_wait() keeps while its program runs. */
+struct collector {
+	struct buf out, err;
+	const uint8_t *input;
+	size_t input_left;
+	bool exited, too_much;
+	struct sbx_exec_result *result;
+};
+
+static void collect_output(struct sbx_proc *p, int stream, const void *data, size_t len, void *user)
+{
+	struct collector *c = user;
+
+	if (c->too_much || buf_put(stream == 1 ? &c->out : &c->err, data, len))
+		return;
+	c->too_much = true;
+	(void)sbx_proc_abort(p);
+}
+
+static void collect_exit(struct sbx_proc *p, const struct sbx_exit *e, void *user)
+{
+	struct collector *c = user;
+
+	(void)p;
+	c->exited = true;
+	c->result->reason = e->reason;
+	c->result->code = e->code;
+	c->result->signo = e->signo;
+	c->result->oom_kills = e->oom_kills;
+	slice_copy(slice_of(e->message), c->result->message, sizeof(c->result->message));
+}
+
+static void feed_input(struct sbx_proc *p, void *user)
+{
+	struct collector *c = user;
+	ssize_t n = c->input_left ? sbx_proc_write(p, c->input, c->input_left) : 0;
+
+	if (n < 0)
+		return; /* the program has closed its end: no more is wanted */
+	c->input += n;
+	c->input_left -= (size_t)n;
+	if (c->input_left == 0)
+		(void)sbx_proc_close_stdin(p);
+}
+
+/* Hands a buffer's bytes over as a NUL-terminated string. */
+static bool take_bytes(struct buf *b, char **ret, size_t *ret_len)
+{
+	size_t len = buf_len(b);
+	char *s = malloc(len + 1);
+
+	if (!s)
+		return false;
+	slice_copy((struct slice){ .p = buf_data(b), .len = len }, s, len + 1);
+	*ret = s;
+	*ret_len = len;
+	return true;
+}
+
+static int run_to_end(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struct collector *c, struct sbx_err *err)
+{
+	struct sbx_proc *p;
+	int r = sbx_vm_exec(vm, spec, &p, err);
+
+	if (r < 0)
+		return r;
+	if (spec->flags & SBX_EXEC_STDIN)
+		feed_input(p, c);
+	while (r == 0 && !c->exited)
+		r = vm_step(vm, 0);
+	sbx_proc_free(p);
+	if (c->exited && c->result->reason == SBX_EXIT_LOST)
+		return ended_error(vm, err);
+	if (c->too_much)
+		return err_set(err, -EFBIG, "the program printed more than output_max bytes");
+	return c->exited ? 0 : r;
+}
+
+int sbx_exec_wait(struct sbx_vm *vm, const struct sbx_exec_spec *spec, const void *input, size_t input_len, size_t output_max,
+		  struct sbx_exec_result *ret, struct sbx_err *err)
+{
+	struct sbx_exec_result result = { 0 };
+	struct collector c = { .input = input, .input_left = input_len, .result = &result };
+	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
+	int r = refuse_reentry(vm, err);
+
+	if (r < 0)
+		return r;
+	if (spec->struct_size > sizeof(s))
+		return err_set(err, -EINVAL, "struct sbx_exec_spec is newer than this library");
+	memcpy(&s, spec, spec->struct_size);
+	s.flags &= ~(uint32_t)(SBX_EXEC_MANUAL_ACK | SBX_EXEC_STDIN);
+	s.flags |= input ? SBX_EXEC_STDIN : 0U;
+	s.on_output = collect_output;
+	s.on_writable = feed_input;
+	s.on_exit = collect_exit;
+	s.user = &c;
+	buf_init(&c.out, output_max ? output_max : SIZE_MAX / 4);
+	buf_init(&c.err, output_max ? output_max : SIZE_MAX / 4);
+	r = run_to_end(vm, &s, &c, err);
+	if (r == 0 && !(take_bytes(&c.out, &result.out, &result.out_len) && take_bytes(&c.err, &result.err, &result.err_len)))
+		r = err_set(err, -ENOMEM, "out of memory for the program's output");
+	buf_done(&c.out);
+	buf_done(&c.err);
+	if (r < 0)
+		sbx_exec_result_done(&result);
+	else
+		*ret = result;
+	return r;
+}
+
+void sbx_exec_result_done(struct sbx_exec_result *r)
+{
+	free(r->out);
+	free(r->err);
+	r->out = r->err = NULL;
+	r->out_len = r->err_len = 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* proto/link.h - a stream socket that carries frames, and descriptors beside them: both ends of the socketpair between
+ * client and host process. Non-blocking; the owner watches the descriptor. */
+#ifndef PROTO_LINK_H
+#define PROTO_LINK_H
+
+#include "proto/msg.h"
+
+enum {
+	LINK_FDS_MAX = 8,
+	LINK_OUT_MAX = 8 << 20,         /* queued for a peer that does not read; beyond it the link is failed with -ENOBUFS */
+	LINK_CONGESTED_BYTES = 1 << 18, /* senders of bulk data hold back above this */
+};
+
+struct link {
+	int fd;
+	struct buf in, out;
+	int fds[LINK_FDS_MAX]; /* received and not taken */
+	unsigned fd_count;
+};
+
+void link_init(struct link *l, int fd); /* takes a non-blocking stream socket over */
+void link_done(struct link *l);         /* closes it and every untaken descriptor */
+
+/* Reads what is there, at most one buffer full. 1: something came; 0: end of stream; -EAGAIN; -EPROTO (too many descriptors); -errno. */
+int link_fill(struct link *l);
+/* The first received frame, as frame_peek(); link_pop() drops it. */
+int link_next(const struct link *l, struct frame *ret);
+void link_pop(struct link *l, const struct frame *f);
+/* The received descriptor that comes next, or -1. The caller owns it. */
+int link_take_fd(struct link *l);
+
+/* Where msg_…_put() appends; link_flush() sends. */
+static inline struct buf *link_out(struct link *l)
+{
+	return &l->out;
+}
+
+static inline _Bool link_congested(const struct link *l)
+{
+	return buf_len(&l->out) >= LINK_CONGESTED_BYTES;
+}
+
+/* Sends what is queued: 0 all sent, 1 the socket is full (wait until it is writable), -errno (the peer is gone). */
+int link_flush(struct link *l);
+/* Sends what is queued with @fds attached to its first byte; for the first frame on an empty link. 0 or -errno. */
+int link_flush_fds(struct link *l, const int *fds, unsigned count);
+
+#endif
