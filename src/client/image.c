@@ -61,7 +61,7 @@ int image_inspect_fd(int fd, const char *name, struct sbx_image_info *ret, struc
 	uint8_t start[EROFS_SB_READ_LEN];
 	struct erofs_sb sb;
 	struct stat st;
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	if (fstat(fd, &st) < 0)
