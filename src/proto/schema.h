@@ -37,6 +37,7 @@
 	M(50, exec_stdout, EXEC_STDOUT)   \
 	M(51, exec_stderr, EXEC_STDERR)   \
 	M(52, exec_exit, EXEC_EXIT)       \
+	M(54, exec_started, EXEC_STARTED) \
 	/* between client and host, each way: so many bytes were consumed */ \
 	M(53, exec_credit, EXEC_CREDIT)   \
 	/* init to host */                \
@@ -85,6 +86,8 @@
 #define MSG_EXEC_STDERR(F) F(bytes, data)
 /* code: the exit code as a shell would say it (0..255); signo: the signal that ended it or 0; message: why it could not start */
 #define MSG_EXEC_EXIT(F) F(u32, reason) F(u32, code) F(u32, signo) F(u32, oom_kills) F(str, message)
+/* Sent at once when EXEC_START has been taken in: from here on the control stream may name this exec. */
+#define MSG_EXEC_STARTED(F) F(u32, pid)
 #define MSG_EXEC_CREDIT(F) F(u32, bytes)
 
 #define MSG_HELLO(F) F(u32, version) F(u64, kernel_ns) F(str, kernel_release)
