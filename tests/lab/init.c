@@ -174,7 +174,7 @@ static void read_run(struct run *r)
 		die("/lab/run is not complete");
 }
 
-static void enter_root(void)
+static void mount_system(void)
 {
 	mount_on("devtmpfs", "devtmpfs", NEW_ROOT "/dev", 0, NULL);
 	mount_on("devpts", "devpts", NEW_ROOT "/dev/pts", 0, "ptmxmode=0666");
@@ -184,6 +184,19 @@ static void enter_root(void)
 	mount_on("cgroup2", "cgroup2", NEW_ROOT "/sys/fs/cgroup", 0, NULL);
 	mount_on("tmpfs", "tmpfs", NEW_ROOT "/tmp", 0, "mode=1777");
 	mount_on("tmpfs", "tmpfs", NEW_ROOT "/run", 0, NULL);
+}
+
+/* The project and the build directory, under the paths they have on the host (which may be below /tmp). */
+static void mount_tree(const char *name, const char *dev, const char *path)
+{
+	char target[1100];
+
+	snprintf(target, sizeof(target), NEW_ROOT "%s", path);
+	mount_image(name, dev, target);
+}
+
+static void enter_root(void)
+{
 	if (chdir(NEW_ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		die("cannot enter " NEW_ROOT);
 	(void)!symlink("/proc/self/fd", "/dev/fd");
@@ -370,11 +383,9 @@ int main(void)
 	read_run(&r);
 	load_modules();
 	mount_image("root", "/dev/vda", NEW_ROOT);
-	char target[1100];
-	snprintf(target, sizeof(target), NEW_ROOT "%s", r.project);
-	mount_image("project", "/dev/vdb", target);
-	snprintf(target, sizeof(target), NEW_ROOT "%s", r.build);
-	mount_image("build", "/dev/vdc", target);
+	mount_system();
+	mount_tree("project", "/dev/vdb", r.project);
+	mount_tree("build", "/dev/vdc", r.build);
 	enter_root();
 	raise_loopback();
 	sethostname("lab", 3);
