@@ -49,7 +49,7 @@ static_names() {
 }
 
 declared_names() { # the functions of sbx.h
-	gcc -E -P -Iinclude include/sbx.h | tr '\n' ' ' | tr ';{}' '\n\n\n' | grep -F visibility |
+	gcc -E -P -Iinclude include/sbx.h | tr '\n' ' ' | sed 's/[;{}]/\n/g' | grep -F visibility |
 		grep -oE '\bsbx_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u
 }
 
