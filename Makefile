@@ -246,7 +246,7 @@ replays := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/replay_%,$(test_fuzz))
 test-unit-programs: $(unit_gcc)
 # The clang objects of programs that are not linked are there for clang's warnings.
 test-programs: $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(fuzzers) $(replays) \
-	$(call objs,clang-san,$(src_cli) $(src_guest) $(wildcard src/host/main.c))
+	$(call objs,clang-san,$(src_cli) $(src_guest) $(wildcard src/host/main.c tests/lab/*.c bench/*.c))
 
 .PHONY: test check lint test-lab
 test: ## everything: builds, static checks, unit, fuzz, KVM, end-to-end and laboratory tests; ends in one line
@@ -294,7 +294,7 @@ run: ## install what is needed, build, boot a microVM and run a command in it; R
 lab: ## run a command in the KVM laboratory; CMD='build/sandbox doctor'
 	$(Q)tools/deps build run lab
 	$(Q)$(MAKE) all
-	$(Q)$(envs) tests/lab/run -- $(CMD)
+	$(Q)$(envs) tests/lab/lab -- sh -c '$(subst ','\'',$(CMD))'
 
 bench: ## measure against the peers: a table, and build/bench.jsonl
 	$(Q)tools/deps build run test lab bench
