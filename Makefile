@@ -294,7 +294,7 @@ run: ## install what is needed, build, boot a microVM and run a command in it; R
 lab: ## run a command in the KVM laboratory; CMD='build/sandbox doctor'
 	$(Q)tools/deps build run lab
 	$(Q)$(MAKE) all
-	$(Q)$(envs) tests/lab/lab -- sh -c '$(subst ','\'',$(CMD))'
+	$(Q)$(envs) tests/lab/run -- sh -c '$(subst ','\'',$(CMD))'
 
 bench: ## measure against the peers: a table, and build/bench.jsonl
 	$(Q)tools/deps build run test lab bench
