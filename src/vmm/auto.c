@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* vmm/auto.c - the choice of an engine: probe, then take the first that works. What a probe costs (a few milliseconds for kvm; qemu's is a look
+ * at the file) is paid once a VM. */
+#include "vmm/auto.h"
+
+#include "base/err.h"
+#include "proto/schema.h"
+
+#include <errno.h>
+
+static int refuse(const char *name, const struct engine_probe *p, struct sbx_err *err)
+{
+	return err_set(err, -ENODEV, "the %s engine cannot run here: %s%s%s", name, p->detail, p->remedy[0] ? "; " : "", p->remedy);
+}
+
+int engine_choose(uint32_t wanted, bool icount, const char *qemu_path, const struct engine_ops **ret, struct sbx_err *err)
+{
+	struct engine_probe kvm = { 0 }, qemu;
+
+	if (wanted != PROTO_ENGINE_QEMU && !icount) {
+		engine_kvm.probe(NULL, &kvm);
+		if (kvm.usable) {
+			*ret = &engine_kvm;
+			return 0;
+		}
+		if (wanted == PROTO_ENGINE_KVM)
+			return refuse("kvm", &kvm, err);
+	}
+	engine_qemu.probe(qemu_path, &qemu);
+	if (qemu.usable) {
+		*ret = &engine_qemu;
+		return 0;
+	}
+	if (wanted == PROTO_ENGINE_QEMU || icount)
+		return refuse("qemu", &qemu, err);
+	return err_set(err, -ENODEV, "no engine can run here. kvm: %s; %s. qemu: %s; %s", kvm.detail, kvm.remedy, qemu.detail, qemu.remedy);
+}
