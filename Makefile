@@ -225,6 +225,11 @@ $(BUILD)/obj/libtest.a: $(call objs,obj,tests/support/test.c)
 $(BUILD)/obj/tests/e2e/test_%: $(BUILD)/obj/tests/e2e/test_%.o $(BUILD)/obj/libtest.a $(BUILD)/libsbx.a
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
 
+# The laboratory's test of itself.
+lab_check := $(BUILD)/obj/tests/lab/check-kvm
+$(lab_check): $(lab_check).o
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+
 # Fuzzers by clang; the same function in a plain gcc program that replays files.
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/clang-san/tests/fuzz/fuzz_%.o $(BUILD)/clang-san/libtest.a $(BUILD)/clang-san/libsrc.a
 	@mkdir -p $(@D)
@@ -245,7 +250,7 @@ replays := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/replay_%,$(test_fuzz))
 .PHONY: test-unit-programs test-programs
 test-unit-programs: $(unit_gcc)
 # The clang objects of programs that are not linked are there for clang's warnings.
-test-programs: $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(fuzzers) $(replays) \
+test-programs: $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(lab_check) $(fuzzers) $(replays) \
 	$(call objs,clang-san,$(src_cli) $(src_guest) $(wildcard src/host/main.c tests/lab/*.c bench/*.c))
 
 .PHONY: test check lint test-lab
