@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* cli/cli.h - what the sub-commands of `sandbox` share. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+/* Exit statuses of the command itself. */
+enum {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+};
+
+/* Each gets the arguments from its own name on, and returns the exit status. */
+int cmd_run(int argc, char **argv);
+int cmd_image(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+#endif

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * cli/image_build.c - `sandbox image build`: from a source to an EROFS file.
+ *
+ * The steps: (1) a tree on disk, unless SOURCE is already one that needs no change: `tar -x` behind an archive, `tar -c` or mmdebstrap;
+ * (2) the directories a guest needs; (3) mkfs.erofs into a temporary file beside OUT; (4) the same check that a start makes; (5) rename.
+ *
+ * Owners: mkfs.erofs 1.5 reads a tree, not an archive, so the owners, modes, devices and attributes must be on disk. As root they are. As
+ * somebody else, tar and mkfs.erofs run under fakeroot, which remembers what the tree should have had; --all-root does without.
+ *
+ * Reproducible: mkfs.erofs sorts directories; the UUID is fixed; times are the files' own, none newer than the newest file that is not a
+ * directory (directories that tar or we made carry today's), or SOURCE_DATE_EPOCH. mmdebstrap gets that too.
+ *
+ * Trust: the archive may be hostile while we are root. GNU tar extracts below one new directory, refuses "..", and makes symbolic links
+ * that lead out last, so that no later member goes through them; one run of tar per tree, therefore. The tree is in a directory of
+ * mode 0700: setuid programs in it are in nobody's reach.
+ */
+#include "image.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "image_job.h"
+#include "sbx.h"
+
+/* All images have it: the same content is the same bytes. */
+static const char image_uuid[] = "5b8ea3d1-5b0c-4c1f-9e63-7a1de0f5e1e2";
+
+/* When SOURCE_DATE_EPOCH is not set: the newest time in an image of debian:SUITE. Debian 12's release. */
+static const char debian_epoch[] = "1686355200";
+
+struct build {
+	struct image_job job;
+	const struct image_options *opt;
+	struct image_source src;
+	struct debian_env debian;
+	char root[PATH_MAX + 16];  /* the tree */
+	char state[PATH_MAX + 16]; /* fakeroot's memory */
+	char out[PATH_MAX];        /* absolute */
+	char tmp[PATH_MAX + 16];   /* the unfinished image, beside it */
+	char what[3][PATH_MAX + 64];
+	bool fakeroot;
+	struct tree_facts facts;
+};
+
+enum { ARGS_MAX = 64 };
+
+struct args {
+	const char *v[ARGS_MAX];
+	size_t count;
+};
+
+static void push(struct args *a, const char *s)
+{
+	assert(a->count < ARGS_MAX - 1);
+	a->v[a->count++] = s;
+}
+
+static void push_all(struct args *a, const char *const *list)
+{
+	for (; *list; list++)
+		push(a, *list);
+}
+
+/* ---- Before anything runs ---- */
+
+/* The absolute path of OUT, whose directory must be there. */
+static int resolve_output(struct build *b)
+{
+	char dir[PATH_MAX], absolute[PATH_MAX];
+	const char *slash = strrchr(b->opt->output, '/');
+	const char *name = slash ? slash + 1 : b->opt->output;
+	struct stat st;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - b->opt->output) + 1 : 1, slash ? b->opt->output : ".");
+	if (!realpath(dir, absolute)) {
+		int e = errno;
+
+		image_error("%s: the directory %s: %s", b->opt->output, dir, strerror(e));
+		return -e;
+	}
+	if (name[0] == '\0' || (stat(b->opt->output, &st) == 0 && !S_ISREG(st.st_mode))) {
+		image_error("%s: is not a regular file; OUT is the file to write", b->opt->output);
+		return -EINVAL;
+	}
+	if ((size_t)snprintf(b->out, sizeof(b->out), "%s/%s", strcmp(absolute, "/") ? absolute : "", name) >= sizeof(b->out)) {
+		image_error("%s: the path is too long", b->opt->output);
+		return -ENAMETOOLONG;
+	}
+	return 0;
+}
+
+static int check_tools(const struct build *b)
+{
+	static const struct {
+		const char *tool, *package;
+	} needed[] = {
+		{ "mkfs.erofs", "erofs-utils" },
+		{ "tar", "tar" },
+	};
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+		if (!tool_exists(needed[i].tool)) {
+			image_error("needs %s: apt-get install %s", needed[i].tool, needed[i].package);
+			return -ENOENT;
+		}
+	}
+	if (b->fakeroot && !tool_exists("fakeroot")) {
+		image_error("as a normal user, keeping the owners of files needs fakeroot: apt-get install fakeroot. "
+			    "Or run this as root, or give all files to root with --all-root");
+		return -ENOENT;
+	}
+	return 0;
+}
+
+/* The image must not try to hold itself or our temporary files. */
+static int check_places(const struct build *b)
+{
+	if (b->src.kind != IMAGE_DIR)
+		return 0;
+	if (path_inside(b->out, b->src.path)) {
+		image_error("%s: lies inside of %s; write it somewhere else", b->opt->output, b->opt->source);
+		return -EINVAL;
+	}
+	if (path_inside(b->job.dir, b->src.path)) {
+		image_error("%s: holds the directory for temporary files, %s; set TMPDIR to one outside of it", b->opt->source, b->job.dir);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The unfinished file is there from the start, so that a directory that cannot be written is known before minutes of work. */
+static int make_tmp(struct build *b)
+{
+	const char *slash = strrchr(b->out, '/');
+	int fd;
+
+	snprintf(b->tmp, sizeof(b->tmp), "%.*s.%.200s.XXXXXX", (int)(slash - b->out) + 1, b->out, slash + 1);
+	fd = mkostemp(b->tmp, O_CLOEXEC);
+	if (fd < 0) {
+		int e = errno;
+
+		image_error("%s: cannot be written: %s", b->opt->output, strerror(e));
+		return -e;
+	}
+	close(fd);
+	job_output(&b->job, b->tmp);
+	return 0;
+}
+
+/* ---- The tree ---- */
+
+/* tar -x from standard input into the tree. */
+static void unpack_args(const struct build *b, struct args *a)
+{
+	static const char *const under_fakeroot[] = { "fakeroot", "-s", NULL };
+	static const char *const common[] = { "tar", "--extract", "--file=-", "--same-permissions", "--delay-directory-restore",
+					      "--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*",
+					      "--warning=no-unknown-keyword", "--warning=no-timestamp", NULL };
+
+	if (b->fakeroot) {
+		push_all(a, under_fakeroot);
+		push(a, b->state);
+		push(a, "--");
+	}
+	push_all(a, common);
+	push(a, b->fakeroot || geteuid() == 0 ? "--same-owner" : "--no-same-owner");
+	push(a, "--directory");
+	push(a, b->root);
+	if (b->src.kind == IMAGE_TAR && b->src.tar_option)
+		push(a, b->src.tar_option);
+}
+
+static int make_root(struct build *b)
+{
+	snprintf(b->root, sizeof(b->root), "%s/root", b->job.dir);
+	if (mkdir(b->root, 0755) == 0 && chmod(b->root, 0755) == 0)
+		return 0;
+	image_error("%s: %s", b->root, strerror(errno));
+	return -EIO;
+}
+
+/* What was read to find out what standard input is, then the rest of it. */
+static int feed_stream(void *ctx, int out)
+{
+	struct image_source *src = ctx;
+	char buf[65536];
+	size_t len = src->head_len;
+
+	memcpy(buf, src->head, len);
+	for (;;) {
+		ssize_t n;
+
+		for (size_t at = 0; at < len; at += (size_t)n) {
+			n = write(out, buf + at, len - at);
+			if (n < 0)
+				return 1;
+		}
+		n = read(src->fd, buf, sizeof(buf));
+		if (n <= 0)
+			return n < 0;
+		len = (size_t)n;
+	}
+}
+
+static int unpack_archive(struct build *b)
+{
+	struct args unpack = { 0 };
+	struct job_step step = { .what = b->what[0], .count = 1, .stdin_fd = b->src.fd, .watch_fd = b->src.fd, .total = b->src.size };
+
+	unpack_args(b, &unpack);
+	snprintf(b->what[0], sizeof(b->what[0]), "unpacking %s", b->src.name);
+	step.cmd[0].argv = unpack.v;
+	if (b->src.stream) {
+		step.cmd[1] = step.cmd[0];
+		step.cmd[0] = (struct job_cmd){ .run = feed_stream, .ctx = &b->src };
+		step.count = 2;
+		step.stdin_fd = step.watch_fd = -1;
+	}
+	return job_run(&b->job, &step);
+}
+
+static int copy_directory(struct build *b)
+{
+	static const char *const common[] = { "tar", "--create", "--file=-", "--format=posix", "--sort=name", "--numeric-owner", "--acls",
+					      "--xattrs", "--xattrs-include=*", "--one-file-system", "--directory", NULL };
+	struct args pack = { 0 }, unpack = { 0 };
+	struct job_step step = { .what = b->what[0], .count = 2, .stdin_fd = -1, .watch_fd = -1 };
+
+	push_all(&pack, common);
+	push(&pack, b->src.path);
+	push(&pack, ".");
+	unpack_args(b, &unpack);
+	snprintf(b->what[0], sizeof(b->what[0]), "copying %s", b->src.name);
+	step.cmd[0].argv = pack.v;
+	step.cmd[1].argv = unpack.v;
+	return job_run(&b->job, &step);
+}
+
+static int install_debian(struct build *b)
+{
+	const struct image_options *opt = b->opt;
+	struct args install = { 0 }, unpack = { 0 };
+	char include[IMAGE_LIST_LEN + 16], variant[64], epoch[64], tmpdir[PATH_MAX + 16];
+	struct job_step step = { .what = b->what[0], .count = 2, .stdin_fd = -1, .talks = true, .watch_fd = -1 };
+	size_t envs = 0;
+	int r;
+
+	debian_probe(b->src.suite, &b->debian);
+	snprintf(b->what[0], sizeof(b->what[0]), "installing Debian %s with mmdebstrap", b->src.suite);
+	snprintf(include, sizeof(include), "--include=%s", opt->include);
+	snprintf(variant, sizeof(variant), "--variant=%s", opt->variant ? opt->variant : "minbase");
+	push(&install, "mmdebstrap");
+	push(&install, variant);
+	if (opt->include[0])
+		push(&install, include);
+	push(&install, "--format=tar");
+	/* It copies these two of the host. The name comes from the guest's configuration, and the resolver as well. */
+	push(&install, "--customize-hook=rm -f \"$1\"/etc/hostname; : >\"$1\"/etc/resolv.conf");
+	push(&install, b->src.suite);
+	push(&install, "-"); /* standard output */
+	for (unsigned int i = 0; i < opt->mirror_count; i++)
+		push(&install, opt->mirrors[i]);
+	for (unsigned int i = 0; opt->mirror_count == 0 && i < b->debian.line_count; i++)
+		push(&install, b->debian.lines[i]);
+	unpack_args(b, &unpack);
+
+	step.cmd[0].argv = install.v;
+	step.cmd[1].argv = unpack.v;
+	snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH=%s", opt->epoch ? opt->epoch : debian_epoch);
+	snprintf(tmpdir, sizeof(tmpdir), "TMPDIR=%s", b->job.dir);
+	step.cmd[0].env[envs++] = epoch;
+	/* As somebody else it runs as yet another user, who cannot enter our directory, and removes its own. */
+	if (geteuid() == 0)
+		step.cmd[0].env[envs++] = tmpdir;
+	for (size_t i = 0; i < 2 && b->debian.proxy[i][0] && envs < 4; i++)
+		step.cmd[0].env[envs++] = b->debian.proxy[i];
+	r = job_run(&b->job, &step);
+	if (r == -EIO)
+		image_error("debian:%s: check the names after --include, and that %s is reachable; --mirror URL takes another archive",
+			    b->src.suite, opt->mirror_count ? opt->mirrors[0] : b->debian.line_count ? "apt's archive"
+												     : "deb.debian.org");
+	return r;
+}
+
+/* `docker save` and OCI archives hold layers, not a file system. */
+static int refuse_layers(const struct build *b)
+{
+	static const char *const marks[] = { "manifest.json", "oci-layout", "usr", "bin", "etc" };
+	bool there[5];
+	char path[PATH_MAX + 64];
+	struct stat st;
+
+	for (size_t i = 0; i < 5; i++) {
+		snprintf(path, sizeof(path), "%s/%s", b->root, marks[i]);
+		there[i] = lstat(path, &st) == 0;
+	}
+	if (!(there[0] || there[1]) || there[2] || there[3] || there[4])
+		return 0;
+	image_error("%s: is a container image with layers (docker save, OCI layout), not a file system. Make one of it: "
+		    "docker load -i %s; docker export $(docker create IMAGE) | sandbox image build - %s",
+		    b->src.name, b->src.name, b->opt->output);
+	return -EINVAL;
+}
+
+static int look(struct build *b, const char *root)
+{
+	int r = tree_look(root, &b->facts);
+
+	if (r < 0)
+		image_error("%s: cannot be read: %s%s", b->src.name, strerror(-r), r == -EACCES ? "; run this as root" : "");
+	return r;
+}
+
+static int make_tree(struct build *b)
+{
+	int r;
+
+	if (b->src.kind == IMAGE_DIR && b->facts.complete && !b->facts.has_mounts) {
+		memcpy(b->root, b->src.path, sizeof(b->src.path));
+		return 0;
+	}
+	r = make_root(b);
+	if (r == 0)
+		r = b->src.kind == IMAGE_DIR ? copy_directory(b) : b->src.kind == IMAGE_TAR ? unpack_archive(b)
+											    : install_debian(b);
+	if (r == 0 && b->src.kind == IMAGE_TAR)
+		r = refuse_layers(b);
+	if (r < 0)
+		return r;
+	r = tree_complete(b->root);
+	if (r < 0) {
+		image_error("cannot add the usual directories: %s", strerror(-r));
+		return r;
+	}
+	return look(b, b->root);
+}
+
+/* ---- The image ---- */
+
+static int make_image(struct build *b)
+{
+	static const char *const under_fakeroot[] = { "fakeroot", "-i", NULL };
+	struct args a = { 0 };
+	char compress[32], epoch[64], fixed[32];
+	struct job_step step = { .what = b->what[1], .count = 1, .stdin_fd = -1, .watch_fd = -1, .growing = b->tmp };
+
+	if (b->fakeroot) {
+		push_all(&a, under_fakeroot);
+		push(&a, b->state);
+		push(&a, "--");
+	}
+	push(&a, "mkfs.erofs");
+	push(&a, "--quiet");
+	push(&a, "-U");
+	push(&a, image_uuid);
+	if (strcmp(b->opt->compress, "none") != 0) {
+		snprintf(compress, sizeof(compress), "-z%s", b->opt->compress);
+		push(&a, compress);
+		push(&a, "-C65536"); /* in pieces of up to 64 KiB: a seventh smaller than in pages */
+	}
+	if (b->opt->all_root)
+		push(&a, "--all-root");
+	if (b->opt->time) {
+		snprintf(fixed, sizeof(fixed), "-T%s", b->opt->time);
+		push(&a, fixed);
+	}
+	push(&a, b->tmp);
+	push(&a, b->root);
+
+	if (b->opt->epoch || b->src.kind == IMAGE_DEBIAN)
+		snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH=%s", b->opt->epoch ? b->opt->epoch : debian_epoch);
+	else
+		snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH=%" PRId64, b->facts.newest);
+	step.cmd[0].argv = a.v;
+	step.cmd[0].env[0] = epoch;
+	snprintf(b->what[1], sizeof(b->what[1]), "writing %s", b->opt->output);
+	return job_run(&b->job, &step);
+}
+
+/* Puts the finished file in its place. */
+static int publish(struct build *b)
+{
+	int fd = open(b->tmp, O_RDONLY | O_CLOEXEC);
+	mode_t mask = umask(0);
+	bool ok;
+
+	umask(mask);
+	ok = fd >= 0 && fchmod(fd, 0666 & ~mask) == 0 && fsync(fd) == 0 && rename(b->tmp, b->out) == 0;
+	if (!ok)
+		image_error("%s: %s", b->opt->output, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (ok)
+		job_output(&b->job, NULL);
+	return ok ? 0 : -EIO;
+}
+
+static int build_steps(struct build *b)
+{
+	struct sbx_image_info info;
+	struct sbx_err err = { 0 };
+	int r = make_tmp(b);
+
+	if (r == 0)
+		r = make_tree(b);
+	if (r == 0)
+		r = make_image(b);
+	if (r < 0)
+		return r;
+	if (sbx_image_inspect(b->tmp, &info, &err) < 0) {
+		image_error("what mkfs.erofs made is unusable: %s", err.message);
+		return -EIO;
+	}
+	if (job_interrupted(&b->job))
+		return -EINTR;
+	r = publish(b);
+	if (r == 0)
+		job_say(&b->job, "%s: %.1f MiB, %" PRIu64 " inodes, compression %s", b->opt->output, (double)info.file_bytes / (1 << 20),
+			info.inodes, b->opt->compress);
+	return r;
+}
+
+/* As a normal user, a tree that we make has owners only under fakeroot. */
+static bool wants_fakeroot(const struct build *b)
+{
+	if (geteuid() == 0)
+		return false;
+	if (b->src.kind == IMAGE_DIR && b->facts.complete && !b->facts.has_mounts)
+		return false;
+	/* --all-root needs it for device nodes only. */
+	return !b->opt->all_root || tool_exists("fakeroot");
+}
+
+static int run_build(struct build *b)
+{
+	int r = job_begin(&b->job, b->opt->quiet), status;
+
+	if (r < 0)
+		return CLI_FAILED;
+	snprintf(b->state, sizeof(b->state), "%s/owners", b->job.dir);
+	r = check_places(b);
+	if (r == 0 && b->src.kind == IMAGE_DIR)
+		r = look(b, b->src.path);
+	b->fakeroot = wants_fakeroot(b);
+	if (r == 0)
+		r = check_tools(b);
+	if (r == 0)
+		r = build_steps(b);
+	status = job_end(&b->job, r == 0 ? CLI_OK : CLI_FAILED);
+	return status;
+}
+
+int image_build(const struct image_options *opt)
+{
+	struct build *b = calloc(1, sizeof(*b));
+	int status = CLI_FAILED;
+
+	if (!b)
+		return CLI_FAILED;
+	b->opt = opt;
+	b->src.fd = -1;
+	if (resolve_output(b) == 0 && source_open(opt->source, &b->src) == 0)
+		status = run_build(b);
+	source_close(&b->src);
+	free(b);
+	return status;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* cli/outfd.h - one of our own output descriptors, written without ever blocking the command. */
+#ifndef CLI_OUTFD_H
+#define CLI_OUTFD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { OUTFD_BYTES_MAX = 1 << 18 }; /* at most one window of unacknowledged output waits here */
+
+struct outfd {
+	int fd;
+	bool reopened;  /* fd is our own, non-blocking */
+	bool may_block; /* it could not be reopened: write little, and only when it polls writable */
+	bool broken;    /* the reader has gone: everything is dropped */
+	size_t head, len;
+	char bytes[OUTFD_BYTES_MAX];
+};
+
+void outfd_init(struct outfd *o, int fd);
+void outfd_done(struct outfd *o);
+void outfd_put(struct outfd *o, const void *p, size_t len); /* fits: see OUTFD_BYTES_MAX */
+/* Writes what it can; returns how many bytes were dealt with (written, or dropped because the reader has gone). */
+size_t outfd_flush(struct outfd *o);
+
+#endif

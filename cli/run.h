@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* cli/run.h - what the files of `sandbox run` share. */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include <stdbool.h>
+
+#include "sbx.h"
+
+/* `sandbox run` uses the program's exit status; its own failures have one that programs rarely use, as env(1) and timeout(1) do. */
+enum { RUN_FAILED = 125 };
+
+enum { RUN_ENV_MAX = 1024 };
+
+struct run_options {
+	struct sbx_vm_config vm;
+	struct sbx_exec_spec exec;
+	const char *env[RUN_ENV_MAX + 1];
+	unsigned env_count;
+	const char *console_path;
+	bool interactive, tty, quiet, verbose;
+};
+
+/* Fills in @ret from the command line. 0: go on; otherwise the exit status + 1 (help was printed, or an error). */
+int run_options_parse(int argc, char **argv, struct run_options *ret);
+
+/* Prints "sandbox run: …" on stderr. */
+void run_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* An error of the library: its words, and below them the guest's console if it came with one. */
+void run_sbx_error(const struct sbx_err *err);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* cli/run_options.c - the command line of `sandbox run`. Each complaint names the option, its value and the remedy. */
+#include "run.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+static const char run_help[] =
+	"usage: sandbox run [OPTION...] [--] [COMMAND [ARGUMENT...]]\n"
+	"\n"
+	"Boots a microVM, runs COMMAND in it and exits with COMMAND's status. Without COMMAND, on a terminal: a shell.\n"
+	"\n"
+	"the machine:\n"
+	"  --image FILE        root image (EROFS; see `sandbox image build`); default: the small one that comes along\n"
+	"  --writable[=SIZE]   let the guest write to its root; what it writes stays in memory, at most SIZE (like 64M or 2G;\n"
+	"                      default: half of the memory), and is gone afterwards\n"
+	"  --engine E          auto (default), kvm or qemu; `sandbox doctor` says what works here\n"
+	"  --cpus N            processors, 1 to 32; default 1\n"
+	"  --memory MIB        memory in MiB; default 512\n"
+	"  --hostname H        default: sandbox\n"
+	"\n"
+	"the command:\n"
+	"  --env K=V           set a variable; --env K passes the caller's value on; may be repeated\n"
+	"  --cwd DIR           where it starts; default: /\n"
+	"  --user U[:G]        who it runs as: a name or number of the guest; default: root\n"
+	"  --timeout SECONDS   kill it and all it started after that time, and exit with 124\n"
+	"  -i, --interactive   pass standard input on\n"
+	"  -t, --tty           give it a terminal\n"
+	"\n"
+	"messages:\n"
+	"  -q, --quiet         only errors\n"
+	"  -v, --verbose       also what the machine does and how long it takes\n"
+	"  --console FILE      write everything the guest's console prints to FILE\n"
+	"\n"
+	"for diagnosis:\n"
+	"  --boot-timeout S    give up when the guest is not ready after that time; default 60\n"
+	"  --kernel FILE, --init FILE, --qemu FILE   other than those of the installation\n"
+	"  --append TEXT       more for the guest kernel's command line\n"
+	"  --icount            qemu: let time be the number of guest instructions\n"
+	"\n"
+	"exit status: COMMAND's; 128+N when signal N ended it; 124 after --timeout; 127 when it was not found, 126 when it cannot be\n"
+	"executed; 125 when sandbox itself failed.\n";
+
+enum { OPT_IMAGE = 256,
+       OPT_WRITABLE,
+       OPT_ENGINE,
+       OPT_CPUS,
+       OPT_MEMORY,
+       OPT_HOSTNAME,
+       OPT_ENV,
+       OPT_CWD,
+       OPT_USER,
+       OPT_TIMEOUT,
+       OPT_CONSOLE,
+       OPT_BOOT_TIMEOUT,
+       OPT_KERNEL,
+       OPT_INIT,
+       OPT_QEMU,
+       OPT_APPEND,
+       OPT_ICOUNT };
+
+static const struct option options[] = {
+	{ "image", required_argument, NULL, OPT_IMAGE },
+	{ "writable", optional_argument, NULL, OPT_WRITABLE },
+	{ "engine", required_argument, NULL, OPT_ENGINE },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "hostname", required_argument, NULL, OPT_HOSTNAME },
+	{ "env", required_argument, NULL, OPT_ENV },
+	{ "cwd", required_argument, NULL, OPT_CWD },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "console", required_argument, NULL, OPT_CONSOLE },
+	{ "boot-timeout", required_argument, NULL, OPT_BOOT_TIMEOUT },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "init", required_argument, NULL, OPT_INIT },
+	{ "qemu", required_argument, NULL, OPT_QEMU },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "icount", no_argument, NULL, OPT_ICOUNT },
+	{ "interactive", no_argument, NULL, 'i' },
+	{ "tty", no_argument, NULL, 't' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* A decimal number of @min..@max. Tells what is wrong. */
+static bool take_number(const char *option, const char *text, uint64_t min, uint64_t max, const char *unit, uint64_t *ret)
+{
+	uint64_t v = 0;
+	bool good = text[0] != '\0';
+
+	for (const char *p = text; *p && good; p++) {
+		good = *p >= '0' && *p <= '9' && v <= (UINT64_MAX - 9) / 10;
+		v = v * 10 + (uint64_t)(*p - '0');
+	}
+	if (good && v >= min && v <= max) {
+		*ret = v;
+		return true;
+	}
+	run_error("%s %s: must be a whole number of %s from %llu to %llu", option, text, unit, (unsigned long long)min,
+		  (unsigned long long)max);
+	return false;
+}
+
+/* "64M", "2G", "512K", or bytes. */
+static bool take_size(const char *option, const char *text, uint64_t *ret)
+{
+	static const char suffixes[] = "KMG";
+	char digits[24];
+	size_t len = strlen(text);
+	unsigned shift = 0;
+	const char *s = len > 1 ? strchr(suffixes, text[len - 1]) : NULL;
+
+	if (s) {
+		shift = 10 * (unsigned)(s - suffixes + 1);
+		len--;
+	}
+	if (len == 0 || len >= sizeof(digits) || strspn(text, "0123456789") != len) {
+		run_error("%s=%s: not a size; write it like 64M, 2G or 1048576", option, text);
+		return false;
+	}
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (!take_number(option, digits, 1, UINT64_MAX >> 30, "bytes, KiB (K), MiB (M) or GiB (G)", ret))
+		return false;
+	*ret <<= shift;
+	return true;
+}
+
+static bool take_engine(struct run_options *o, const char *value)
+{
+	static const char *const names[] = { [SBX_ENGINE_AUTO] = "auto", [SBX_ENGINE_KVM] = "kvm", [SBX_ENGINE_QEMU] = "qemu" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]) == 0) {
+			o->vm.engine = (enum sbx_engine)i;
+			return true;
+		}
+	}
+	run_error("--engine %s: must be auto, kvm or qemu", value);
+	return false;
+}
+
+static bool take_env(struct run_options *o, const char *value)
+{
+	const char *from_caller;
+	char *pair;
+
+	if (o->env_count == RUN_ENV_MAX) {
+		run_error("--env %s: more than %d variables", value, RUN_ENV_MAX);
+		return false;
+	}
+	if (value[0] == '=' || value[0] == '\0') {
+		run_error("--env %s: must be NAME=VALUE, or NAME to pass the caller's value on", value);
+		return false;
+	}
+	if (strchr(value, '=')) {
+		o->env[o->env_count++] = value;
+		return true;
+	}
+	from_caller = getenv(value);
+	if (!from_caller) {
+		run_error("--env %s: the caller has no such variable; write --env %s=VALUE", value, value);
+		return false;
+	}
+	if (asprintf(&pair, "%s=%s", value, from_caller) < 0) {
+		run_error("out of memory");
+		return false;
+	}
+	o->env[o->env_count++] = pair; /* kept until the process ends */
+	return true;
+}
+
+static bool take_machine_option(struct run_options *o, int c, const char *value)
+{
+	uint64_t n = 0;
+
+	switch (c) {
+	case OPT_IMAGE:
+		o->vm.image_path = value;
+		return true;
+	case OPT_WRITABLE:
+		o->vm.flags |= SBX_VM_WRITABLE;
+		return !value || take_size("--writable", value, &o->vm.scratch_bytes);
+	case OPT_ENGINE:
+		return take_engine(o, value);
+	case OPT_CPUS:
+		if (!take_number("--cpus", value, 1, SBX_CPUS_MAX, "processors", &n))
+			return false;
+		o->vm.cpus = (uint32_t)n;
+		return true;
+	case OPT_MEMORY:
+		if (!take_number("--memory", value, SBX_MEMORY_MIB_MIN, 1 << 20, "MiB", &n))
+			return false;
+		o->vm.memory_mib = (uint32_t)n;
+		return true;
+	case OPT_HOSTNAME:
+		o->vm.hostname = value;
+		return true;
+	case OPT_BOOT_TIMEOUT:
+		if (!take_number("--boot-timeout", value, 1, 86400, "seconds", &n))
+			return false;
+		o->vm.boot_timeout_ms = (uint32_t)n * 1000;
+		return true;
+	case OPT_KERNEL:
+		o->vm.kernel_path = value;
+		return true;
+	case OPT_INIT:
+		o->vm.init_path = value;
+		return true;
+	case OPT_QEMU:
+		o->vm.qemu_path = value;
+		return true;
+	case OPT_APPEND:
+		o->vm.cmdline = value;
+		return true;
+	default:
+		o->vm.flags |= SBX_VM_ICOUNT;
+		return true;
+	}
+}
+
+static bool take_option(struct run_options *o, int c, const char *value)
+{
+	uint64_t n = 0;
+
+	switch (c) {
+	case OPT_ENV:
+		return take_env(o, value);
+	case OPT_CWD:
+		o->exec.cwd = value;
+		if (value[0] == '/')
+			return true;
+		run_error("--cwd %s: must be an absolute path of the guest", value);
+		return false;
+	case OPT_USER:
+		o->exec.run_as = value;
+		if (value[0] && value[0] != ':')
+			return true;
+		run_error("--user %s: must be a name or number, or USER:GROUP", value);
+		return false;
+	case OPT_TIMEOUT:
+		if (!take_number("--timeout", value, 1, UINT32_MAX / 1000, "seconds", &n))
+			return false;
+		o->exec.timeout_ms = (uint32_t)n * 1000;
+		return true;
+	case OPT_CONSOLE:
+		o->console_path = value;
+		return true;
+	case 'i':
+		o->interactive = true;
+		return true;
+	case 't':
+		o->tty = true;
+		return true;
+	case 'q':
+		o->quiet = true;
+		return true;
+	case 'v':
+		o->verbose = true;
+		o->vm.flags |= SBX_VM_VERBOSE;
+		return true;
+	default:
+		return take_machine_option(o, c, value);
+	}
+}
+
+static int bad_option(int c, const char *arg)
+{
+	bool known = optopt == 'i' || optopt == 't' || optopt == 'q' || optopt == 'v' || optopt >= OPT_IMAGE;
+	const char *why = c == ':' ? "needs a value" : known ? "takes no value"
+							     : "no such option";
+
+	if (strncmp(arg, "--", 2) == 0)
+		run_error("%s: %s; `sandbox run --help` lists the options", arg, why);
+	else
+		run_error("-%c: %s; `sandbox run --help` lists the options", optopt, why);
+	return RUN_FAILED + 1;
+}
+
+/* What is left on the command line is the command; none means a shell, on a terminal. */
+static bool take_command(struct run_options *o, char **argv)
+{
+	static const char *const shell[] = { "/bin/sh", NULL };
+
+	if (argv[0]) {
+		o->exec.argv = (const char *const *)argv;
+		return true;
+	}
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
+		run_error("no command: name one, as in `sandbox run -- uname -a`; a shell without one needs a terminal");
+		return false;
+	}
+	o->exec.argv = shell;
+	o->interactive = o->tty = true;
+	return true;
+}
+
+static bool check_together(struct run_options *o)
+{
+	const char *term = getenv("TERM");
+
+	if (o->quiet && o->verbose) {
+		run_error("-q and -v contradict each other; leave one out");
+		return false;
+	}
+	if (o->tty && o->interactive && !isatty(STDIN_FILENO)) {
+		run_error("-t with -i: standard input is not a terminal; leave -t out");
+		return false;
+	}
+	if (o->tty && term && o->env_count < RUN_ENV_MAX && term[0])
+		return take_env(o, "TERM");
+	return true;
+}
+
+int run_options_parse(int argc, char **argv, struct run_options *ret)
+{
+	struct run_options *o = ret;
+	int c;
+
+	*o = (struct run_options){ .vm = SBX_VM_CONFIG_INIT, .exec = SBX_EXEC_SPEC_INIT };
+	opterr = 0;
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "+:itqvh", options, NULL)) != -1) {
+		if (c == 'h') {
+			fputs(run_help, stdout);
+			return CLI_OK + 1;
+		}
+		if (c == '?' || c == ':')
+			return bad_option(c, argv[optind - 1]);
+		if (!take_option(o, c, optarg))
+			return RUN_FAILED + 1;
+	}
+	if (!take_command(o, argv + optind) || !check_together(o))
+		return RUN_FAILED + 1;
+	o->exec.env = o->env;
+	o->exec.flags |= (o->tty ? SBX_EXEC_TTY : 0U) | (o->interactive ? SBX_EXEC_STDIN : 0U) | SBX_EXEC_MANUAL_ACK;
+	return 0;
+}
