@@ -9,7 +9,6 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 mkdir -p "$tree"/{src/base,src/proto,src/vmm,src/host,cli,guest,include}
 cp -r tools .clang-format "$tree/"
-git -C "$tree" init -q
 LICENCE='/* SPDX-License-Identifier: MIT OR Apache-2.0 */'
 
 # Write a source with the given lines after the licence and an opening comment, run a check, expect it to fail there.
