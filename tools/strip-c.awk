@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
 # C source without comments and without the contents of string and character literals; the lines stay where they were,
-# so that a finding can name them. For tools/check-style.
+# so that a finding can name them. With table=1, each line is FILE <tab> LINE <tab> WORD <tab> CODE, where WORD is that of a
+# comment "style: WORD: reason" on this line or the one above. For tools/check-style and tools/report-sizes.
+FNR == 1 {
+	in_comment = 0
+	above = ""
+}
 {
 	line = $0
+	here = match($0, /style: [a-z0-9_]+:/) ? substr($0, RSTART + 7, RLENGTH - 8) : ""
 	out = ""
 	while (line != "") {
 		if (in_comment) {
@@ -36,5 +42,6 @@
 		line = substr(line, 2)
 		out = out mark mark
 	}
-	print out
+	print (table ? FILENAME "\t" FNR "\t" (here != "" ? here : above) "\t" : "") out
+	above = here
 }
