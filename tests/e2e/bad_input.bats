@@ -1,0 +1,137 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Bad input gets an error that names what is wrong and what to do, before anything starts where it can be known then.
+
+load helper
+
+teardown() {
+	assert_nothing_left
+}
+
+# refused TEXT OPTION…: `sandbox run` fails with 125 and says TEXT.
+refused() {
+	local text=$1
+	shift
+	run sbx "$@"
+	assert_status 125
+	assert_output_has "$text"
+	[ "${#lines[@]}" -le 3 ]
+}
+
+@test "an image that is missing, a directory, garbage, or cut short" {
+	local dir=$BATS_TEST_TMPDIR
+	refused "/no/such/image.erofs" --image /no/such/image.erofs -- true
+	refused "$dir" --image "$dir" -- true
+	head -c 100000 /dev/urandom >"$dir/garbage"
+	refused "EROFS" --image "$dir/garbage" -- true
+	head -c 5000 "$SBX_BUILD/default.erofs" >"$dir/short"
+	refused "$dir/short" --image "$dir/short" -- true
+	: >"$dir/empty"
+	refused "$dir/empty" --image "$dir/empty" -- true
+}
+
+@test "an image whose data is damaged" {
+	local size
+	size=$(stat -c %s "$SBX_BUILD/default.erofs")
+	{
+		head -c 4096 "$SBX_BUILD/default.erofs"
+		head -c $((size - 4096)) /dev/zero
+	} >"$BATS_TEST_TMPDIR/damaged"
+	run sbx --image "$BATS_TEST_TMPDIR/damaged" -- true
+	[ "$status" -ne 0 ]
+	assert_output_has sandbox
+}
+
+@test "a kernel that is missing or is none" {
+	refused /no/such/vmlinux --kernel /no/such/vmlinux -- true
+	refused "is neither an x86-64 ELF vmlinux nor a bzImage" --kernel /etc/passwd -- true
+}
+
+@test "an init that is missing or is none" {
+	refused /no/such/init --init /no/such/init -- true
+	refused "is not an x86-64 ELF program" --init /etc/passwd -- true
+}
+
+@test "a kernel that is cut short" {
+	head -c 100000 "$SBX_BUILD/vmlinux" >"$BATS_TEST_TMPDIR/vmlinux"
+	run sbx --kernel "$BATS_TEST_TMPDIR/vmlinux" -- true
+	assert_status 125
+	assert_output_has kernel
+}
+
+@test "QEMU that is missing or does not run" {
+	[ "$SBX_ENGINE" = qemu ] || skip "the engine under test is not qemu"
+	refused "/no/such/qemu" --qemu /no/such/qemu -- true
+	refused "qemu" --qemu /etc/passwd -- true
+	run sbx --qemu /bin/false -- true
+	assert_status 125
+	assert_output_has qemu
+}
+
+@test "more memory than the machine has" {
+	refused "this machine has" --memory 1000000 -- true
+}
+
+@test "numbers that are none, or out of bounds" {
+	refused "--cpus 0: must be" --cpus 0 -- true
+	refused "--cpus 33: must be" --cpus 33 -- true
+	refused "--cpus two: must be" --cpus two -- true
+	refused "--memory 1: must be" --memory 1 -- true
+	refused "--timeout -1: must be" --timeout -1 -- true
+	refused "--timeout 99999999999999999999: must be" --timeout 99999999999999999999 -- true
+	refused "--writable=lots: not a size" --writable=lots -- true
+}
+
+@test "options that do not exist, lack a value, or take none" {
+	refused "--no-such-option: no such option" --no-such-option -- true
+	refused "--image: needs a value" --image
+	refused "--tty=yes: takes no value" --tty=yes -- true
+	refused "-z: no such option" -z -- true
+}
+
+@test "options that contradict each other" {
+	refused "-q and -v contradict" -q -v -- true
+	refused "counting instructions needs the qemu engine" --icount --engine kvm -- true
+	refused "more than the guest's memory" --memory 100 --writable=200M -- true
+}
+
+@test "values that make no sense" {
+	refused "--engine xen: must be auto, kvm or qemu" --engine xen -- true
+	refused "--cwd etc: must be an absolute path" --cwd etc -- true
+	refused "--env =x" --env =x -- true
+	refused "hostname is 'a b'" --hostname 'a b' -- true
+	refused "--env NO_SUCH_VARIABLE_HERE: the caller has no such variable" --env NO_SUCH_VARIABLE_HERE -- true
+}
+
+@test "no command and no terminal" {
+	run sbx </dev/null
+	assert_status 125
+	assert_output_has "no command"
+}
+
+@test "a console file that cannot be written" {
+	refused "--console /no/such/dir/console" --console /no/such/dir/console -- true
+}
+
+@test "commands that do not exist" {
+	run "$SANDBOX" frobnicate
+	assert_status 2
+	assert_output_has "unknown command 'frobnicate'"
+	run "$SANDBOX"
+	assert_status 2
+	run "$SANDBOX" --help
+	assert_status 0
+	assert_output_has doctor
+	run "$SANDBOX" run --help
+	assert_status 0
+	assert_output_has --writable
+}
+
+@test "an engine that cannot work says why and what to do" {
+	[ "$SBX_ENGINE" = qemu ] || skip "the engine under test works here"
+	run "$SANDBOX" doctor
+	[[ $output == *"kvm        NOT usable"* ]] || skip "kvm works on this machine"
+	run "$SANDBOX" run --engine kvm -- true
+	assert_status 125
+	assert_output_has "the kvm engine cannot run here"
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=bash
+# What the end-to-end suites share. SANDBOX is the command under test, SBX_ENGINE the engine, SBX_BUILD the build's directory.
+# A suite has its own process namespace (tools/test), so that whatever is left over is its own.
+
+bats_require_minimum_version 1.5.0
+
+: "${SANDBOX:?}" "${SBX_ENGINE:?}" "${SBX_BUILD:?}"
+
+# sandbox run on the engine under test.
+sbx() {
+	"$SANDBOX" run --engine "$SBX_ENGINE" "$@"
+}
+
+vm_processes() {
+	pgrep -x 'sandbox-host|qemu-system-x86' || true
+}
+
+# Nothing of a VM is left. What is being killed may take a moment to vanish: wait for it, by pid, with a bound.
+assert_nothing_left() {
+	local pid
+	for pid in $(vm_processes); do
+		timeout 5 tail --pid="$pid" -f /dev/null || {
+			echo "left over: $(ps -o pid,ppid,stat,args -p "$pid")"
+			return 1
+		}
+	done
+	[ -z "$(vm_processes)" ]
+}
+
+# assert_output_has TEXT: $output (of run) holds it.
+assert_output_has() {
+	[[ $output == *"$1"* ]] || {
+		printf 'no "%s" in:\n%s\n' "$1" "$output"
+		return 1
+	}
+}
+
+assert_status() {
+	[ "$status" -eq "$1" ] || {
+		printf 'status %s instead of %s:\n%s\n' "$status" "$1" "$output"
+		return 1
+	}
+}
+
+# wait_for COMMAND…: until it succeeds, at most 20 s.
+wait_for() {
+	timeout 20 bash -c 'until "$@" >/dev/null 2>&1; do read -rt 0.02 <> <(:) || :; done' _ "$@"
+}
