@@ -276,11 +276,10 @@ static int install_debian(struct build *b)
 	step.cmd[0].argv = install.v;
 	step.cmd[1].argv = unpack.v;
 	snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH=%s", opt->epoch ? opt->epoch : debian_epoch);
-	snprintf(tmpdir, sizeof(tmpdir), "TMPDIR=%s", b->job.dir);
 	step.cmd[0].env[envs++] = epoch;
-	/* As somebody else it runs as yet another user, who cannot enter our directory, and removes its own. */
-	if (geteuid() == 0)
-		step.cmd[0].env[envs++] = tmpdir;
+	/* Beside our directory, not in it: apt's downloads run as a user who may not enter there. It removes its own. */
+	snprintf(tmpdir, sizeof(tmpdir), "TMPDIR=%.*s", (int)(strrchr(b->job.dir, '/') - b->job.dir), b->job.dir);
+	step.cmd[0].env[envs++] = tmpdir;
 	for (size_t i = 0; i < 2 && b->debian.proxy[i][0] && envs < 4; i++)
 		step.cmd[0].env[envs++] = b->debian.proxy[i];
 	r = job_run(&b->job, &step);

@@ -134,7 +134,8 @@ static _Noreturn void guardian_main(struct job_shared *shared, int lifeline)
 	char c;
 
 	setsid();
-	(void)chdir("/");
+	if (chdir("/") < 0)
+		_exit(1);
 	/* The user's terminal, pipes and locks are not ours to keep open. */
 	if (dup2(lifeline, 3) < 0 || close_range(4, ~0U, 0) < 0)
 		_exit(1);
