@@ -375,7 +375,9 @@ static int make_image(struct build *b)
 	push(&a, b->tmp);
 	push(&a, b->root);
 
-	if (b->opt->epoch || b->src.kind == IMAGE_DEBIAN)
+	if (b->opt->time)
+		snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH"); /* unset: it would win over -T */
+	else if (b->opt->epoch || b->src.kind == IMAGE_DEBIAN)
 		snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH=%s", b->opt->epoch ? b->opt->epoch : debian_epoch);
 	else
 		snprintf(epoch, sizeof(epoch), "SOURCE_DATE_EPOCH=%" PRId64, b->facts.newest);

@@ -299,7 +299,7 @@ static _Noreturn void child_main(struct image_job *job, const struct job_cmd *cm
 	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		_exit(126);
 	for (size_t i = 0; i < sizeof(cmd->env) / sizeof(cmd->env[0]) && cmd->env[i]; i++)
-		if (putenv((char *)(uintptr_t)cmd->env[i]) != 0)
+		if (putenv((char *)(uintptr_t)cmd->env[i]) != 0) /* glibc: without '=' it unsets */
 			_exit(126);
 	/* Last words are compared and shown: in one language. */
 	setenv("LC_ALL", "C", 1);

@@ -33,7 +33,7 @@ struct job_cmd {
 	const char *const *argv;
 	int (*run)(void *ctx, int out_fd); /* returns the exit status; writes to out_fd */
 	void *ctx;
-	const char *env[4]; /* "NAME=VALUE", up to the first NULL */
+	const char *env[4]; /* "NAME=VALUE", or "NAME" to unset it; up to the first NULL */
 };
 
 /* One step: one process, or two with a pipe between them. */
