@@ -32,7 +32,8 @@ struct gmem {
 /* A memfd of @len bytes (a multiple of GMEM_ALIGN), mapped at @gpa 0 up to @hole_gpa and, past that, from @resume_gpa on
  * (the x86 MMIO hole). Anonymous in the sense that nothing on disk backs it; pages are taken when the guest touches them. */
 int gmem_create(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, struct gmem **ret, struct sbx_err *err);
-/* Maps @count regions given by another VMM. Takes the descriptors over in every case. -EINVAL for overlap or wrap. */
+/* Maps @count regions given by another VMM. Takes the descriptors over in every case. -EINVAL for overlap, wrap, lengths beyond the
+ * file or anything not a multiple of GMEM_ALIGN; -EPERM unless the file is a memfd sealed against shrinking. */
 int gmem_import(const struct gmem_region *regions, unsigned count, struct gmem **ret, struct sbx_err *err);
 void gmem_free(struct gmem *m); /* accepts NULL */
 
@@ -40,7 +41,7 @@ void gmem_free(struct gmem *m); /* accepts NULL */
 bool gmem_check(const struct gmem *m, uint64_t gpa, uint64_t len);
 bool gmem_read(const struct gmem *m, uint64_t gpa, void *dst, size_t len);
 bool gmem_write(const struct gmem *m, uint64_t gpa, const void *src, size_t len);
-/* Single accesses of ring fields: naturally aligned, one load or store, little endian. */
+/* Single accesses of ring fields: naturally aligned, one load (acquire) or store (release), little endian. */
 bool gmem_load16(const struct gmem *m, uint64_t gpa, uint16_t *ret);
 bool gmem_store16(const struct gmem *m, uint64_t gpa, uint16_t v);
 /* A host view for readv/writev and KVM only: its bytes must never be parsed in place. NULL when out of range. */

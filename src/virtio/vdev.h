@@ -20,11 +20,16 @@ struct vdev_ops {
 	uint16_t nqueues;    /* <= VDEV_QUEUES_MAX */
 	uint16_t queue_size; /* maximum offered, <= VIRTQ_SIZE_MAX */
 
-	int (*start)(struct vdev *d);                                           /* DRIVER_OK; d->features is final and a subset of what was offered */
-	void (*kick)(struct vdev *d, uint16_t queue);                           /* queue < nqueues and enabled */
+	int (*start)(struct vdev *d);                                               /* DRIVER_OK; d->features is final and a subset of what was offered */
+	void (*kick)(struct vdev *d, uint16_t queue);                               /* queue < nqueues and enabled */
 	void (*config_read)(struct vdev *d, uint32_t off, void *dst, uint32_t len); /* any off and len; bytes beyond the layout are 0 */
-	void (*reset)(struct vdev *d);                                          /* idempotent; drops all chains */
-	void (*free)(struct vdev *d);                                           /* accepts NULL and half-built */
+	/* Idempotent. Drops all chains; on return nothing of the device's touches guest memory any more. The queues are off already, and
+	 * d->generation has moved on. */
+	void (*reset)(struct vdev *d);
+	/* For devices that hold chains across returns to the loop: waits until each is completed and pushed. Short waits for the disk
+	 * at most. The transport is about to stop a queue or to change d->mem. */
+	void (*quiesce)(struct vdev *d);
+	void (*free)(struct vdev *d); /* accepts NULL and half-built */
 };
 
 /* What a device needs from its transport. */
@@ -48,7 +53,7 @@ struct vdev {
 	uint64_t breaks;     /* statistics */
 	struct log_limit log_limit;
 	struct virtq queue[VDEV_QUEUES_MAX];
-	struct loop_task rekick;   /* internal: queues whose kick stopped at its budget */
+	struct loop_task rekick; /* internal: queues whose kick stopped at its budget */
 	uint32_t rekick_queues;
 };
 
@@ -60,6 +65,9 @@ uint64_t vdev_offered(const struct vdev *d);
 /* For transports. */
 int vdev_start(struct vdev *d, uint64_t features); /* -EINVAL: features not offered, or VERSION_1 missing */
 void vdev_reset(struct vdev *d);
+void vdev_quiesce(struct vdev *d);
+/* Zeroes @dst and lets the device fill it in. */
+void vdev_config_read(struct vdev *d, uint32_t off, void *dst, uint32_t len);
 void vdev_kick(struct vdev *d, uint16_t queue); /* ignores disabled queues and broken devices; runs ops->kick, then signals */
 
 /* For devices: interrupts the guest for every queue that wants it after asynchronous pushes. */

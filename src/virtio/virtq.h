@@ -20,7 +20,7 @@ struct vseg {
  * and kept until it is pushed (asynchronous devices), but not beyond a reset (see vdev generation). */
 struct vchain {
 	uint16_t head;
-	uint16_t nread, nwrite;      /* segments */
+	uint16_t nread, nwrite;       /* segments */
 	uint16_t read_seg, write_seg; /* cursors: segment, and offset within it */
 	uint32_t read_off, write_off;
 	size_t read_left, write_left; /* bytes */
@@ -33,6 +33,7 @@ struct virtq {
 	uint16_t size; /* power of two, <= VIRTQ_SIZE_MAX */
 	bool enabled;
 	bool event_idx;
+	bool kicks_off; /* NO_NOTIFY is set in the used ring */
 	uint64_t desc_gpa, avail_gpa, used_gpa;
 	uint16_t last_avail; /* next avail entry to take */
 	uint16_t used_idx;   /* next used entry to fill */
@@ -42,7 +43,10 @@ struct virtq {
 /* Checks addresses, alignment and size against @mem. -EINVAL leaves @q disabled. */
 int virtq_enable(struct virtq *q, const struct gmem *mem, uint16_t size, uint64_t desc, uint64_t avail, uint64_t used,
 		 bool event_idx);
-void virtq_disable(struct virtq *q);
+/* After virtq_enable(): goes on where an earlier owner of the ring stopped, at available index @last_avail and the used index in
+ * memory. -EPROTO when that cannot be read. */
+int virtq_resume(struct virtq *q, uint16_t last_avail);
+void virtq_disable(struct virtq *q); /* last_avail stays readable; pops yield nothing, pushes fail */
 
 /* Takes the next chain: 1, 0 when the ring is empty, -EPROTO when the guest broke the rules (call vdev_break()). With the event
  * index, an empty result has re-armed the guest's notification and looked once more. */
