@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* libsbx with a real guest: what the command does not show. SBX_BUILD and SBX_ENGINE say where and with which engine.
+ * lab: representative */
+#include "sbx.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../test.h"
+
+static char paths[3][4096];
+
+static struct sbx_vm_config config(void)
+{
+	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init" };
+	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
+	static char image[4096];
+	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
+
+	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
+	for (size_t i = 0; i < 3; i++)
+		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
+	(void)snprintf(image, sizeof(image), "%s/default.erofs", build);
+	c.host_path = paths[0];
+	c.kernel_path = paths[1];
+	c.init_path = paths[2];
+	c.image_path = image;
+	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
+	return c;
+}
+
+static struct sbx_vm *start(const struct sbx_vm_config *c)
+{
+	struct sbx_vm *vm;
+	struct sbx_err err;
+
+	CHECK(sbx_vm_start(c, &vm, &err) == 0, "%s", err.message);
+	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s\n%s", err.message, err.console);
+	return vm;
+}
+
+static struct sbx_vm *start_default(void)
+{
+	struct sbx_vm_config c = config();
+
+	return start(&c);
+}
+
+static struct sbx_exec_spec spec(const char *const *argv)
+{
+	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
+
+	s.argv = argv;
+	return s;
+}
+
+#define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* One round of an embedding program's own loop. */
+static void turn(struct sbx_vm *vm)
+{
+	struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
+
+	(void)poll(&p, 1, 10000);
+	(void)sbx_vm_dispatch(vm);
+}
+
+struct record {
+	unsigned exits;
+	enum sbx_exit_reason reason;
+	int code;
+	size_t out, err;
+	char text[256];
+	char message[256];
+	struct sbx_proc *proc;
+	struct sbx_vm *vm;
+};
+
+static void record_output(struct sbx_proc *p, int stream, const void *data, size_t len, void *user)
+{
+	struct record *r = user;
+	size_t have = r->out < sizeof(r->text) - 1 ? r->out : sizeof(r->text) - 1;
+	size_t n = len < sizeof(r->text) - 1 - have ? len : sizeof(r->text) - 1 - have;
+
+	(void)p;
+	if (stream == 1) {
+		memcpy(r->text + have, data, n);
+		r->out += len;
+	} else {
+		r->err += len;
+	}
+}
+
+static void record_exit(struct sbx_proc *p, const struct sbx_exit *e, void *user)
+{
+	struct record *r = user;
+
+	(void)p;
+	r->exits++;
+	r->reason = e->reason;
+	r->code = e->code;
+	(void)snprintf(r->message, sizeof(r->message), "%s", e->message);
+}
+
+static void exec_recorded(struct sbx_vm *vm, struct sbx_exec_spec *s, struct record *r)
+{
+	struct sbx_err err;
+
+	*r = (struct record){ 0 };
+	s->on_output = record_output;
+	s->on_exit = record_exit;
+	s->user = r;
+	CHECK(sbx_vm_exec(vm, s, &r->proc, &err) == 0, "%s", err.message);
+}
+
+TEST(a_program_runs_to_its_end_with_input_and_both_outputs)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec s = spec(ARGV("sh", "-c", "cat; echo problem >&2; exit 4"));
+	struct sbx_exec_result r;
+	struct sbx_err err;
+
+	CHECK(sbx_exec_wait(vm, &s, "hello", 5, 0, &r, &err) == 0, "%s", err.message);
+	CHECK(r.reason == SBX_EXIT_EXITED && r.code == 4, "reason %d code %d %s", r.reason, r.code, r.message);
+	CHECK(r.out_len == 5 && memcmp(r.out, "hello", 5) == 0, "out '%s'", r.out);
+	CHECK(strcmp(r.err, "problem\n") == 0, "err '%s'", r.err);
+	sbx_exec_result_done(&r);
+	sbx_vm_free(vm);
+}
+
+TEST(two_hundred_programs_run_at_once)
+{
+	enum { COUNT = 200 };
+	struct sbx_vm_config c = config();
+	static struct record r[COUNT];
+	struct sbx_vm *vm;
+	unsigned done = 0;
+
+	test_timeout(180);
+	c.memory_mib = 1024;
+	vm = start(&c);
+	for (unsigned i = 0; i < COUNT; i++) {
+		struct sbx_exec_spec s = spec(ARGV("sh", "-c", "read line; echo \"$line\" $$"));
+
+		s.flags = SBX_EXEC_STDIN;
+		exec_recorded(vm, &s, &r[i]);
+	}
+	for (unsigned i = 0; i < COUNT; i++) { /* none can end before all have been started */
+		char line[16];
+		int n = snprintf(line, sizeof(line), "%u\n", i);
+
+		CHECK(sbx_proc_write(r[i].proc, line, (size_t)n) == n, "short write");
+	}
+	while (done < COUNT) {
+		turn(vm);
+		done = 0;
+		for (unsigned i = 0; i < COUNT; i++)
+			done += r[i].exits;
+	}
+	for (unsigned i = 0; i < COUNT; i++) {
+		CHECK(r[i].reason == SBX_EXIT_EXITED && r[i].code == 0, "%u: reason %d code %d %s", i, r[i].reason, r[i].code, r[i].message);
+		CHECK((unsigned)atoi(r[i].text) == i, "%u printed '%s'", i, r[i].text); /* style: atoi: a test */
+		sbx_proc_free(r[i].proc);
+	}
+	sbx_vm_free(vm);
+}
+
+TEST(beyond_the_limit_of_programs_the_error_says_so)
+{
+	static struct record r[SBX_PROC_MAX];
+	struct sbx_vm_config c = config();
+	struct sbx_exec_spec s = spec(ARGV("sleep", "1000"));
+	struct sbx_proc *p;
+	struct sbx_err err;
+	struct sbx_vm *vm;
+
+	test_timeout(180);
+	c.memory_mib = 1024;
+	vm = start(&c);
+	for (unsigned i = 0; i < SBX_PROC_MAX; i++)
+		exec_recorded(vm, &s, &r[i]);
+	CHECK(sbx_vm_exec(vm, &s, &p, &err) == -EAGAIN, "one too many was accepted");
+	CHECK(strstr(err.message, "256 programs are running"), "%s", err.message);
+	CHECK(sbx_proc_abort(r[7].proc) == 0, "abort");
+	while (r[7].exits == 0)
+		turn(vm);
+	CHECK(r[7].reason == SBX_EXIT_ABORTED, "reason %d %s", r[7].reason, r[7].message);
+	CHECK(sbx_vm_exec(vm, &s, &p, &err) == 0, "no room after one ended: %s", err.message);
+	sbx_proc_free(p);
+	for (unsigned i = 0; i < SBX_PROC_MAX; i++)
+		sbx_proc_free(r[i].proc);
+	sbx_vm_free(vm);
+}
+
+TEST(a_stalled_reader_stalls_only_its_own_program)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec s = spec(ARGV("yes"));
+	struct sbx_exec_result result;
+	struct sbx_err err;
+	struct record r;
+
+	s.flags = SBX_EXEC_MANUAL_ACK;
+	exec_recorded(vm, &s, &r);
+	while (r.out < SBX_WINDOW_BYTES - 65536)
+		turn(vm);
+	for (unsigned i = 0; i < 20; i++) { /* meanwhile others run */
+		struct sbx_exec_spec t = spec(ARGV("echo", "x"));
+
+		CHECK(sbx_exec_wait(vm, &t, NULL, 0, 0, &result, &err) == 0, "%s", err.message);
+		CHECK(result.out_len == 2, "'%s'", result.out);
+		sbx_exec_result_done(&result);
+	}
+	CHECK(r.out <= SBX_WINDOW_BYTES, "%zu bytes came without credit", r.out);
+	sbx_proc_ack(r.proc, r.out);
+	while (r.out < 4 * SBX_WINDOW_BYTES) {
+		size_t before = r.out;
+
+		turn(vm);
+		sbx_proc_ack(r.proc, r.out - before);
+	}
+	CHECK(sbx_proc_signal(r.proc, SIGKILL) == 0, "signal");
+	while (r.exits == 0) {
+		size_t before = r.out;
+
+		turn(vm);
+		if (r.exits == 0)
+			sbx_proc_ack(r.proc, r.out - before);
+	}
+	CHECK(r.reason == SBX_EXIT_SIGNALED && r.code == 137, "reason %d code %d", r.reason, r.code);
+	sbx_proc_free(r.proc);
+	sbx_vm_free(vm);
+}
+
+TEST(a_stalled_reader_does_not_delay_a_timeout)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec s = spec(ARGV("yes")), t = spec(ARGV("sh", "-c", "pgrep yes | wc -l"));
+	struct sbx_exec_result result;
+	struct sbx_err err;
+	struct record r;
+
+	s.flags = SBX_EXEC_MANUAL_ACK;
+	s.timeout_ms = 500;
+	exec_recorded(vm, &s, &r);
+	do { /* nothing is acknowledged, and yet it goes */
+		CHECK(sbx_exec_wait(vm, &t, NULL, 0, 0, &result, &err) == 0, "%s", err.message);
+		result.code = result.out[0] == '0';
+		sbx_exec_result_done(&result);
+	} while (!result.code || r.out == 0);
+	sbx_proc_ack(r.proc, r.out);
+	while (r.exits == 0) {
+		size_t before = r.out;
+
+		turn(vm);
+		if (r.exits == 0)
+			sbx_proc_ack(r.proc, r.out - before);
+	}
+	CHECK(r.reason == SBX_EXIT_TIMEOUT && r.code == 124, "reason %d code %d", r.reason, r.code);
+	sbx_proc_free(r.proc);
+	sbx_vm_free(vm);
+}
+
+TEST(signals_and_aborts_overtake_input_that_nobody_reads)
+{
+	struct sbx_vm *vm = start_default();
+	static char junk[1 << 16];
+	struct sbx_exec_spec s = spec(ARGV("sh", "-c", "trap 'exit 5' USR1; while :; do sleep 0.05; done"));
+	struct record r;
+
+	s.flags = SBX_EXEC_STDIN;
+	exec_recorded(vm, &s, &r);
+	while (sbx_proc_write(r.proc, junk, sizeof(junk)) > 0)
+		;
+	for (unsigned i = 0; r.exits == 0; i++) { /* the trap may not be set yet: USR1 would end it with 138 */
+		turn(vm);
+		if (i == 0)
+			CHECK(sbx_proc_signal(r.proc, SIGUSR1) == 0, "signal");
+	}
+	CHECK((r.reason == SBX_EXIT_EXITED && r.code == 5) || r.code == 128 + SIGUSR1, "reason %d code %d", r.reason, r.code);
+	sbx_proc_free(r.proc);
+	exec_recorded(vm, &s, &r);
+	CHECK(sbx_proc_abort(r.proc) == 0, "abort"); /* at once: before the guest has heard of it */
+	while (r.exits == 0)
+		turn(vm);
+	CHECK(r.reason == SBX_EXIT_ABORTED, "reason %d %s", r.reason, r.message);
+	sbx_proc_free(r.proc);
+	sbx_vm_free(vm);
+}
+
+TEST(a_paused_guest_stands_still_and_its_clock_is_right_afterwards)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec ticker = spec(ARGV("sh", "-c", "while :; do echo tick; sleep 0.02; done"));
+	struct sbx_exec_spec date = spec(ARGV("date", "+%s"));
+	struct sbx_exec_result result;
+	struct timespec wait = { .tv_nsec = 200000000 };
+	struct sbx_err err;
+	struct record r;
+	size_t before;
+
+	exec_recorded(vm, &ticker, &r);
+	while (r.out < 20)
+		turn(vm);
+	CHECK(sbx_vm_pause(vm, &err) == 0, "%s", err.message);
+	CHECK(sbx_vm_pause(vm, &err) == 0, "not idempotent: %s", err.message);
+	while (sbx_vm_dispatch(vm) == 0 && poll(&(struct pollfd){ .fd = sbx_vm_fd(vm), .events = POLLIN }, 1, 0) > 0)
+		;
+	before = r.out;
+	/* The time that passes is the thing under test: a running ticker would print ten times. */
+	(void)nanosleep(&wait, NULL);
+	(void)sbx_vm_dispatch(vm);
+	CHECK(r.out == before, "%zu bytes came from a paused guest", r.out - before);
+	(void)nanosleep(&(struct timespec){ .tv_sec = 2 }, NULL);
+	CHECK(sbx_vm_resume(vm, &err) == 0, "%s", err.message);
+	while (r.out == before)
+		turn(vm);
+
+	time_t now = time(NULL);
+
+	CHECK(sbx_exec_wait(vm, &date, NULL, 0, 0, &result, &err) == 0, "%s", err.message);
+	CHECK(labs(atol(result.out) - (long)now) <= 1, "guest says %s, host %ld", result.out, (long)now); /* style: atol: a test */
+	sbx_exec_result_done(&result);
+	sbx_proc_free(r.proc);
+	sbx_vm_free(vm);
+}
+
+static void note_end(struct sbx_vm *vm, const struct sbx_end *end, void *user)
+{
+	(void)vm;
+	*(int *)user = (int)end->reason + 1;
+}
+
+TEST(stopping_lets_programs_end_by_sigterm)
+{
+	struct sbx_vm_config c = config();
+	struct sbx_exec_spec s = spec(ARGV("sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"));
+	struct sbx_err err;
+	struct record r;
+	struct sbx_vm *vm;
+	int ended = 0;
+
+	c.on_end = note_end;
+	c.user = &ended;
+	vm = start(&c);
+	exec_recorded(vm, &s, &r);
+	while (r.out < 3)
+		turn(vm);
+	CHECK(sbx_vm_stop(vm, 20000, &err) == 0, "%s", err.message);
+	CHECK(ended == SBX_END_STOPPED + 1, "ended with %d", ended - 1);
+	CHECK(r.exits == 1 && strcmp(r.text, "up\nbye\n") == 0, "%u exits, printed '%s'", r.exits, r.text);
+	CHECK(sbx_vm_exec(vm, &s, &r.proc, &err) == -ENOTCONN, "a stopped VM takes programs");
+	CHECK(sbx_vm_dispatch(vm) == -ENOTCONN, "a stopped VM dispatches");
+	sbx_vm_free(vm);
+}
+
+static void block_in_callback(struct sbx_proc *p, int stream, const void *data, size_t len, void *user)
+{
+	struct sbx_stats stats;
+
+	record_output(p, stream, data, len, user);
+	((struct record *)user)->code = sbx_vm_stats(((struct record *)user)->vm, &stats, NULL);
+}
+
+TEST(a_blocking_call_from_a_callback_is_refused)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec s = spec(ARGV("sh", "-c", "echo x; read line"));
+	struct sbx_stats stats;
+	struct sbx_err err;
+	struct record r = { .vm = vm };
+
+	s.flags = SBX_EXEC_STDIN;
+	s.on_output = block_in_callback;
+	s.on_exit = record_exit;
+	s.user = &r;
+	CHECK(sbx_vm_exec(vm, &s, &r.proc, &err) == 0, "%s", err.message);
+	while (r.out == 0)
+		turn(vm);
+	CHECK(r.code == -EDEADLK, "got %d", r.code);
+	CHECK(sbx_vm_stats(vm, &stats, &err) == 0, "%s", err.message);
+	CHECK(stats.host_rss_bytes > 0 && stats.uptime_ns > 0, "empty statistics");
+	CHECK(stats.execs_started == 1 && stats.execs_running == 1, "%llu started", (unsigned long long)stats.execs_started);
+	sbx_proc_free(r.proc);
+	sbx_vm_free(vm);
+}
+
+TEST(closing_is_quick_even_when_the_guest_is_busy)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec s = spec(ARGV("sh", "-c", "while :; do :; done"));
+	struct record r;
+
+	exec_recorded(vm, &s, &r);
+	sbx_vm_free(vm);
+	CHECK(r.exits == 1 && r.reason == SBX_EXIT_LOST, "%u exits, reason %d", r.exits, r.reason);
+	sbx_proc_free(r.proc);
+}
+
+struct thread_vm {
+	pthread_t thread;
+	int code;
+};
+
+static void *run_one(void *arg)
+{
+	struct thread_vm *t = arg;
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec s = spec(ARGV("sh", "-c", "exit 9"));
+	struct sbx_exec_result r;
+	struct sbx_err err;
+
+	CHECK(sbx_exec_wait(vm, &s, NULL, 0, 0, &r, &err) == 0, "%s", err.message);
+	t->code = r.code;
+	sbx_exec_result_done(&r);
+	sbx_vm_free(vm);
+	return NULL;
+}
+
+TEST(several_vms_live_in_one_process_on_threads_of_their_own)
+{
+	struct thread_vm t[4] = { 0 };
+
+	(void)config(); /* fills the shared paths before the threads read them */
+	for (unsigned i = 0; i < 4; i++)
+		CHECK(pthread_create(&t[i].thread, NULL, run_one, &t[i]) == 0, "thread");
+	for (unsigned i = 0; i < 4; i++) {
+		pthread_join(t[i].thread, NULL);
+		CHECK(t[i].code == 9, "VM %u: %d", i, t[i].code);
+	}
+}
+
+TEST(output_beyond_the_callers_limit_is_an_error)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_exec_spec s = spec(ARGV("yes"));
+	struct sbx_exec_result r;
+	struct sbx_err err;
+
+	CHECK(sbx_exec_wait(vm, &s, NULL, 0, 1000000, &r, &err) == -EFBIG, "accepted");
+	CHECK(strstr(err.message, "output_max"), "%s", err.message);
+	sbx_vm_free(vm);
+}
+
+RUN_TESTS(T(a_program_runs_to_its_end_with_input_and_both_outputs), T(two_hundred_programs_run_at_once),
+	  T(beyond_the_limit_of_programs_the_error_says_so), T(a_stalled_reader_stalls_only_its_own_program),
+	  T(a_stalled_reader_does_not_delay_a_timeout), T(signals_and_aborts_overtake_input_that_nobody_reads),
+	  T(a_paused_guest_stands_still_and_its_clock_is_right_afterwards), T(stopping_lets_programs_end_by_sigterm),
+	  T(a_blocking_call_from_a_callback_is_refused), T(closing_is_quick_even_when_the_guest_is_busy),
+	  T(several_vms_live_in_one_process_on_threads_of_their_own), T(output_beyond_the_callers_limit_is_an_error))
