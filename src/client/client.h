@@ -70,6 +70,8 @@ struct sbx_vm {
 
 /* vm.c: queues what was appended to the link, and sees to it that it is sent. A dead link is noticed by the next dispatch. */
 void vm_send(struct sbx_vm *vm);
+/* vm.c: one frame from the host process. 0, or -EPROTO: it makes no sense. */
+int client_frame(struct sbx_vm *vm, const struct frame *f);
 /* exec.c: the frames of programs; 0, or -EPROTO. Programs that the host no longer knows are ignored. */
 int proc_frame(struct sbx_vm *vm, const struct frame *f);
 void proc_lose_all(struct sbx_vm *vm, const char *why); /* on_exit(LOST) for every program */

@@ -163,7 +163,7 @@ static int on_stats_frame(struct sbx_vm *vm, const struct frame *f)
 	return 0;
 }
 
-static int vm_frame(struct sbx_vm *vm, const struct frame *f)
+int client_frame(struct sbx_vm *vm, const struct frame *f)
 {
 	switch (f->type) {
 	case PROTO_READY:
@@ -192,7 +192,7 @@ static int vm_receive(struct sbx_vm *vm)
 	if (filled < 0 && filled != -EAGAIN)
 		return filled;
 	for (unsigned i = 0; i < FRAMES_PER_ROUND && !vm->ended && (r = link_next(&vm->link, &f)) > 0; i++) {
-		r = vm_frame(vm, &f);
+		r = client_frame(vm, &f);
 		link_pop(&vm->link, &f);
 		if (r < 0)
 			return r;

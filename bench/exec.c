@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* bench/exec.c - warm execs and their output, against what the same guest does by itself.
+ *
+ *	exec latency GUEST_PROGRAM	prints: exec_p50_us exec_p99_us guest_p50_us guest_p99_us
+ *	exec throughput			prints: MB/s of program output, MB/s of the same bytes through a pipe inside the guest
+ *	exec memory			prints: sandbox-host's own resident bytes in an idle VM with one program
+ *
+ * SBX_ENGINE chooses the engine; artefacts are beside the program's parent directory as sbx_default_path() finds them. GUEST_PROGRAM is
+ * bench/forkexec.c, static: it is copied into the guest. */
+#include "sbx.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXECS = 300,
+       BATCHES = 6,
+       MEGABYTES = 128 };
+
+static double now_us(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
+}
+
+static void need(int r, const struct sbx_err *err)
+{
+	if (r >= 0)
+		return;
+	fprintf(stderr, "exec: %s\n%s", err->message, err->console);
+	exit(1);
+}
+
+static struct sbx_vm *start_vm(void)
+{
+	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
+	const char *engine = getenv("SBX_ENGINE");
+	struct sbx_vm *vm;
+	struct sbx_err err;
+
+	c.engine = engine && strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_AUTO;
+	need(sbx_vm_start(&c, &vm, &err), &err);
+	need(sbx_vm_wait_ready(vm, NULL, &err), &err);
+	return vm;
+}
+
+static void run(struct sbx_vm *vm, const char *const *argv, const void *input, size_t len, struct sbx_exec_result *ret)
+{
+	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
+	struct sbx_err err;
+
+	s.argv = argv;
+	need(sbx_exec_wait(vm, &s, input, len, 0, ret, &err), &err);
+	if (ret->code != 0) {
+		fprintf(stderr, "exec: %s ended with %d: %s\n", argv[0], ret->code, ret->err);
+		exit(1);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void copy_in(struct sbx_vm *vm, const char *path)
+{
+	static const char *const argv[] = { "sh", "-c", "cat >/tmp/forkexec && chmod +x /tmp/forkexec", NULL };
+	struct sbx_exec_result r;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *bytes;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !(bytes = malloc((size_t)st.st_size)) || read(fd, bytes, (size_t)st.st_size) != st.st_size) {
+		fprintf(stderr, "exec: cannot read %s\n", path);
+		exit(1);
+	}
+	run(vm, argv, bytes, (size_t)st.st_size, &r);
+	sbx_exec_result_done(&r);
+	free(bytes);
+	close(fd);
+}
+
+/* Batches of ours and of the guest's own take turns. */
+static void latency(const char *guest_program)
+{
+	static const char *const true_argv[] = { "/bin/true", NULL };
+	static const char *const guest_argv[] = { "/tmp/forkexec", "50", "/bin/true", NULL };
+	static double ours[EXECS], theirs[EXECS];
+	struct sbx_vm *vm = start_vm();
+	struct sbx_exec_result r;
+	size_t n = 0, g = 0;
+
+	copy_in(vm, guest_program);
+	for (int b = 0; b < BATCHES; b++) {
+		for (int i = 0; i < EXECS / BATCHES; i++) {
+			double start = now_us();
+
+			run(vm, true_argv, NULL, 0, &r);
+			ours[n++] = now_us() - start;
+			sbx_exec_result_done(&r);
+		}
+		run(vm, guest_argv, NULL, 0, &r);
+		for (char *p = r.out; p && *p && g < EXECS; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL)
+			theirs[g++] = atof(p); /* style: atof: printed by bench/forkexec.c */
+		sbx_exec_result_done(&r);
+	}
+	qsort(ours, n, sizeof(*ours), compare);
+	qsort(theirs, g, sizeof(*theirs), compare);
+	printf("%.0f %.0f %.0f %.0f\n", ours[n / 2], ours[n * 99 / 100], theirs[g / 2], theirs[g * 99 / 100]);
+	sbx_vm_free(vm);
+}
+
+static double timed(struct sbx_vm *vm, const char *const *argv)
+{
+	struct sbx_exec_result r;
+	double start = now_us();
+
+	run(vm, argv, NULL, 0, &r);
+	sbx_exec_result_done(&r);
+	return now_us() - start;
+}
+
+static void throughput(void)
+{
+	static const char *const out_argv[] = { "head", "-c", "128M", "/dev/zero", NULL };
+	static const char *const pipe_argv[] = { "sh", "-c", "head -c 128M /dev/zero | cat >/dev/null", NULL };
+	struct sbx_vm *vm = start_vm();
+	double out[5], in[5];
+
+	for (int i = 0; i < 5; i++) {
+		out[i] = MEGABYTES * 1.048576e6 / timed(vm, out_argv);
+		in[i] = MEGABYTES * 1.048576e6 / timed(vm, pipe_argv);
+	}
+	qsort(out, 5, sizeof(*out), compare);
+	qsort(in, 5, sizeof(*in), compare);
+	printf("%.1f %.1f\n", out[2], in[2]);
+	sbx_vm_free(vm);
+}
+
+static void memory(void)
+{
+	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
+	struct sbx_vm *vm = start_vm();
+	struct sbx_stats stats;
+	struct sbx_proc *p;
+	struct sbx_err err;
+
+	s.argv = (const char *const[]){ "sleep", "100", NULL };
+	need(sbx_vm_exec(vm, &s, &p, &err), &err);
+	need(sbx_vm_stats(vm, &stats, &err), &err);
+	printf("%llu\n", (unsigned long long)stats.host_rss_bytes);
+	sbx_proc_free(p);
+	sbx_vm_free(vm);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "latency") == 0)
+		latency(argv[2]);
+	else if (argc == 2 && strcmp(argv[1], "throughput") == 0)
+		throughput();
+	else if (argc == 2 && strcmp(argv[1], "memory") == 0)
+		memory();
+	else
+		return fprintf(stderr, "usage: exec latency GUEST_PROGRAM | throughput | memory\n"), 2;
+	return 0;
+}
