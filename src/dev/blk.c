@@ -30,7 +30,7 @@ enum {
 	BLK_SECTOR = 512,
 	BLK_BLOCK = 4096,      /* announced: what file systems align to anyway */
 	BLK_HEADER_BYTES = 16, /* u32 type, u32 reserved, u64 sector */
-	BLK_CONFIG_BYTES = 24,
+	BLK_CONFIG_BYTES = 16,
 	BLK_INFLIGHT_MAX = 32,
 	BLK_INLINE_BYTES = 1 << 20,
 };
@@ -240,7 +240,6 @@ static void blk_config_read(struct vdev *d, uint32_t off, void *dst, uint32_t le
 
 	store_le64(config + offsetof(struct virtio_blk_config, capacity), b->sectors);
 	store_le32(config + offsetof(struct virtio_blk_config, seg_max), BLK_SEG_MAX);
-	store_le32(config + offsetof(struct virtio_blk_config, blk_size), BLK_BLOCK);
 	if (off < sizeof(config))
 		memcpy(dst, config + off, MIN(len, (uint32_t)sizeof(config) - off));
 }
@@ -262,7 +261,8 @@ static void blk_free(struct vdev *d)
 static const struct vdev_ops blk_ops = {
 	.name = "blk",
 	.id = VIRTIO_ID_BLOCK,
-	.features = UINT64_C(1) << VIRTIO_BLK_F_RO | UINT64_C(1) << VIRTIO_BLK_F_SEG_MAX | UINT64_C(1) << VIRTIO_BLK_F_BLK_SIZE,
+	/* Without BLK_SIZE blocks are sectors, so that an image of any block size can be mounted, to its last sector. */
+	.features = UINT64_C(1) << VIRTIO_BLK_F_RO | UINT64_C(1) << VIRTIO_BLK_F_SEG_MAX,
 	.nqueues = 1,
 	.queue_size = BLK_QUEUE_SIZE,
 	.kick = blk_kick,

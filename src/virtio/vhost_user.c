@@ -72,7 +72,6 @@ static_assert(VU_CONFIG_HEADER_BYTES + VU_CONFIG_MAX <= VU_BODY_MAX, "GET_CONFIG
 #define VU_PROTOCOL_MQ (UINT64_C(1) << 0)
 #define VU_PROTOCOL_REPLY_ACK (UINT64_C(1) << 3)
 #define VU_PROTOCOL_CONFIG (UINT64_C(1) << 9)
-#define VU_PROTOCOL_OFFERED (VU_PROTOCOL_MQ | VU_PROTOCOL_REPLY_ACK | VU_PROTOCOL_CONFIG)
 
 struct vu_ring {
 	struct vhost_user *owner;
@@ -308,15 +307,21 @@ static int vu_set_features(struct vhost_user *v, struct vu_msg *m)
 	return vu_update(v);
 }
 
+/* QEMU warns about a configuration space that it does not ask for, so a device without one does not offer it. */
+static uint64_t vu_protocol_offered(const struct vhost_user *v)
+{
+	return VU_PROTOCOL_MQ | VU_PROTOCOL_REPLY_ACK | (v->dev->ops->config_read ? VU_PROTOCOL_CONFIG : 0);
+}
+
 static int vu_get_protocol_features(struct vhost_user *v, struct vu_msg *m)
 {
-	return vu_reply_u64(v, m, VU_PROTOCOL_OFFERED);
+	return vu_reply_u64(v, m, vu_protocol_offered(v));
 }
 
 static int vu_set_protocol_features(struct vhost_user *v, struct vu_msg *m)
 {
 	v->protocol_features = rd_le64(&m->body);
-	return v->protocol_features & ~VU_PROTOCOL_OFFERED ? -EPROTO : 0;
+	return v->protocol_features & ~vu_protocol_offered(v) ? -EPROTO : 0;
 }
 
 static int vu_get_queue_num(struct vhost_user *v, struct vu_msg *m)
