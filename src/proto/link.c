@@ -30,27 +30,25 @@ void link_done(struct link *l)
 	close_fd(&l->fd);
 }
 
-/* Keeps the descriptors of one received message; closes all of them when there are more than a peer of ours sends. */
+/* Keeps the descriptors of one received message; closes all of them when there are more than a peer of ours sends. Linux puts all of a
+ * message's descriptors into one header, the first, as nothing else was asked for. */
 static int link_keep_fds(struct link *l, struct msghdr *msg)
 {
 	bool too_many = (msg->msg_flags & MSG_CTRUNC) != 0;
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	size_t count = 0;
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+		count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (size_t i = 0; i < count; i++) {
+		int fd;
 
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-			if (l->fd_count < LINK_FDS_MAX) {
-				l->fds[l->fd_count++] = fd;
-			} else {
-				close(fd);
-				too_many = true;
-			}
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+		if (l->fd_count < LINK_FDS_MAX) {
+			l->fds[l->fd_count++] = fd;
+		} else {
+			close(fd);
+			too_many = true;
 		}
 	}
 	return too_many ? -EPROTO : 0;
@@ -135,14 +133,14 @@ int link_flush(struct link *l)
 int link_flush_fds(struct link *l, const int *fds, unsigned count)
 {
 	alignas(struct cmsghdr) char control[CMSG_SPACE(LINK_FDS_MAX * sizeof(int))] = { 0 };
-	struct msghdr msg = { .msg_control = control, .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+	struct msghdr msg = { .msg_control = control, .msg_controllen = (uint32_t)CMSG_SPACE(count * sizeof(int)) };
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
 	if (count == 0 || count > LINK_FDS_MAX)
 		return -EINVAL;
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(count * sizeof(int));
+	c->cmsg_len = (uint32_t)CMSG_LEN(count * sizeof(int)); /* musl's type for it is narrower than glibc's */
 	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
 
 	int r = link_send(l, &msg);
