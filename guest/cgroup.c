@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* guest/cgroup.c - directories exec/<number> below the cgroup file system's root; numbers are never used twice. Reached by
+ * descriptors that init holds, so a workload that mounts something over /sys/fs/cgroup does not get in between. One descriptor a job. */
+#include "cgroup.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+
+/* Reads a short file from its start. The text is NUL-terminated. */
+static ssize_t read_text(int fd, char *dst, size_t size)
+{
+	ssize_t n = pread(fd, dst, size - 1, 0);
+
+	dst[n > 0 ? n : 0] = '\0';
+	return n < 0 ? -errno : n;
+}
+
+static int write_at(int dir, const char *name, const char *text)
+{
+	AUTOCLOSE int fd = openat(dir, name, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+/* The number behind "@key " at the start of a line. */
+static uint64_t keyed_number(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+	uint64_t v = 0;
+
+	for (const char *line = text; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, key, len) != 0 || line[len] != ' ')
+			continue;
+		for (const char *p = line + len + 1; *p >= '0' && *p <= '9'; p++)
+			v = v * 10 + (uint64_t)(*p - '0');
+		break;
+	}
+	return v;
+}
+
+/* All at once where the kernel has all of them; one by one where it has not. */
+static void enable_controllers(int dir)
+{
+	static const char *const one[] = { "+memory", "+pids", "+cpu", "+io", "+cpuset" };
+
+	if (write_at(dir, "cgroup.subtree_control", "+memory +pids +cpu +io +cpuset") == 0)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(one); i++)
+		(void)write_at(dir, "cgroup.subtree_control", one[i]);
+}
+
+static uint64_t oom_count(int fd)
+{
+	char text[256];
+
+	return read_text(fd, text, sizeof(text)) > 0 ? keyed_number(text, "oom_kill") : 0;
+}
+
+static void oom_event(struct loop_fd *w, uint32_t events)
+{
+	struct cgroups *g = CONTAINER_OF(w, struct cgroups, oom_watch);
+
+	(void)events;
+	g->oom(g);
+}
+
+static int watch_oom(struct cgroups *g)
+{
+	g->oom_fd = openat(g->fd, "memory.events", O_RDONLY | O_CLOEXEC);
+	if (g->oom_fd < 0)
+		return 0; /* no memory controller: nothing to tell */
+	(void)oom_count(g->oom_fd); /* the kernel notifies of changes since the last read */
+	return g->oom ? loop_fd_add(g->loop, &g->oom_watch, g->oom_fd, EPOLLPRI, oom_event) : 0;
+}
+
+int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*oom)(struct cgroups *g))
+{
+	AUTOCLOSE int root = -1;
+
+	*g = (struct cgroups){ .loop = loop, .fd = -1, .oom_fd = -1, .oom = oom };
+	if (!base)
+		return 0;
+	root = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -errno;
+	enable_controllers(root);
+	if (mkdirat(root, "exec", 0755) < 0 && errno != EEXIST)
+		return -errno;
+	g->fd = openat(root, "exec", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->fd < 0)
+		return -errno;
+	enable_controllers(g->fd);
+	return watch_oom(g);
+}
+
+void cgroups_done(struct cgroups *g)
+{
+	loop_fd_del(g->loop, &g->oom_watch);
+	close_fd(&g->oom_fd);
+	close_fd(&g->fd);
+}
+
+uint64_t cgroups_oom_kills(struct cgroups *g)
+{
+	return g->oom_fd >= 0 ? oom_count(g->oom_fd) : 0;
+}
+
+static void cgroup_path(const struct cgroup *c, char *dst, size_t size)
+{
+	(void)snprintf(dst, size, "%" PRIu64, c->name);
+}
+
+int cgroup_create(struct cgroups *g, struct cgroup *ret)
+{
+	struct cgroup c = { .all = g, .fd = -1, .events_fd = -1, .name = g->next };
+	char path[24];
+
+	if (g->fd >= 0) {
+		g->next++;
+		cgroup_path(&c, path, sizeof(path));
+		if (mkdirat(g->fd, path, 0755) < 0)
+			return -errno;
+		c.fd = openat(g->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (c.fd < 0) {
+			int r = -errno;
+
+			(void)unlinkat(g->fd, path, AT_REMOVEDIR);
+			return r;
+		}
+	}
+	*ret = c;
+	return 0;
+}
+
+bool cgroup_kill(const struct cgroup *c)
+{
+	return c->fd >= 0 && write_at(c->fd, "cgroup.kill", "1") == 0;
+}
+
+uint32_t cgroup_oom_kills(const struct cgroup *c)
+{
+	AUTOCLOSE int fd = c->fd >= 0 ? openat(c->fd, "memory.events", O_RDONLY | O_CLOEXEC) : -1;
+
+	return fd >= 0 ? (uint32_t)oom_count(fd) : 0;
+}
+
+bool cgroup_remove(struct cgroup *c)
+{
+	char path[24];
+
+	if (c->fd < 0)
+		return true;
+	cgroup_path(c, path, sizeof(path));
+	if (unlinkat(c->all->fd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		return false;
+	cgroup_forget(c);
+	return true;
+}
+
+static void populated_event(struct loop_fd *w, uint32_t events)
+{
+	struct cgroup *c = CONTAINER_OF(w, struct cgroup, watch);
+	char text[128];
+
+	(void)events;
+	if (read_text(c->events_fd, text, sizeof(text)) <= 0 || keyed_number(text, "populated") == 0)
+		c->empty(c);
+}
+
+int cgroup_watch(struct cgroup *c, void (*empty)(struct cgroup *c))
+{
+	c->empty = empty;
+	if (c->watch.fn)
+		return 0;
+	c->events_fd = openat(c->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	if (c->events_fd < 0)
+		return -errno;
+	/* Not read yet, so the first round reports it, whatever has happened before. */
+	return loop_fd_add(c->all->loop, &c->watch, c->events_fd, EPOLLPRI, populated_event);
+}
+
+void cgroup_move(struct cgroup *dst, struct cgroup *src, void (*empty)(struct cgroup *c))
+{
+	bool watched = src->watch.fn != NULL;
+
+	if (watched) {
+		loop_fd_del(src->all->loop, &src->watch);
+		close_fd(&src->events_fd);
+	}
+	*dst = *src;
+	*src = (struct cgroup){ .all = src->all, .fd = -1, .events_fd = -1 };
+	if (empty)
+		(void)cgroup_watch(dst, empty);
+}
+
+void cgroup_forget(struct cgroup *c)
+{
+	if (!c->all)
+		return;
+	loop_fd_del(c->all->loop, &c->watch);
+	close_fd(&c->events_fd);
+	close_fd(&c->fd);
+}

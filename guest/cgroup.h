@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* guest/cgroup.h - a cgroup (v2) a job: what is killed as one, and where the kernel counts OOM kills. Without a cgroup file system (unit
+ * tests) everything works but does nothing, and a killer is told so. */
+#ifndef GUEST_CGROUP_H
+#define GUEST_CGROUP_H
+
+#include "base/loop.h"
+
+struct cgroups {
+	struct loop *loop;
+	int fd; /* the directory that holds the jobs' groups, or -1 */
+	uint64_t next;
+	uint64_t oom_seen;
+	int oom_fd; /* its memory.events, or -1 */
+	struct loop_fd oom_watch;
+	void (*oom)(struct cgroups *g);
+};
+
+struct cgroup {
+	struct cgroups *all;
+	int fd; /* the directory, or -1 */
+	uint64_t name;
+	int events_fd;
+	struct loop_fd watch;
+	void (*empty)(struct cgroup *c);
+};
+
+/* Makes @base/exec with the controllers that there are. @base NULL: no cgroups. @oom is called when memory.events there changes; NULL for
+ * never. 0 or -errno. */
+int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*oom)(struct cgroups *g));
+void cgroups_done(struct cgroups *g);
+uint64_t cgroups_oom_kills(struct cgroups *g); /* of all jobs ever */
+
+int cgroup_create(struct cgroups *g, struct cgroup *ret); /* 0 or -errno */
+bool cgroup_kill(const struct cgroup *c);		  /* every process in it, at once; false when it could not be asked for */
+uint32_t cgroup_oom_kills(const struct cgroup *c);
+/* Removes it if nothing lives in it any more. True when it is gone (or never was). */
+bool cgroup_remove(struct cgroup *c);
+/* Calls @empty when the last process has left; at least once, soon, if that was so already. */
+int cgroup_watch(struct cgroup *c, void (*empty)(struct cgroup *c));
+/* Moves it, with its watch, to another place in memory. */
+void cgroup_move(struct cgroup *dst, struct cgroup *src, void (*empty)(struct cgroup *c));
+void cgroup_forget(struct cgroup *c); /* stops watching and closes; the directory stays while something lives in it */
+
+#endif

@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* guest/job.c - one job's streams and end.
+ *
+ * Out: a chunk is read from a pipe only when everything before it has been taken by the stream to the host. When that is full the pipes are
+ * not watched, they fill, and the program waits; nothing is stored here but the rest of one chunk.
+ * In: an EXEC_STDIN frame stays in the receive buffer until the program's pipe has taken it; meanwhile the stream is not read, and its credit
+ * holds the host back. Signals and aborts come over the control stream and are not held up by this.
+ * End: the main process decides. What was in the pipes when it was reaped goes out, then EXEC_EXIT, and then the stream is closed. Descendants that
+ * hold the pipes open delay nothing; what is left of them goes to jobs_leave(). Only after a kill (time limit, abort) the end waits until the whole
+ * cgroup is dead, at most JOB_DYING_MS.
+ * The host's closing the stream before EXEC_EXIT is an abort.
+ *
+ * A job is never freed from inside its own callbacks: job_bury() closes everything and leaves the memory to a task. */
+#include "job.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "frames.h"
+#include "jobs.h"
+#include "spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <termios.h>
+
+enum {
+	JOB_START_MS = 30000,          /* from the connection to EXEC_START */
+	JOB_DYING_MS = 5000,           /* for processes that SIGKILL does not end at once */
+	JOB_TTY_DRAIN_BYTES = 1 << 17, /* more than a terminal holds */
+	JOB_CODE_TIMEOUT = 124,
+	JOB_CODE_SIGNAL = 128,
+};
+
+static void job_bury(struct job *j);
+static void job_advance(struct job *j);
+static void job_input(struct job *j);
+
+/* ---- What is watched ---- */
+
+static bool job_congested(const struct job *j)
+{
+	return !j->host_gone && buf_len(&j->link.out) > 0;
+}
+
+static void out_close(struct job_out *o)
+{
+	loop_fd_del(o->job->all->loop, &o->watch);
+	close_fd(&o->fd);
+	o->left = 0;
+}
+
+static void out_event(struct loop_fd *w, uint32_t events);
+
+static void out_watch(struct job_out *o)
+{
+	struct job *j = o->job;
+	bool want = o->fd >= 0 && !job_congested(j) && (j->phase == JOB_RUNNING || (j->phase == JOB_ENDING && o->left > 0));
+
+	/* A hang-up is reported whether asked for or not, so "not now" is not to be watched at all. */
+	if (!want)
+		loop_fd_del(j->all->loop, &o->watch);
+	else if (!o->watch.fn && loop_fd_add(j->all->loop, &o->watch, o->fd, EPOLLIN, out_event) < 0)
+		out_close(o);
+}
+
+/* Watches what the job's state calls for: the last thing every callback does. */
+static void job_watch(struct job *j)
+{
+	uint32_t events = EPOLLRDHUP;
+
+	if (j->phase == JOB_DEAD)
+		return;
+	for (int i = 0; i < 2; i++)
+		out_watch(&j->out[i]);
+	if (j->host_gone)
+		return;
+	if (j->phase != JOB_FLUSHING && !j->in_watch.fn)
+		events |= EPOLLIN;
+	if (job_congested(j))
+		events |= EPOLLOUT;
+	(void)loop_fd_set(j->all->loop, &j->conn, events);
+}
+
+/* ---- Ending ---- */
+
+static void job_kill(struct job *j, int why)
+{
+	if (j->phase == JOB_RUNNING && !j->killed)
+		j->killed = why;
+	if (!cgroup_kill(&j->cgroup) && j->phase == JOB_RUNNING && kill(-j->pid, SIGKILL) < 0)
+		(void)kill(j->pid, SIGKILL);
+}
+
+static void job_host_gone(struct job *j)
+{
+	if (j->host_gone || j->phase == JOB_DEAD)
+		return;
+	j->host_gone = true;
+	loop_fd_del(j->all->loop, &j->conn);
+	if (j->phase == JOB_RUNNING || j->phase == JOB_ENDING)
+		job_kill(j, PROTO_EXIT_ABORTED);
+	else
+		job_bury(j);
+}
+
+static void job_flush(struct job *j)
+{
+	int r = j->host_gone ? 0 : link_flush(&j->link);
+
+	if (r < 0)
+		job_host_gone(j);
+	else if (r == 0 && j->phase == JOB_FLUSHING)
+		job_bury(j);
+}
+
+/* The last word. For every failure it has a line on the program's stderr as well, where people look. */
+static void job_say_exit(struct job *j, const struct msg_exec_exit *m)
+{
+	struct buf *out = link_out(&j->link);
+
+	if (m->reason == PROTO_EXIT_SPAWN) {
+		char line[SPAWN_WHY_MAX + 128];
+		int n = snprintf(line, sizeof(line), "%.*s%s", (int)m->message.len, (const char *)m->message.p, j->tty ? "\r\n" : "\n");
+
+		(void)msg_exec_stderr_put(out, 0, &(struct msg_exec_stderr){ .data = { .p = (const uint8_t *)line, .len = (size_t)n } });
+	}
+	(void)msg_exec_exit_put(out, 0, m);
+	j->phase = JOB_FLUSHING;
+	loop_timer_del(j->all->loop, &j->timer);
+	job_flush(j);
+}
+
+static void job_spawn_failed(struct job *j, int code, const char *why)
+{
+	char text[SPAWN_WHY_MAX + 100];
+
+	(void)snprintf(text, sizeof(text), "spawn guest command %s: %s", j->name, why);
+	job_say_exit(j, &(struct msg_exec_exit){ .reason = PROTO_EXIT_SPAWN, .code = (uint32_t)code, .message = slice_of(text) });
+}
+
+static void job_refuse(struct job *j, const char *why)
+{
+	job_say_exit(j, &(struct msg_exec_exit){ .reason = PROTO_EXIT_REFUSED, .message = slice_of(why) });
+}
+
+static void in_close(struct job *j)
+{
+	loop_fd_del(j->all->loop, &j->in_watch);
+	close_fd(&j->in_fd);
+}
+
+static void job_describe(const struct job *j, struct msg_exec_exit *m)
+{
+	m->oom_kills = j->oom_kills;
+	if (WIFSIGNALED(j->status)) {
+		m->reason = PROTO_EXIT_SIGNALED;
+		m->signo = (uint32_t)WTERMSIG(j->status);
+		m->code = JOB_CODE_SIGNAL + m->signo;
+	} else {
+		m->reason = PROTO_EXIT_EXITED;
+		m->code = (uint32_t)WEXITSTATUS(j->status);
+	}
+	if (j->killed)
+		m->reason = (uint32_t)j->killed;
+	if (j->killed == PROTO_EXIT_TIMEOUT)
+		m->code = JOB_CODE_TIMEOUT;
+}
+
+/* Everything that was to be sent before the end has been. */
+static void job_end(struct job *j)
+{
+	int out[2] = { take_fd(&j->out[0].fd), take_fd(&j->out[1].fd) };
+	struct spawn_failure f;
+	struct msg_exec_exit m = { 0 };
+
+	close_fd(&j->slave_fd);
+	jobs_leave(j->all, out, &j->cgroup);
+	j->all->running--;
+	if (j->host_gone) {
+		job_bury(j);
+	} else if (!j->killed && spawn_failed(j->report, &f)) {
+		f.why[sizeof(f.why) - 1] = '\0';
+		job_spawn_failed(j, f.code, f.why);
+	} else {
+		job_describe(j, &m);
+		job_say_exit(j, &m);
+	}
+}
+
+static void job_dying_timer(struct loop_timer *t)
+{
+	struct job *j = CONTAINER_OF(t, struct job, timer);
+
+	j->cleared = true;
+	job_advance(j);
+}
+
+static void job_cleared(struct cgroup *c)
+{
+	struct job *j = CONTAINER_OF(c, struct job, cgroup);
+
+	if (!cgroup_remove(c))
+		return; /* groups inside it: the timer decides */
+	j->cleared = true;
+	job_advance(j);
+}
+
+/* After a kill: the others of the group are on their way out too. */
+static void job_await_group(struct job *j)
+{
+	if (!j->killed || cgroup_remove(&j->cgroup) || cgroup_watch(&j->cgroup, job_cleared) < 0)
+		j->cleared = true;
+	else
+		(void)loop_timer_set(j->all->loop, &j->timer, loop_now_ns(j->all->loop) + JOB_DYING_MS * NS_PER_MS, job_dying_timer);
+}
+
+static size_t out_pending(const struct job_out *o)
+{
+	int n = 0;
+
+	if (o->fd < 0)
+		return 0;
+	if (o->job->tty)
+		return JOB_TTY_DRAIN_BYTES;
+	return ioctl(o->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+void job_reaped(struct job *j, int status)
+{
+	if (j->phase != JOB_RUNNING)
+		return;
+	j->phase = JOB_ENDING;
+	j->status = status;
+	j->oom_kills = cgroup_oom_kills(&j->cgroup);
+	if (j->oom_kills > j->oom_told)
+		jobs_check_oom(j->all);
+	loop_timer_del(j->all->loop, &j->timer);
+	in_close(j);
+	for (int i = 0; i < 2; i++)
+		j->out[i].left = out_pending(&j->out[i]);
+	job_await_group(j);
+	job_advance(j);
+}
+
+/* ---- Output ---- */
+
+/* The stream is empty of ours: what it does not take now is the rest of one chunk. */
+static void job_send(struct job *j, const uint8_t *p, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = send(j->link.fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN) {
+		job_host_gone(j);
+		return;
+	}
+	n = MAX(n, 0);
+	if (!buf_put(link_out(&j->link), p + n, len - (size_t)n))
+		job_host_gone(j); /* out of memory: a stream with a hole in it is worse than none */
+}
+
+/* Moves one chunk. */
+static void out_pump(struct job_out *o)
+{
+	struct job *j = o->job;
+	uint8_t *p = j->all->chunk;
+	size_t want = j->phase == JOB_ENDING ? MIN(o->left, (size_t)JOBS_CHUNK_BYTES) : JOBS_CHUNK_BYTES;
+	ssize_t n = read(o->fd, p + PROTO_HEADER_BYTES, want);
+
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n < 0 && errno == EAGAIN) {
+		o->left = 0;
+		return;
+	}
+	if (n <= 0) { /* the end; a terminal says EIO */
+		out_close(o);
+		return;
+	}
+	o->left -= MIN(o->left, (size_t)n);
+	frame_header(p, o->type, 0, (uint32_t)n);
+	if (!j->host_gone)
+		job_send(j, p, (size_t)n + PROTO_HEADER_BYTES);
+}
+
+static void out_event(struct loop_fd *w, uint32_t events)
+{
+	struct job_out *o = CONTAINER_OF(w, struct job_out, watch);
+
+	(void)events;
+	out_pump(o);
+	job_advance(o->job);
+}
+
+/* Goes as far towards the end as can be gone now. */
+static void job_advance(struct job *j)
+{
+	bool drained = true;
+
+	for (int i = 0; j->phase == JOB_ENDING && i < 2; i++) {
+		struct job_out *o = &j->out[i];
+
+		while (o->left > 0 && !job_congested(j))
+			out_pump(o);
+		drained = drained && o->left == 0;
+	}
+	if (j->phase == JOB_ENDING && drained && j->cleared)
+		job_end(j);
+	job_watch(j);
+}
+
+/* ---- Input ---- */
+
+static void in_event(struct loop_fd *w, uint32_t events)
+{
+	struct job *j = CONTAINER_OF(w, struct job, in_watch);
+
+	(void)events;
+	loop_fd_del(j->all->loop, &j->in_watch);
+	job_input(j);
+	job_watch(j);
+}
+
+/* Writes on from where it stopped. 1: all written, or nobody reads it any more; 0: the program has to read first. */
+static int in_write(struct job *j, const uint8_t *p, size_t len)
+{
+	while (j->in_fd >= 0 && j->in_done < len) {
+		ssize_t n = write(j->in_fd, p + j->in_done, len - j->in_done);
+
+		if (n >= 0)
+			j->in_done += (size_t)n;
+		else if (errno == EAGAIN && loop_fd_add(j->all->loop, &j->in_watch, j->in_fd, EPOLLOUT, in_event) == 0)
+			return 0;
+		else if (errno != EINTR)
+			in_close(j);
+	}
+	j->in_done = 0;
+	if (len > 0)
+		j->in_open_line = p[len - 1] != '\n';
+	return 1;
+}
+
+/* End of input. A terminal is told by its end-of-file character, twice if a line is open; one in raw mode has no such thing. */
+static int in_finish(struct job *j)
+{
+	struct termios t;
+	uint8_t eof[2];
+
+	if (j->tty && j->in_fd >= 0 && tcgetattr(j->in_fd, &t) == 0 && t.c_lflag & ICANON) {
+		bool open_line = j->in_open_line;
+
+		eof[0] = eof[1] = t.c_cc[VEOF];
+		if (in_write(j, eof, open_line ? 2 : 1) == 0) {
+			j->in_open_line = open_line;
+			return 0;
+		}
+	}
+	in_close(j);
+	return 1;
+}
+
+/* ---- Starting ---- */
+
+/* Both ends of what connects the program: -1 where there is nothing. */
+struct stdio {
+	int child[3];
+	int ours[3];
+};
+
+static void stdio_close(struct stdio *s)
+{
+	for (int i = 0; i < 3; i++) {
+		close_fd(&s->child[i]);
+		close_fd(&s->ours[i]);
+	}
+}
+
+static int stdio_pipe(struct stdio *s, int which)
+{
+	int p[2];
+	int mine = which == 0 ? 1 : 0;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return -errno;
+	s->child[which] = p[1 - mine];
+	s->ours[which] = p[mine];
+	return fcntl(p[mine], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+static int stdio_pipes(const struct job *j, const struct msg_exec_start *m, struct stdio *s)
+{
+	int r = 0;
+
+	if (m->flags & PROTO_EXECF_STDIN)
+		r = stdio_pipe(s, 0);
+	else
+		r = (s->child[0] = fcntl(j->all->null_fd, F_DUPFD_CLOEXEC, 3)) < 0 ? -errno : 0;
+	if (r == 0)
+		r = stdio_pipe(s, 1);
+	return r == 0 ? stdio_pipe(s, 2) : r;
+}
+
+static int stdio_tty(const struct msg_exec_start *m, struct stdio *s)
+{
+	struct winsize size = { .ws_row = (uint16_t)(m->rows ? m->rows : 24), .ws_col = (uint16_t)(m->cols ? m->cols : 80) };
+	int locked = 0;
+
+	s->ours[1] = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (s->ours[1] < 0 || ioctl(s->ours[1], TIOCSPTLCK, &locked) < 0 || ioctl(s->ours[1], TIOCSWINSZ, &size) < 0)
+		return -errno;
+	s->child[0] = ioctl(s->ours[1], TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (s->child[0] < 0)
+		return -errno;
+	if (m->flags & PROTO_EXECF_STDIN)
+		s->ours[0] = fcntl(s->ours[1], F_DUPFD_CLOEXEC, 3);
+	return m->flags & PROTO_EXECF_STDIN && s->ours[0] < 0 ? -errno : 0;
+}
+
+static int job_spawn(struct job *j, const struct msg_exec_start *m, struct stdio *s)
+{
+	int r = j->tty ? stdio_tty(m, s) : stdio_pipes(j, m, s);
+	struct spawn_spec spec = {
+		.start = m,
+		.in = s->child[0],
+		.out = s->child[j->tty ? 0 : 1],
+		.err = s->child[j->tty ? 0 : 2],
+	};
+
+	if (r == 0)
+		r = cgroup_create(&j->all->groups, &j->cgroup);
+	if (r < 0)
+		return r;
+	spec.cgroup_fd = j->cgroup.fd;
+	r = spawn(&spec, &j->pid, &j->report);
+	if (r < 0)
+		(void)cgroup_remove(&j->cgroup);
+	return r;
+}
+
+static void job_timeout(struct loop_timer *t)
+{
+	job_kill(CONTAINER_OF(t, struct job, timer), PROTO_EXIT_TIMEOUT);
+}
+
+static void job_start(struct job *j, const struct msg_exec_start *m)
+{
+	struct stdio s = { .child = { -1, -1, -1 }, .ours = { -1, -1, -1 } };
+	struct slices argv = m->argv;
+	struct slice name = { 0 };
+	uint64_t now = loop_now_ns(j->all->loop);
+	int r;
+
+	loop_timer_del(j->all->loop, &j->timer);
+	(void)slices_next(&argv, &name);
+	slice_copy(name, j->name, sizeof(j->name));
+	j->tty = m->flags & PROTO_EXECF_TTY;
+	if (j->all->running >= PROTO_EXECS_MAX) {
+		job_refuse(j, "the guest already runs as many programs as it can (256)");
+		return;
+	}
+	r = job_spawn(j, m, &s);
+	if (r < 0) {
+		stdio_close(&s);
+		job_spawn_failed(j, SPAWN_NOT_EXECUTABLE, strerror(-r));
+		return;
+	}
+	j->phase = JOB_RUNNING;
+	j->all->running++;
+	j->in_fd = take_fd(&s.ours[0]);
+	j->out[0].fd = take_fd(&s.ours[1]);
+	j->out[1].fd = take_fd(&s.ours[2]);
+	if (j->tty)
+		j->slave_fd = take_fd(&s.child[0]); /* else a program that closes its terminal for a moment would lose it */
+	stdio_close(&s);
+	if (m->timeout_ns > 0 && m->timeout_ns < UINT64_MAX - now)
+		(void)loop_timer_set(j->all->loop, &j->timer, now + m->timeout_ns, job_timeout);
+	(void)msg_exec_started_put(link_out(&j->link), 0, &(struct msg_exec_started){ .pid = (uint32_t)j->pid });
+	job_flush(j);
+}
+
+/* ---- The stream from the host ---- */
+
+/* 1: done with it, 0: not yet, -EPROTO. */
+static int job_frame(struct job *j, const struct frame *f)
+{
+	struct job_frame jf;
+
+	if (job_frame_decode(f, &jf) < 0 || (jf.type == PROTO_EXEC_START) != (j->phase == JOB_WAITING))
+		return -EPROTO;
+	switch (jf.type) {
+	case PROTO_EXEC_START:
+		job_start(j, &jf.start);
+		return 1;
+	case PROTO_EXEC_STDIN:
+		return in_write(j, jf.data.p, jf.data.len);
+	default:
+		return in_finish(j);
+	}
+}
+
+static void job_input(struct job *j)
+{
+	struct frame f;
+	int r = 0;
+
+	if (j->in_watch.fn)
+		return; /* the first frame still waits for the program */
+	while (j->phase <= JOB_ENDING && !j->host_gone && (r = link_next(&j->link, &f)) == 1) {
+		r = job_frame(j, &f);
+		if (r <= 0)
+			break;
+		link_pop(&j->link, &f);
+	}
+	if (r < 0 && j->phase == JOB_WAITING)
+		job_refuse(j, "init does not understand the request to start a program");
+	else if (r < 0)
+		job_host_gone(j);
+}
+
+static void conn_event(struct loop_fd *w, uint32_t events)
+{
+	struct job *j = CONTAINER_OF(w, struct job, conn);
+	int r;
+
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		job_host_gone(j);
+	} else {
+		if (events & EPOLLOUT)
+			job_flush(j);
+		if (events & EPOLLIN && j->phase <= JOB_ENDING) {
+			r = link_fill(&j->link);
+			if (r > 0)
+				job_input(j);
+			else if (r != -EAGAIN)
+				job_host_gone(j);
+		}
+	}
+	job_advance(j);
+}
+
+/* ---- From the control stream ---- */
+
+void job_signal(struct job *j, int signo)
+{
+	if (j->phase == JOB_RUNNING && kill(-j->pid, signo) < 0)
+		(void)kill(j->pid, signo); /* its session is still to be made */
+}
+
+void job_resize(struct job *j, uint16_t rows, uint16_t cols)
+{
+	struct winsize size = { .ws_row = rows, .ws_col = cols };
+
+	if (j->tty && j->out[0].fd >= 0)
+		(void)ioctl(j->out[0].fd, TIOCSWINSZ, &size);
+}
+
+void job_abort(struct job *j)
+{
+	job_kill(j, PROTO_EXIT_ABORTED);
+}
+
+/* ---- Birth and burial ---- */
+
+static void job_close(struct job *j)
+{
+	struct loop *l = j->all->loop;
+
+	loop_fd_del(l, &j->conn);
+	loop_timer_del(l, &j->timer);
+	in_close(j);
+	for (int i = 0; i < 2; i++)
+		out_close(&j->out[i]);
+	close_fd(&j->slave_fd);
+	close_fd(&j->report);
+	cgroup_forget(&j->cgroup);
+}
+
+static void job_free_task(struct loop_task *t)
+{
+	struct job *j = CONTAINER_OF(t, struct job, free_task);
+
+	link_done(&j->link);
+	free(j);
+}
+
+static void job_bury(struct job *j)
+{
+	if (j->phase == JOB_DEAD)
+		return;
+	j->phase = JOB_DEAD;
+	job_close(j);
+	jobs_forget(j->all, j);
+	loop_task_add(j->all->loop, &j->free_task, job_free_task);
+}
+
+static void job_start_timer(struct loop_timer *t)
+{
+	job_host_gone(CONTAINER_OF(t, struct job, timer));
+}
+
+struct job *job_create(struct jobs *all, unsigned slot, int fd, uint32_t id)
+{
+	struct job *j = calloc(1, sizeof(*j));
+
+	if (!j) {
+		close(fd);
+		return NULL;
+	}
+	j->all = all;
+	j->slot = slot;
+	j->id = id;
+	j->in_fd = j->slave_fd = j->report = -1;
+	j->cgroup = (struct cgroup){ .all = &all->groups, .fd = -1, .events_fd = -1 };
+	j->out[0] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDOUT };
+	j->out[1] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDERR };
+	link_init(&j->link, fd);
+	if (loop_fd_add(all->loop, &j->conn, fd, EPOLLIN | EPOLLRDHUP, conn_event) < 0 ||
+	    loop_timer_set(all->loop, &j->timer, clock_mono_ns() + JOB_START_MS * NS_PER_MS, job_start_timer) < 0) {
+		job_free(j);
+		return NULL;
+	}
+	return j;
+}
+
+void job_free(struct job *j)
+{
+	if (j->phase == JOB_RUNNING || j->phase == JOB_ENDING)
+		job_kill(j, PROTO_EXIT_ABORTED);
+	job_close(j);
+	loop_task_del(j->all->loop, &j->free_task);
+	link_done(&j->link);
+	free(j);
+}

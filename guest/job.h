@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* guest/job.h - one program that the host asked for: its stream to the host, its pipes or terminal, its end. The service that
+ * owns the jobs is guest/jobs.h. */
+#ifndef GUEST_JOB_H
+#define GUEST_JOB_H
+
+#include "base/loop.h"
+#include "cgroup.h"
+#include "proto/link.h"
+
+#include <sys/types.h>
+
+struct jobs;
+
+enum job_phase {
+	JOB_WAITING, /* for EXEC_START */
+	JOB_RUNNING,
+	JOB_ENDING,  /* the main process has been reaped: what is in the pipes goes out first */
+	JOB_FLUSHING, /* EXEC_EXIT is queued */
+	JOB_DEAD,     /* nothing is open any more; freed at the end of the round */
+};
+
+/* One direction out of the program. */
+struct job_out {
+	struct job *job;
+	struct loop_fd watch;
+	int fd;
+	uint16_t type; /* EXEC_STDOUT or EXEC_STDERR */
+	size_t left;   /* while JOB_ENDING: bytes still to be sent */
+};
+
+struct job {
+	struct jobs *all;
+	unsigned slot;
+	uint32_t id; /* the host's port, which is how the control stream names it */
+	enum job_phase phase;
+	bool tty;
+	bool host_gone; /* the stream is of no use any more */
+	bool cleared;   /* no kill, or nothing of the group lives any more, or it was waited for long enough */
+	int killed;     /* PROTO_EXIT_TIMEOUT or PROTO_EXIT_ABORTED, 0 otherwise */
+	pid_t pid;
+	int status; /* of waitpid() */
+	int report; /* of spawn() */
+	uint32_t oom_kills;
+	uint32_t oom_told; /* of them the host knows */
+	char name[64];
+	struct link link;
+	struct loop_fd conn;
+	struct job_out out[2];
+	int in_fd; /* -1: none, closed, or not wanted */
+	int slave_fd;
+	size_t in_done;    /* bytes of the first input frame that are written */
+	bool in_open_line; /* the last input byte was not a newline */
+	struct loop_fd in_watch;
+	struct loop_timer timer; /* for the start; then the time limit; then for the dying */
+	struct loop_task free_task;
+	struct cgroup cgroup;
+};
+
+/* Takes @fd over. NULL when memory is short; @fd is then closed. */
+struct job *job_create(struct jobs *all, unsigned slot, int fd, uint32_t id);
+void job_free(struct job *j); /* at once, killing what runs; for the end of the service */
+
+void job_signal(struct job *j, int signo);
+void job_resize(struct job *j, uint16_t rows, uint16_t cols);
+void job_abort(struct job *j);
+void job_reaped(struct job *j, int status); /* the main process has ended */
+
+#endif

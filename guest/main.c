@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* guest/main.c - sandbox-init, PID 1 of the guest: its boot and its end.
+ *
+ * Boot: connect to the host (answered while we mount), mount the image, say HELLO, take GUEST_CONFIG, build and enter the root, say
+ * GUEST_READY. A failure is told to the host as GUEST_FAILED, and on the console; then the machine ends.
+ * Life: one loop; the host's streams (jobs.c), the control stream, dead children.
+ * End: POWER_OFF ends every process, by SIGTERM and then SIGKILL, syncs, and says BYE. Without its control stream a guest is of no use to anybody
+ * and ends at once.
+ *
+ * Trust: the host is trusted. The workload is not: it may be root in here, and then it may do to this process what it likes, but the host does
+ * not depend on it. A workload that is not root cannot reach init: all signals are blocked, and nothing of init's is open to others. */
+#include "base/clock.h"
+#include "control.h"
+#include "jobs.h"
+#include "root.h"
+#include "say.h"
+#include "sys.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+enum {
+	TERM_GRACE_MS = 3000, /* from SIGTERM to SIGKILL */
+	KILL_GRACE_MS = 2000, /* from SIGKILL to the end without those that do not die */
+	LAST_WORDS_MS = 500,  /* for the host to take the last frame */
+};
+
+struct init {
+	struct loop *loop;
+	struct control control;
+	struct jobs jobs;
+	struct loop_timer power_timer;
+	bool powering_off, killed;
+	bool root_readonly;
+	uint64_t entry_ns;
+};
+
+static struct init init;
+
+/* A triple fault (reboot=t): ends the machine in every engine. */
+static _Noreturn void machine_end(void)
+{
+	sync();
+	(void)reboot(RB_AUTOBOOT);
+	for (;;)
+		(void)pause();
+}
+
+/* Sends what is queued and waits until the host has closed the stream, or long enough. */
+static _Noreturn void last_words(void)
+{
+	struct pollfd p = { .fd = init.control.link.fd, .events = POLLRDHUP };
+
+	if (control_send_now(&init.control, LAST_WORDS_MS) == 0)
+		(void)poll(&p, 1, LAST_WORDS_MS);
+	machine_end();
+}
+
+static _Noreturn void boot_failed(int code, const char *why)
+{
+	struct msg_guest_failed m = { .err = (uint32_t)-code, .message = slice_of(why) };
+
+	say("%s", why);
+	(void)msg_guest_failed_put(link_out(&init.control.link), 0, &m);
+	last_words();
+}
+
+/* ---- Powering off ---- */
+
+static _Noreturn void say_bye(void)
+{
+	sync();
+	(void)msg_bye_put(link_out(&init.control.link), 0, &(struct msg_bye){ 0 });
+	last_words();
+}
+
+static void power_timer(struct loop_timer *t)
+{
+	if (init.killed) {
+		say("processes are left that SIGKILL does not end");
+		say_bye();
+	}
+	init.killed = true;
+	(void)kill(-1, SIGKILL);
+	(void)loop_timer_set(init.loop, t, clock_mono_ns() + KILL_GRACE_MS * NS_PER_MS, power_timer);
+}
+
+static void on_childless(void *user)
+{
+	(void)user;
+	if (init.powering_off)
+		say_bye();
+}
+
+static void power_off(void)
+{
+	if (init.powering_off)
+		return;
+	init.powering_off = true;
+	(void)kill(-1, SIGTERM);
+	(void)kill(-1, SIGCONT);
+	(void)loop_timer_set(init.loop, &init.power_timer, clock_mono_ns() + TERM_GRACE_MS * NS_PER_MS, power_timer);
+	jobs_reap(&init.jobs); /* there may be nobody to wait for */
+}
+
+/* ---- The control stream ---- */
+
+static void control_lost(struct control *c)
+{
+	(void)c;
+	say("the control stream is gone");
+	machine_end();
+}
+
+static void control_command(struct control *c, const struct control_frame *f)
+{
+	struct job *j = f->job ? jobs_find(&init.jobs, f->job) : NULL;
+
+	switch (f->type) {
+	case PROTO_SET_TIME:
+		sys_set_wall(f->wall_ns);
+		break;
+	case PROTO_POWER_OFF:
+		power_off();
+		break;
+	case PROTO_EXEC_SIGNAL:
+		if (j)
+			job_signal(j, (int)f->signo);
+		break;
+	case PROTO_EXEC_RESIZE:
+		if (j)
+			job_resize(j, f->rows, f->cols);
+		break;
+	case PROTO_EXEC_ABORT:
+		if (j)
+			job_abort(j);
+		break;
+	default:
+		control_lost(c);
+	}
+}
+
+static void on_oom(void *user, uint32_t job, uint32_t kills)
+{
+	(void)user;
+	(void)msg_guest_oom_put(link_out(&init.control.link), 0, &(struct msg_guest_oom){ .exec_id = job, .kills = kills });
+	control_flush(&init.control);
+}
+
+/* ---- Boot ---- */
+
+static void boot_hello(void)
+{
+	struct utsname u = { 0 };
+
+	(void)uname(&u);
+	(void)msg_hello_put(link_out(&init.control.link), 0,
+			    &(struct msg_hello){ .version = PROTO_VERSION, .kernel_ns = init.entry_ns, .kernel_release = slice_of(u.release) });
+	if (control_send_now(&init.control, -1) < 0)
+		control_lost(&init.control);
+}
+
+/* The host answers HELLO while the image is being mounted. */
+static void boot_connect(void)
+{
+	struct sbx_err err;
+	int mounted;
+	int r = control_connect(&init.control);
+
+	if (r < 0) {
+		say("cannot connect to the host over vsock: %s", strerror(-r));
+		machine_end();
+	}
+	mounted = root_mount_image(&err);
+	r = control_connected(&init.control);
+	if (r < 0) {
+		say("the host does not take the control stream: %s", strerror(-r));
+		machine_end();
+	}
+	boot_hello();
+	if (mounted < 0)
+		boot_failed(mounted, err.message);
+}
+
+static void boot_configure(void)
+{
+	struct control_frame cf;
+	struct sbx_err err;
+	struct frame f;
+	int r = control_receive(&init.control, &f);
+
+	if (r < 0)
+		control_lost(&init.control);
+	if (control_frame_decode(&f, &cf) < 0 || cf.type != PROTO_GUEST_CONFIG || cf.config.version != PROTO_VERSION)
+		boot_failed(-EPROTO, "sandbox-init does not understand the host's configuration: install both together");
+	sys_set_wall(cf.config.wall_ns);
+	sys_hostname(cf.config.hostname);
+	sys_entropy(cf.config.entropy);
+	init.root_readonly = !(cf.config.flags & PROTO_GUEST_WRITABLE);
+	r = root_enter(!init.root_readonly, cf.config.scratch_bytes, &err);
+	if (r < 0)
+		boot_failed(r, err.message);
+	link_pop(&init.control.link, &f);
+	sys_loopback_up();
+	sys_settings();
+}
+
+static void boot_services(void)
+{
+	int fd = -1;
+	int r = loop_create(&init.loop);
+
+	if (r == 0)
+		r = jobs_init(&init.jobs, init.loop, ROOT_CGROUPS, on_oom, &init);
+	if (r == 0) {
+		init.jobs.on_childless = on_childless;
+		r = fd = control_listen();
+	}
+	if (r >= 0)
+		r = jobs_listen(&init.jobs, fd, control_is_host);
+	if (r == 0)
+		r = control_run(&init.control, init.loop, control_command, control_lost);
+	if (r < 0)
+		boot_failed(r, "sandbox-init cannot start its services");
+}
+
+static void boot_ready(void)
+{
+	struct msg_guest_ready m = {
+		.kernel_ns = init.entry_ns,
+		.init_ns = clock_mono_ns() - init.entry_ns,
+		.boot_ticks = sys_ticks(),
+		.root_readonly = init.root_readonly,
+	};
+
+	(void)msg_guest_ready_put(link_out(&init.control.link), 0, &m);
+	control_flush(&init.control);
+}
+
+int main(void)
+{
+	init.entry_ns = clock_mono_ns();
+	if (getpid() != 1) {
+		say("this is the init of a sandbox guest; it does nothing as an ordinary process");
+		return EXIT_FAILURE;
+	}
+	sys_begin();
+	boot_connect();
+	boot_configure();
+	boot_services();
+	boot_ready();
+	(void)loop_run(init.loop);
+	machine_end();
+}
