@@ -225,6 +225,21 @@ $(BUILD)/obj/libtest.a: $(call objs,obj,tests/support/test.c)
 $(BUILD)/obj/tests/e2e/test_%: $(BUILD)/obj/tests/e2e/test_%.o $(BUILD)/obj/libtest.a $(BUILD)/libsbx.a
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
 
+# What `make bench` runs: tools on the host, and static programs for the guest.
+bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start forkexec off port)
+$(BUILD)/bench/interleave: $(BUILD)/obj/bench/interleave.o
+$(BUILD)/bench/exec: $(BUILD)/obj/bench/exec.o $(BUILD)/libsbx.a
+$(BUILD)/bench/kvm_start: $(BUILD)/obj/bench/kvm_start.o $(call objs,obj,$(filter-out src/host/%,$(src_host)))
+$(BUILD)/bench/interleave $(BUILD)/bench/exec $(BUILD)/bench/kvm_start:
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+$(BUILD)/bench/forkexec $(BUILD)/bench/off: $(BUILD)/bench/%: $(BUILD)/musl/bench/guest/%.o
+	@mkdir -p $(@D)
+	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
+$(BUILD)/bench/port: bench/guest/port.S
+	@mkdir -p $(@D)
+	$(call say,AS)gcc -nostdlib -static -no-pie -Wl,-Ttext=0x1000000,--build-id=none,-e,start -o $@ $<
+
 # The laboratory's test of itself.
 lab_check := $(BUILD)/obj/tests/lab/check-kvm
 $(lab_check): $(lab_check).o
@@ -303,7 +318,7 @@ lab: ## run a command in the KVM laboratory; CMD='build/sandbox doctor'
 
 bench: ## measure against the peers: a table, and build/bench.jsonl
 	$(Q)tools/deps build run test lab bench
-	$(Q)$(MAKE) all
+	$(Q)$(MAKE) all $(bench_tools)
 	$(Q)$(envs) bench/run
 
 TIME ?= 60

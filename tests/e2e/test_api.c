@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* libsbx with a real guest: what the command does not show. SBX_BUILD and SBX_ENGINE say where and with which engine.
- * lab: representative */
+/* libsbx with a real guest: what the command does not show. SBX_BUILD and SBX_ENGINE say where and with which engine. */
 #include "sbx.h"
 
 #include <errno.h>
