@@ -81,7 +81,7 @@ src_shared := $(filter src/base/% src/proto/%,$(src_all)) # used by host, client
 src_host := $(filter-out src/client/%,$(src_all))
 src_guest := $(sort $(wildcard guest/*.c))
 src_cli := $(sort $(wildcard cli/*.c))
-src_testable := $(filter-out src/host/main.c,$(src_all))
+src_testable := $(filter-out src/host/main.c guest/main.c,$(src_all) $(src_guest))
 
 test_unit := $(sort $(wildcard tests/unit/test_*.c))
 test_kvm := $(sort $(wildcard tests/kvm/test_*.c))
