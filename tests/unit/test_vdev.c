@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What devices share: features, states, interrupts, budgets, and the guest's misbehaviour. */
+#include "virtio/vdev.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "echodev.h"
+#include "vdriver.h"
+#include "../test.h"
+
+#define VERSION_1 (UINT64_C(1) << 32)
+#define EVENT_IDX (UINT64_C(1) << 29)
+#define INDIRECT_DESC (UINT64_C(1) << 28)
+
+enum {
+	RING = 0x1000,
+	DATA = 0x100000,
+	MEMORY = 0x200000,
+};
+
+struct rig {
+	struct loop *loop;
+	struct gmem *mem;
+	struct echodev dev;
+	struct vdriver drv;
+	struct log log;
+	unsigned calls, breaks, lines;
+	char line[256];
+};
+
+static void count_call(struct vdev *d, uint16_t queue)
+{
+	CHECK(queue == 0, "interrupt for queue %u", queue);
+	((struct rig *)d->transport_data)->calls++;
+}
+
+static void count_broken(struct vdev *d)
+{
+	((struct rig *)d->transport_data)->breaks++;
+}
+
+static const struct vdev_transport_ops transport = { .call = count_call, .broken = count_broken };
+
+static void take_line(void *user, enum log_level level, const char *line)
+{
+	struct rig *r = user;
+
+	CHECK(level == LOG_WARN, "level %d", level);
+	r->lines++;
+	strncpy(r->line, line, sizeof(r->line) - 1);
+}
+
+static void rig_up(struct rig *r)
+{
+	memset(r, 0, sizeof(*r));
+	r->log = (struct log){ .level = LOG_WARN, .sink = take_line, .user = r };
+	CHECK(loop_create(&r->loop) == 0 && gmem_create(MEMORY, MEMORY, MEMORY, &r->mem, NULL) == 0, "rig");
+	echodev_init(&r->dev, r->loop, &r->log);
+	r->dev.vdev.transport = &transport;
+	r->dev.vdev.transport_data = r;
+	r->dev.vdev.mem = r->mem;
+	vdriver_init(&r->drv, r->mem, RING, 8, false);
+}
+
+static void rig_start(struct rig *r)
+{
+	CHECK(vdriver_enable(&r->drv, &r->dev.vdev.queue[0]) == 0, "enable");
+	CHECK(vdev_start(&r->dev.vdev, VERSION_1) == 0, "start");
+}
+
+static void rig_down(struct rig *r)
+{
+	vdev_reset(&r->dev.vdev);
+	r->dev.vdev.ops->free(&r->dev.vdev);
+	gmem_free(r->mem);
+	loop_free(r->loop);
+}
+
+static void add(struct rig *r)
+{
+	static const struct vdriver_seg seg[] = { { DATA, 4 }, { DATA + 0x1000, 4 } };
+
+	CHECK(vdriver_add(&r->drv, seg, 1, 1, false) >= 0, "ring full");
+	(void)vdriver_publish(&r->drv);
+}
+
+static unsigned take_all(struct rig *r)
+{
+	unsigned n = 0;
+	uint16_t head;
+	uint32_t len;
+
+	for (; vdriver_take(&r->drv, &head, &len); n++)
+		CHECK(len == 4, "length %u", len);
+	return n;
+}
+
+TEST(a_device_starts_only_with_features_that_it_offered)
+{
+	static const struct {
+		uint64_t features;
+		int want;
+	} cases[] = {
+		{ VERSION_1, 0 },
+		{ VERSION_1 | EVENT_IDX | INDIRECT_DESC | ECHODEV_FEATURE, 0 },
+		{ 0, -EINVAL },
+		{ ECHODEV_FEATURE, -EINVAL },
+		{ VERSION_1 | 2, -EINVAL },
+		{ VERSION_1 | UINT64_C(1) << 34, -EINVAL },
+		{ UINT64_MAX, -EINVAL },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig r;
+		int got;
+
+		rig_up(&r);
+		got = vdev_start(&r.dev.vdev, cases[i].features);
+		CHECK(got == cases[i].want && r.dev.vdev.started == (got == 0), "case %zu: %d", i, got);
+		CHECK(r.dev.starts == (got == 0 ? 1 : 0), "the device was asked");
+		rig_down(&r);
+	}
+}
+
+TEST(a_device_that_cannot_start_is_not_started)
+{
+	struct rig r;
+
+	rig_up(&r);
+	r.dev.fail_start = -ENOMEM;
+	CHECK(vdev_start(&r.dev.vdev, VERSION_1) == -ENOMEM && !r.dev.vdev.started, "started");
+	rig_down(&r);
+}
+
+TEST(kicks_reach_the_device_only_while_it_runs)
+{
+	struct rig r;
+
+	rig_up(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(r.dev.kicks[0] == 0, "not started");
+	rig_start(&r);
+	add(&r);
+	vdev_kick(&r.dev.vdev, 1); /* not enabled */
+	vdev_kick(&r.dev.vdev, 2); /* not there */
+	vdev_kick(&r.dev.vdev, 0xffff);
+	CHECK(r.dev.kicks[0] == 0 && r.dev.kicks[1] == 0, "stray kicks");
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(r.dev.kicks[0] == 1 && take_all(&r) == 1 && r.calls == 1, "served %u, calls %u", r.dev.served, r.calls);
+	vdev_reset(&r.dev.vdev);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(r.dev.kicks[0] == 1, "after reset");
+	rig_down(&r);
+}
+
+TEST(one_interrupt_covers_a_burst)
+{
+	struct rig r;
+
+	rig_up(&r);
+	rig_start(&r);
+	for (int i = 0; i < 4; i++)
+		add(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(take_all(&r) == 4 && r.calls == 1, "calls %u", r.calls);
+	vdriver_interrupts(&r.drv, false);
+	add(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(take_all(&r) == 1 && r.calls == 1, "unwanted interrupt");
+	rig_down(&r);
+}
+
+TEST(a_kick_serves_one_ring_and_the_rest_waits_its_turn)
+{
+	struct rig r;
+
+	rig_up(&r);
+	rig_start(&r);
+	/* One self-contained chain that is available eight times over, and again as soon as it was served. */
+	vdriver_put_desc(r.mem, r.drv.desc, 0, DATA, 4, 0, 0);
+	vdriver_poke16(r.mem, r.drv.avail + 2, 8);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(r.dev.served == 8, "served %u", r.dev.served);
+	vdriver_poke16(r.mem, r.drv.avail + 2, 16);
+	CHECK(loop_once(r.loop, 0) == 0 && r.dev.served == 16, "served %u", r.dev.served);
+	CHECK(loop_once(r.loop, 0) == 0 && r.dev.served == 16 && r.dev.kicks[0] == 3, "kicks %u", r.dev.kicks[0]);
+	CHECK(loop_once(r.loop, 0) == 0 && r.dev.kicks[0] == 3, "goes on for ever");
+	rig_down(&r);
+}
+
+TEST(a_broken_ring_stops_the_device_until_reset)
+{
+	struct rig r;
+
+	rig_up(&r);
+	rig_start(&r);
+	vdriver_put_head(&r.drv, 99);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(r.dev.vdev.broken && r.breaks == 1 && r.dev.vdev.breaks == 1 && r.lines == 1, "breaks %u lines %u", r.breaks, r.lines);
+	CHECK(strstr(r.line, "echo") && strstr(r.line, "malformed"), "%s", r.line);
+	vdev_kick(&r.dev.vdev, 0);
+	vdev_break(&r.dev.vdev, "again");
+	CHECK(r.dev.kicks[0] == 1 && r.breaks == 1, "not stopped");
+	vdev_reset(&r.dev.vdev);
+	CHECK(!r.dev.vdev.broken && r.dev.vdev.breaks == 1, "still broken");
+	vdriver_init(&r.drv, r.mem, RING, 8, false);
+	rig_start(&r);
+	add(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(take_all(&r) == 1, "not revived");
+	rig_down(&r);
+}
+
+TEST(a_guest_that_breaks_its_device_again_and_again_fills_no_log)
+{
+	struct rig r;
+
+	rig_up(&r);
+	for (int i = 0; i < 100; i++) {
+		vdriver_init(&r.drv, r.mem, RING, 8, false);
+		rig_start(&r);
+		vdriver_put_head(&r.drv, 99);
+		vdev_kick(&r.dev.vdev, 0);
+		vdev_reset(&r.dev.vdev);
+	}
+	CHECK(r.dev.vdev.breaks == 100 && r.lines >= 1 && r.lines <= 10, "%u lines", r.lines);
+	rig_down(&r);
+}
+
+TEST(what_completes_after_a_reset_finds_no_ring)
+{
+	struct rig r;
+	struct vchain late;
+	uint32_t generation;
+
+	rig_up(&r);
+	rig_start(&r);
+	r.dev.hold = true;
+	add(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	late = r.dev.held[0];
+	generation = r.dev.vdev.generation;
+	vdev_reset(&r.dev.vdev);
+	CHECK(r.dev.vdev.generation != generation && r.dev.resets == 1, "generation");
+	CHECK(virtq_push(&r.dev.vdev.queue[0], &late, 4) == -EPROTO && take_all(&r) == 0, "pushed into a former life");
+	rig_down(&r);
+}
+
+TEST(a_reset_forgets_kicks_that_were_put_off)
+{
+	struct rig r;
+
+	rig_up(&r);
+	rig_start(&r);
+	vdev_rekick(&r.dev.vdev, 0);
+	vdev_reset(&r.dev.vdev);
+	vdriver_init(&r.drv, r.mem, RING, 8, false);
+	rig_start(&r);
+	CHECK(loop_once(r.loop, 0) == 0 && r.dev.kicks[0] == 0, "kicked");
+	rig_down(&r);
+}
+
+TEST(a_device_without_transport_interrupts_nobody)
+{
+	struct rig r;
+
+	rig_up(&r);
+	rig_start(&r);
+	add(&r);
+	r.dev.vdev.transport = NULL;
+	vdev_kick(&r.dev.vdev, 0);
+	vdev_break(&r.dev.vdev, "test");
+	CHECK(r.calls == 0 && r.breaks == 0 && take_all(&r) == 1, "called");
+	rig_down(&r);
+}
+
+TEST(configuration_beyond_the_layout_reads_as_zero)
+{
+	uint8_t got[6];
+	struct rig r;
+
+	rig_up(&r);
+	memset(got, 0xee, sizeof(got));
+	vdev_config_read(&r.dev.vdev, 5, got, 6);
+	CHECK(memcmp(got, "\6\7\10\0\0\0", 6) == 0, "%d %d", got[2], got[3]);
+	vdev_config_read(&r.dev.vdev, UINT32_MAX, got, 6);
+	CHECK(memcmp(got, "\0\0\0\0\0\0", 6) == 0, "far outside");
+	rig_down(&r);
+}
+
+RUN_TESTS(T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),
+	  T(kicks_reach_the_device_only_while_it_runs), T(one_interrupt_covers_a_burst),
+	  T(a_kick_serves_one_ring_and_the_rest_waits_its_turn), T(a_broken_ring_stops_the_device_until_reset),
+	  T(a_guest_that_breaks_its_device_again_and_again_fills_no_log), T(what_completes_after_a_reset_finds_no_ring),
+	  T(a_reset_forgets_kicks_that_were_put_off), T(a_device_without_transport_interrupts_nobody),
+	  T(configuration_beyond_the_layout_reads_as_zero))
