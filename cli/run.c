@@ -43,7 +43,7 @@ struct run {
 	bool ready, exited, ended;
 	int status;
 	unsigned insisted;
-	bool said_patience;
+	bool patience; /* a person watches: say a word when the boot takes long */
 };
 
 void run_error(const char *fmt, ...)
@@ -273,13 +273,13 @@ static void run_step(struct run *r)
 		{ .fd = r->out[0].len ? r->out[0].fd : -1, .events = POLLOUT },
 		{ .fd = r->out[1].len ? r->out[1].fd : -1, .events = POLLOUT },
 	};
-	int wait_ms = r->ready || r->said_patience || r->opt.quiet ? -1 : PATIENCE_MS;
+	int wait_ms = r->ready || !r->patience ? -1 : PATIENCE_MS;
 	int n = poll(p, 5, wait_ms);
 
 	if (n == 0) {
 		fprintf(stderr, "sandbox: still booting (after %d s; up to %u s are allowed, see --boot-timeout)\n", PATIENCE_MS / 1000,
 			r->opt.vm.boot_timeout_ms / 1000);
-		r->said_patience = true;
+		r->patience = false;
 	}
 	if (n <= 0)
 		return;
@@ -358,6 +358,7 @@ int cmd_run(int argc, char **argv)
 		return done - 1;
 	outfd_init(&r.out[0], STDOUT_FILENO);
 	outfd_init(&r.out[1], STDERR_FILENO);
+	r.patience = isatty(STDERR_FILENO) && !r.opt.quiet;
 	r.sigfd = block_signals();
 	if (r.sigfd < 0) {
 		run_error("cannot receive signals: %s", strerror(errno));

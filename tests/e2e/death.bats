@@ -62,7 +62,7 @@ no_new_files() {
 @test "QEMU is killed: the caller learns it" {
 	[ "$SBX_ENGINE" = qemu ] || skip "the engine under test is not qemu"
 	start_vm
-	pkill -KILL -P "$host" qemu
+	pkill -KILL -P "$host" qemu-system
 	wait_cli
 	assert_status 125
 	assert_output_has "the qemu engine failed"

@@ -13,7 +13,8 @@ sbx() {
 }
 
 vm_processes() {
-	pgrep -x 'sandbox-host|qemu-system-x86' || true
+	pgrep -x sandbox-host || true
+	pgrep -x qemu-system-x86 || true
 }
 
 # Nothing of a VM is left. What is being killed may take a moment to vanish: wait for it, by pid, with a bound.
