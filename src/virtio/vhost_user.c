@@ -655,6 +655,7 @@ static void vu_close(struct vhost_user *v, int why)
 	vu_halt_all(v);
 	loop_fd_del(v->loop, &v->watch);
 	close_fd(&v->fd);
+	vu_drop_fds(v);
 	v->closed(v->user); /* last: it may free @v */
 }
 
