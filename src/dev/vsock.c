@@ -294,6 +294,11 @@ static const struct vdev_ops vsock_ops = {
 	.free = vsock_free,
 };
 
+void vsock_get_stats(const struct vsock *v, struct vsock_stats *ret)
+{
+	*ret = v->stats;
+}
+
 int vsock_create(struct loop *loop, const struct log *log, struct vsock **ret, struct vdev **ret_dev)
 {
 	struct vsock *v = calloc(1, sizeof(*v));

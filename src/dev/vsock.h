@@ -32,8 +32,14 @@ struct vsock_conn_ops {
 	                                         * against the protocol (-EPROTO), -ENOMEM; the connection is gone on return */
 };
 
+/* Bytes of all connections since the start: from the guest, to the guest. */
+struct vsock_stats {
+	uint64_t rx_bytes, tx_bytes;
+};
+
 /* Creates the device; *ret_dev is its vdev for the engine and frees both (no callback follows then). */
 int vsock_create(struct loop *loop, const struct log *log, struct vsock **ret, struct vdev **ret_dev);
+void vsock_get_stats(const struct vsock *v, struct vsock_stats *ret);
 
 /* Accepts guest connections to host port @port: @accept returns true and fills in ops and user, or false to refuse; it may call vsock_listen()
  * but must not touch @c yet. One listener a port. @accept NULL stops listening (what is connected stays). -EADDRINUSE, -ENOSPC. */

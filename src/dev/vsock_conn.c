@@ -238,6 +238,7 @@ static void conn_sent_rst(struct vsock_conn *c)
 static void conn_sent_data(struct vsock_conn *c, uint32_t len)
 {
 	c->sent += len;
+	c->v->stats.tx_bytes += len;
 	buf_consume(&c->tx, len);
 	if (c->wants_room && buf_len(&c->tx) <= VSOCK_TX_BYTES_MAX / 2) {
 		c->wants_room = false;
@@ -379,6 +380,7 @@ static void conn_data(struct vsock_conn *c, const struct vsock_hdr *h, struct vc
 		return;
 	}
 	buf_commit(&c->rx, vchain_read(body, dst, h->len));
+	c->v->stats.rx_bytes += h->len;
 	conn_tell(c, TELL_READABLE);
 }
 

@@ -89,6 +89,7 @@ struct vsock {
 	unsigned rst_head, rst_count;
 	bool tx_held; /* the guest's packets wait, because @rst was full */
 	struct loop_task task;
+	struct vsock_stats stats;
 	uint64_t dropped; /* packets that nobody answers: wrong addresses */
 };
 

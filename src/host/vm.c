@@ -55,6 +55,7 @@ struct vm {
 	struct work_pool *pool;
 	struct vdev *dev[VM_DEVS_MAX];
 	unsigned dev_count;
+	struct vdev *blk; /* one of dev */
 	struct vsock *vsock;
 	const struct engine_ops *engine_ops;
 	struct engine *engine;
@@ -275,7 +276,7 @@ static int vm_add_devices(struct vm *vm, struct sbx_err *err)
 
 	if (r < 0)
 		return r;
-	vm->dev_count++;
+	vm->blk = vm->dev[vm->dev_count++];
 	r = vsock_create(vm->loop, &vm->log, &vm->vsock, &vm->dev[vm->dev_count]);
 	vm->dev_count += r == 0;
 	if (r == 0) {
@@ -428,11 +429,19 @@ static int vm_stats(struct vm *vm, const struct frame *f)
 {
 	struct msg_stats s = { 0 };
 	struct msg_stats_get m;
+	struct blk_stats blk;
+	struct vsock_stats vsock;
 
 	if (msg_stats_get_decode(f->body, f->len, &m) < 0)
 		return -EPROTO;
 	s.seq = m.seq;
 	procstat_read(vm->procstat_fd, &s.host_rss_bytes, &s.guest_rss_bytes);
+	blk_get_stats(vm->blk, &blk);
+	s.blk_reads = blk.reads;
+	s.blk_read_bytes = blk.bytes;
+	vsock_get_stats(vm->vsock, &vsock);
+	s.vsock_rx_bytes = vsock.rx_bytes;
+	s.vsock_tx_bytes = vsock.tx_bytes;
 	for (unsigned i = 0; i < vm->dev_count; i++)
 		s.device_breaks += vm->dev[i]->breaks;
 	s.execs_started = vm->execs.started;
