@@ -286,6 +286,7 @@ struct running {
 	pid_t group;
 	pid_t pid[2];                  /* 0: ended */
 	int status[2];                 /* as from waitpid */
+	int bad;                       /* the first that failed for a reason of its own, or -1 */
 	uint64_t start, told, stopped; /* ms; stopped 0: not asked to end */
 	int last_signal;
 	int err_fd;
@@ -374,13 +375,22 @@ static void read_tail(struct running *run)
 	}
 }
 
+/* Not the process that merely noticed the end of the other one. */
+static bool failed_by_itself(int status)
+{
+	return status != 0 && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
+}
+
 static bool reap(struct running *run, unsigned int count)
 {
 	bool all = true;
 
 	for (unsigned int i = 0; i < count; i++) {
-		if (run->pid[i] > 0 && waitpid(run->pid[i], &run->status[i], WNOHANG) == run->pid[i])
+		if (run->pid[i] > 0 && waitpid(run->pid[i], &run->status[i], WNOHANG) == run->pid[i]) {
 			run->pid[i] = 0;
+			if (run->bad < 0 && failed_by_itself(run->status[i]))
+				run->bad = (int)i;
+		}
 		all &= run->pid[i] == 0;
 	}
 	return all;
@@ -442,30 +452,26 @@ static void wait_all(struct image_job *job, struct running *run, const struct jo
 		if (poll(fds, 2, TICK_MS) > 0 && (fds[1].revents & POLLHUP) && !(fds[1].revents & POLLIN))
 			poll(fds, 1, TICK_MS); /* no more words; the end comes by SIGCHLD */
 		read_tail(run);
-		if (job_interrupted(job))
-			press(run);
+		if (job_interrupted(job) || run->bad >= 0)
+			press(run); /* also when one failed: the other may wait for it, or for its own input, for ever */
 		report(job, run, step);
 	}
 	read_tail(run);
 }
 
-/* The failure of the process that failed for a reason of its own: not the one that a broken pipe ended. */
 static int judge(const struct job_step *step, const struct running *run)
 {
-	unsigned int bad = step->count;
 	const char *name;
 	char how[64];
+	int bad = run->bad;
 
-	for (unsigned int i = 0; i < step->count; i++) {
-		int s = run->status[i];
-
-		if (s != 0 && (bad == step->count || (WIFSIGNALED(run->status[bad]) && WTERMSIG(run->status[bad]) == SIGPIPE)))
-			bad = i;
-	}
-	if (bad == step->count)
+	for (int i = 0; i < (int)step->count && bad < 0; i++)
+		bad = run->status[i] != 0 ? i : -1;
+	if (bad < 0)
 		return 0;
 	if (WIFSIGNALED(run->status[bad]))
-		snprintf(how, sizeof(how), "was ended by signal %d (%s)", WTERMSIG(run->status[bad]), strsignal(WTERMSIG(run->status[bad])));
+		snprintf(how, sizeof(how), "was ended by signal %d (%s)", WTERMSIG(run->status[bad]),
+			 strsignal(WTERMSIG(run->status[bad])));
 	else
 		snprintf(how, sizeof(how), "failed with exit status %d", WEXITSTATUS(run->status[bad]));
 	name = step->cmd[bad].argv ? step->cmd[bad].argv[0] : "sandbox";
@@ -478,7 +484,7 @@ static int judge(const struct job_step *step, const struct running *run)
 
 int job_run(struct image_job *job, const struct job_step *step)
 {
-	struct running run = { .err_fd = -1, .start = now_ms() };
+	struct running run = { .err_fd = -1, .bad = -1, .start = now_ms() };
 	int r;
 
 	assert(step->count >= 1 && step->count <= 2);
