@@ -51,20 +51,20 @@ say = $(if $(V),,@printf "  %-8s %s\n" "$1" "$(if $2,$2,$@)";)
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	-Wimplicit-fallthrough -Wformat=2 -Werror
 # The kernel's own headers end structures in arrays that the caller's structure continues; clang calls that a GNU extension.
-WARN += -Wno-gnu-variable-sized-type-not-at-end
+WARN_clang := -Wno-gnu-variable-sized-type-not-at-end
 CPPFLAGS_ALL := -Isrc -Iinclude -D_GNU_SOURCE -DSBX_PKGLIBDIR='"$(pkglibdir)"'
 LANG_ALL := -std=gnu17 $(WARN) -fvisibility=hidden -g
 
 # Asserts stay in: a broken invariant must stop the host process, not go on in it.
 HARDEN := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fstack-clash-protection -fcf-protection
-CFLAGS_obj := $(LANG_ALL) -O2 -fPIC -ffunction-sections -fdata-sections $(HARDEN)
+CFLAGS_obj := $(LANG_ALL) $(if $(findstring clang,$(CC)),$(WARN_clang)) -O2 -fPIC -ffunction-sections -fdata-sections $(HARDEN)
 LDFLAGS_obj := -static-pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 # gcc's flow-based warnings see ghosts in instrumented code; the shipped set is compiled with them.
 CFLAGS_gcc-san := $(LANG_ALL) -O1 $(SANITIZE) -Wno-format-truncation -Wno-maybe-uninitialized \
 	-Wno-stringop-overread -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict
-CFLAGS_clang-san := $(LANG_ALL) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
+CFLAGS_clang-san := $(LANG_ALL) $(WARN_clang) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
 
 CFLAGS_musl := $(LANG_ALL) -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -idirafter $(BUILD)/uapi
@@ -243,6 +243,14 @@ $(BUILD)/bench/port: bench/guest/port.S
 	@mkdir -p $(@D)
 	$(call say,AS)gcc -nostdlib -static -no-pie -Wl,-Ttext=0x1000000,--build-id=none,-e,start -o $@ $<
 
+# The freestanding guest of the kvm tests: one ELF program beside them, loaded by the engine as if it were a kernel.
+guest_all := $(BUILD)/gcc-san/tests/kvm/guest_all
+$(guest_all): $(wildcard tests/kvm/guest/*)
+	@mkdir -p $(@D)
+	$(call say,GUEST)gcc -std=gnu17 $(WARN) -O1 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -fcf-protection=none -mno-red-zone \
+		-mgeneral-regs-only -fno-asynchronous-unwind-tables -static -nostdlib -no-pie -Wl,--build-id=none -Wl,-Ttext-segment=0x200000 \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -Wl,-z,max-page-size=4096 -o $@ $(filter %.c,$^)
+
 # The laboratory's test of itself.
 lab_check := $(BUILD)/obj/tests/lab/check-kvm
 $(lab_check): $(lab_check).o
@@ -259,7 +267,7 @@ $(BUILD)/fuzz/replay_%: $(BUILD)/gcc-san/tests/fuzz/fuzz_%.o $(BUILD)/gcc-san/te
 
 unit_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_unit))
 unit_clang := $(patsubst %.c,$(BUILD)/clang-san/%,$(test_unit))
-kvm_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_kvm))
+kvm_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_kvm)) $(call have,tests/kvm/guest,$(guest_all))
 e2e_gcc := $(call have,src/client/*.c,$(patsubst %.c,$(BUILD)/gcc-san/%,$(test_e2e)))
 e2e_static := $(call have,src/client/*.c,$(patsubst %.c,$(BUILD)/obj/%,$(test_e2e)))
 fuzzers := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(test_fuzz))
