@@ -18,9 +18,9 @@
 #include "frames.h"
 #include "jobs.h"
 #include "spawn.h"
+#include "stdio_fds.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -264,7 +264,7 @@ static void job_send(struct job *j, const uint8_t *p, size_t len)
 		return;
 	}
 	n = MAX(n, 0);
-	if (!buf_put(link_out(&j->link), p + n, len - (size_t)n))
+	if ((size_t)n < len && !buf_put(link_out(&j->link), p + n, len - (size_t)n))
 		job_host_gone(j); /* out of memory: a stream with a hole in it is worse than none */
 }
 
@@ -370,64 +370,9 @@ static int in_finish(struct job *j)
 
 /* ---- Starting ---- */
 
-/* Both ends of what connects the program: -1 where there is nothing. */
-struct stdio {
-	int child[3];
-	int ours[3];
-};
-
-static void stdio_close(struct stdio *s)
-{
-	for (int i = 0; i < 3; i++) {
-		close_fd(&s->child[i]);
-		close_fd(&s->ours[i]);
-	}
-}
-
-static int stdio_pipe(struct stdio *s, int which)
-{
-	int p[2];
-	int mine = which == 0 ? 1 : 0;
-
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return -errno;
-	s->child[which] = p[1 - mine];
-	s->ours[which] = p[mine];
-	return fcntl(p[mine], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
-}
-
-static int stdio_pipes(const struct job *j, const struct msg_exec_start *m, struct stdio *s)
-{
-	int r = 0;
-
-	if (m->flags & PROTO_EXECF_STDIN)
-		r = stdio_pipe(s, 0);
-	else
-		r = (s->child[0] = fcntl(j->all->null_fd, F_DUPFD_CLOEXEC, 3)) < 0 ? -errno : 0;
-	if (r == 0)
-		r = stdio_pipe(s, 1);
-	return r == 0 ? stdio_pipe(s, 2) : r;
-}
-
-static int stdio_tty(const struct msg_exec_start *m, struct stdio *s)
-{
-	struct winsize size = { .ws_row = (uint16_t)(m->rows ? m->rows : 24), .ws_col = (uint16_t)(m->cols ? m->cols : 80) };
-	int locked = 0;
-
-	s->ours[1] = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (s->ours[1] < 0 || ioctl(s->ours[1], TIOCSPTLCK, &locked) < 0 || ioctl(s->ours[1], TIOCSWINSZ, &size) < 0)
-		return -errno;
-	s->child[0] = ioctl(s->ours[1], TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (s->child[0] < 0)
-		return -errno;
-	if (m->flags & PROTO_EXECF_STDIN)
-		s->ours[0] = fcntl(s->ours[1], F_DUPFD_CLOEXEC, 3);
-	return m->flags & PROTO_EXECF_STDIN && s->ours[0] < 0 ? -errno : 0;
-}
-
 static int job_spawn(struct job *j, const struct msg_exec_start *m, struct stdio *s)
 {
-	int r = j->tty ? stdio_tty(m, s) : stdio_pipes(j, m, s);
+	int r = stdio_open(s, m, j->all->null_fd);
 	struct spawn_spec spec = {
 		.start = m,
 		.in = s->child[0],
@@ -453,7 +398,7 @@ static void job_timeout(struct loop_timer *t)
 
 static void job_start(struct job *j, const struct msg_exec_start *m)
 {
-	struct stdio s = { .child = { -1, -1, -1 }, .ours = { -1, -1, -1 } };
+	struct stdio s;
 	struct slices argv = m->argv;
 	struct slice name = { 0 };
 	uint64_t now = loop_now_ns(j->all->loop);

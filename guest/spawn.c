@@ -38,8 +38,10 @@ struct child {
 
 static _Noreturn void child_fail(struct child *c, int code)
 {
-	c->f.code = code;
-	(void)!write(c->report, &c->f, sizeof(c->f));
+	struct spawn_failure f = c->f;
+
+	f.code = code;
+	(void)!write(c->report, &f, sizeof(f));
 	_exit(code);
 }
 
@@ -138,6 +140,7 @@ static void exec_by_shell(const char *path, char **argv, char **envp)
 	v[1] = (char *)path;
 	memcpy(&v[2], &argv[1], n * sizeof(*v)); /* its NULL included */
 	(void)execve("/bin/sh", v, envp);
+	free(v);
 }
 
 enum tried {

@@ -107,7 +107,7 @@ static bool lists(struct slice members, struct slice name)
 {
 	struct slice m;
 
-	while (cut(&members, ',', &m))
+	while (name.len > 0 && cut(&members, ',', &m))
 		if (same(m, name))
 			return true;
 	return false;

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* What init accepts from its host. */
+#include "../../guest/frames.h"
+
+#include "../test.h"
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The one frame in @b, in memory that ends where it ends. */
+static struct frame only_frame(const struct buf *b)
+{
+	struct frame f;
+
+	CHECK(frame_peek(guard_copy(buf_data(b), buf_len(b)), buf_len(b), &f) == 1, "no frame");
+	return f;
+}
+
+static int control(struct buf *b)
+{
+	struct control_frame c = { .type = 999 };
+	struct frame f = only_frame(b);
+	int r = control_frame_decode(&f, &c);
+
+	CHECK((r == 0) == (c.type != 999), "output clobbered");
+	buf_consume(b, buf_len(b));
+	return r;
+}
+
+static int job(struct buf *b)
+{
+	struct job_frame j = { .type = 999 };
+	struct frame f = only_frame(b);
+	int r = job_frame_decode(&f, &j);
+
+	CHECK((r == 0) == (j.type != 999), "output clobbered");
+	buf_consume(b, buf_len(b));
+	return r;
+}
+
+TEST(signals_outside_1_to_64_are_refused)
+{
+	static const struct {
+		uint32_t signo;
+		int want;
+	} cases[] = { { 0, -EPROTO }, { 1, 0 }, { 64, 0 }, { 65, -EPROTO }, { UINT32_MAX, -EPROTO } };
+	struct buf b;
+
+	buf_init(&b, 1024);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CHECK(msg_exec_signal_put(&b, 5, &(struct msg_exec_signal){ .signo = cases[i].signo }), "put");
+		CHECK(control(&b) == cases[i].want, "signal %u", cases[i].signo);
+	}
+	buf_done(&b);
+}
+
+TEST(sizes_that_a_terminal_cannot_have_are_refused)
+{
+	struct buf b;
+
+	buf_init(&b, 1024);
+	CHECK(msg_exec_resize_put(&b, 5, &(struct msg_exec_resize){ .rows = 65535, .cols = 65535 }), "put");
+	CHECK(control(&b) == 0, "65535");
+	CHECK(msg_exec_resize_put(&b, 5, &(struct msg_exec_resize){ .rows = 65536, .cols = 1 }), "put");
+	CHECK(control(&b) == -EPROTO, "65536 rows");
+	CHECK(msg_exec_resize_put(&b, 5, &(struct msg_exec_resize){ .rows = 1, .cols = 65536 }), "put");
+	CHECK(control(&b) == -EPROTO, "65536 columns");
+	buf_done(&b);
+}
+
+TEST(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused)
+{
+	static const char name[66] = "hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh";
+	static const uint8_t seed[FRAMES_ENTROPY_MAX + 1];
+	struct buf b;
+
+	buf_init(&b, 4096);
+	CHECK(msg_guest_config_put(&b, 0, &(struct msg_guest_config){ .flags = PROTO_GUEST_WRITABLE, .entropy = { seed, FRAMES_ENTROPY_MAX } }), "put");
+	CHECK(control(&b) == 0, "a good one");
+	CHECK(msg_guest_config_put(&b, 0, &(struct msg_guest_config){ .flags = 2 }), "put");
+	CHECK(control(&b) == -EPROTO, "flags");
+	CHECK(msg_guest_config_put(&b, 0, &(struct msg_guest_config){ .hostname = slice_of(name) }), "put");
+	CHECK(control(&b) == -EPROTO, "name");
+	CHECK(msg_guest_config_put(&b, 0, &(struct msg_guest_config){ .entropy = { seed, sizeof(seed) } }), "put");
+	CHECK(control(&b) == -EPROTO, "entropy");
+	buf_done(&b);
+}
+
+TEST(frames_of_the_other_stream_or_direction_are_refused)
+{
+	struct buf b;
+
+	buf_init(&b, 1024);
+	CHECK(msg_exec_stdin_eof_put(&b, 0, &(struct msg_exec_stdin_eof){ 0 }), "put");
+	CHECK(control(&b) == -EPROTO, "a job's frame on the control stream");
+	CHECK(msg_hello_put(&b, 0, &(struct msg_hello){ 0 }), "put");
+	CHECK(control(&b) == -EPROTO, "our own frame");
+	CHECK(msg_power_off_put(&b, 0, &(struct msg_power_off){ 0 }), "put");
+	CHECK(job(&b) == -EPROTO, "a control frame on a job's stream");
+	buf_done(&b);
+}
+
+TEST(a_start_needs_a_program_and_known_flags)
+{
+	static const char *const empty[] = { "", "x" }, *const good[] = { "x", "" };
+	struct buf b;
+
+	buf_init(&b, 4096);
+	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .argv = { .count = 2, .array = good } }), "put");
+	CHECK(job(&b) == 0, "a good one");
+	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ 0 }), "put");
+	CHECK(job(&b) == -EPROTO, "no argv");
+	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .argv = { .count = 2, .array = empty } }), "put");
+	CHECK(job(&b) == -EPROTO, "an empty name");
+	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .flags = 4, .argv = { .count = 2, .array = good } }), "put");
+	CHECK(job(&b) == -EPROTO, "flags");
+	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .rows = 65536, .argv = { .count = 2, .array = good } }), "put");
+	CHECK(job(&b) == -EPROTO, "rows");
+	buf_done(&b);
+}
+
+TEST(input_beyond_the_limit_of_a_frame_is_refused)
+{
+	static const uint8_t data[PROTO_DATA_MAX + 1];
+	struct buf b;
+
+	buf_init(&b, 2 * PROTO_DATA_MAX);
+	CHECK(msg_exec_stdin_put(&b, 0, &(struct msg_exec_stdin){ .data = { data, PROTO_DATA_MAX } }), "put");
+	CHECK(job(&b) == 0, "the limit");
+	CHECK(msg_exec_stdin_put(&b, 0, &(struct msg_exec_stdin){ .data = { data, sizeof(data) } }), "put");
+	CHECK(job(&b) == -EPROTO, "one more");
+	buf_done(&b);
+}
+
+RUN_TESTS(T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
+	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(frames_of_the_other_stream_or_direction_are_refused),
+	  T(a_start_needs_a_program_and_known_flags), T(input_beyond_the_limit_of_a_frame_is_refused))
