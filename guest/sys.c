@@ -29,6 +29,12 @@ void sys_begin(void)
 {
 	const struct rlimit files = { .rlim_cur = FILES_SOFT, .rlim_max = FILES_HARD };
 	sigset_t all;
+	int fd;
+
+	/* The kernel found no console to open: nothing else may get these numbers. */
+	while ((fd = open("/", O_PATH | O_CLOEXEC)) >= 0 && fd < 3)
+		;
+	close_fd(&fd);
 
 	/* Blocked, not handled: a program gets all of them at their default. SIGKILL and SIGSTOP do nothing to PID 1. */
 	(void)sigfillset(&all);
