@@ -307,7 +307,7 @@ static int vm_start_engine(struct vm *vm, struct sbx_err *err)
 		.icount = vm->config.flags & PROTO_CONFIG_ICOUNT,
 		.verbose = vm->config.flags & PROTO_CONFIG_VERBOSE,
 	};
-	int r = engine_choose(vm->config.engine, c.icount, c.qemu_path, &vm->engine_ops, err);
+	int r = engine_choose(vm->config.engine, c.icount, c.qemu_path, &vm->engine_ops, &c.hw_virt, err);
 
 	if (r < 0)
 		return r;

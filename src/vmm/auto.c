@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* vmm/auto.c - the choice of an engine: probe, then take the first that works. What a probe costs (a few milliseconds for kvm; qemu's is a look
- * at the file) is paid once a VM. */
+/* vmm/auto.c - the choice of an engine: probe, then take the first that works. What a probe costs is paid once a VM: some
+ * milliseconds for kvm; for qemu a look at the file, as running it would cost more than starting it. */
 #include "vmm/auto.h"
 
 #include "base/err.h"
 #include "proto/schema.h"
+#include "vmm/qemu.h"
 
 #include <errno.h>
 
@@ -13,22 +14,23 @@ static int refuse(const char *name, const struct engine_probe *p, struct sbx_err
 	return err_set(err, -ENODEV, "the %s engine cannot run here: %s%s%s", name, p->detail, p->remedy[0] ? "; " : "", p->remedy);
 }
 
-int engine_choose(uint32_t wanted, bool icount, const char *qemu_path, const struct engine_ops **ret, struct sbx_err *err)
+int engine_choose(uint32_t wanted, bool icount, const char *qemu_path, const struct engine_ops **ret, bool *ret_hw_virt, struct sbx_err *err)
 {
 	struct engine_probe kvm = { 0 }, qemu;
 
-	if (wanted != PROTO_ENGINE_QEMU && !icount) {
+	if (!icount)
 		engine_kvm.probe(NULL, &kvm);
-		if (kvm.usable) {
-			*ret = &engine_kvm;
-			return 0;
-		}
-		if (wanted == PROTO_ENGINE_KVM)
-			return refuse("kvm", &kvm, err);
+	if (wanted != PROTO_ENGINE_QEMU && kvm.usable) {
+		*ret = &engine_kvm;
+		*ret_hw_virt = true;
+		return 0;
 	}
-	engine_qemu.probe(qemu_path, &qemu);
+	if (wanted == PROTO_ENGINE_KVM && !icount)
+		return refuse("kvm", &kvm, err);
+	qemu_look(qemu_path, &qemu);
 	if (qemu.usable) {
 		*ret = &engine_qemu;
+		*ret_hw_virt = kvm.usable;
 		return 0;
 	}
 	if (wanted == PROTO_ENGINE_QEMU || icount)

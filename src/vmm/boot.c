@@ -36,15 +36,23 @@ static_assert(sizeof(struct setup_header) <= LOAD_SETUP_LEN, "the setup header f
 static_assert(BOOT_PML4_GPA + (2 + DIRECTORIES) * PAGE <= BOOT_CMDLINE_GPA, "the page tables end before the command line");
 static_assert(BOOT_MPTABLE_GPA + MPTABLE_LEN == BASE_MEMORY_END, "the MP table is where kernels search");
 
-int boot_memory_create(uint64_t bytes, struct gmem **ret, struct sbx_err *err)
+int boot_memory_check(uint64_t bytes, struct sbx_err *err)
 {
 	struct sysinfo si;
-	struct gmem *m;
-	int r;
 
 	if (sysinfo(&si) == 0 && bytes > ((uint64_t)si.totalram + si.totalswap) * si.mem_unit)
 		return err_set(err, -ENOMEM, "the VM's memory (%llu MiB) is more than the machine has (%llu MiB): give it less",
 			       (unsigned long long)bytes >> 20, (unsigned long long)(si.totalram + si.totalswap) * si.mem_unit >> 20);
+	return 0;
+}
+
+int boot_memory_create(uint64_t bytes, struct gmem **ret, struct sbx_err *err)
+{
+	struct gmem *m;
+	int r = boot_memory_check(bytes, err);
+
+	if (r < 0)
+		return r;
 	r = gmem_create(bytes, BOOT_HOLE_GPA, BOOT_RESUME_GPA, &m, err);
 	if (r < 0)
 		return r;

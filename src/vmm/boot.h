@@ -33,6 +33,8 @@ struct boot_input {
 	unsigned cpus;
 };
 
+/* -ENOMEM, with words, when the machine has less memory than that. */
+int boot_memory_check(uint64_t bytes, struct sbx_err *err);
 /* Guest memory of @bytes with the x86 hole; -ENOMEM, with words, when the machine has less than that. */
 int boot_memory_create(uint64_t bytes, struct gmem **ret, struct sbx_err *err);
 

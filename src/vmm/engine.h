@@ -34,6 +34,7 @@ struct engine_config {
 	unsigned dev_count;
 	const char *qemu_path; /* absolute, for the qemu engine; NULL: not available */
 	bool icount;           /* qemu: count guest instructions as virtual time (for boot measurements) */
+	bool hw_virt;          /* qemu: /dev/kvm is true (engine_choose()), so use it */
 	bool verbose;          /* the guest kernel prints everything */
 };
 

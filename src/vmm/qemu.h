@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* vmm/qemu.h - internals of the qemu engine, for src/vmm/qemu*.c, src/vmm/auto.c and their tests only. */
+#ifndef VMM_QEMU_H
+#define VMM_QEMU_H
+
+#include "vmm/engine.h"
+
+#include <sys/types.h>
+
+/* qemu_child.c: a program that holds exactly the descriptors it is given and dies with us. */
+
+enum { QEMU_CHILD_FD = 3 }; /* where the first of its descriptors is */
+
+struct qemu_child {
+	pid_t pid; /* 0: not running, or reaped */
+	int pidfd; /* readable when it has ended; -1 when there is none */
+};
+
+/* How a child ended. */
+struct qemu_exit {
+	bool signalled;
+	int status; /* exit status, or the signal */
+};
+
+struct qemu_spawn {
+	const char *path; /* absolute */
+	char *const *argv;
+	const int *fd; /* become QEMU_CHILD_FD, QEMU_CHILD_FD + 1, ...; borrowed */
+	unsigned fd_count;
+	int out_fd; /* its stdout and stderr; borrowed */
+};
+
+/* Starts it in a session of its own with an empty environment and /dev/null as stdin. It is killed when the calling thread ends.
+ * Returns when the program itself runs. -errno, with words, when it cannot. */
+int qemu_child_spawn(const struct qemu_spawn *s, struct qemu_child *ret, struct sbx_err *err);
+void qemu_child_kill(struct qemu_child *c); /* and reaps; idempotent */
+/* Reaps a child whose pidfd is readable. False when it has not ended. */
+bool qemu_child_reap(struct qemu_child *c, struct qemu_exit *ret);
+/* Stops or continues every thread of it; returns when it has stopped. -ESRCH when it has ended. */
+int qemu_child_stop(struct qemu_child *c);
+int qemu_child_continue(struct qemu_child *c);
+
+/* qemu_args.c: the command line. */
+
+enum { QEMU_ARGS_MAX = 96,
+       QEMU_FDS_MAX = 24,
+       QEMU_TEXT_MAX = 8192 };
+
+struct qemu_args {
+	char *argv[QEMU_ARGS_MAX + 1];
+	unsigned argc;
+	char text[QEMU_TEXT_MAX];
+	size_t used;
+	int fd[QEMU_FDS_MAX]; /* borrowed */
+	unsigned fd_count;
+	bool full; /* something did not fit */
+};
+
+/* Descriptors for the child's side of what the engine serves. */
+struct qemu_args_fds {
+	int initrd;
+	int early, console; /* sockets: port 0x3f8 and virtconsole */
+	const int *vhost;   /* one for each device of the configuration; -1 where QEMU has its own (console) */
+};
+
+/* -EINVAL for a device that QEMU has no front end for, -E2BIG when the kernel command line is too long. */
+int qemu_args_build(const struct engine_config *c, const struct qemu_args_fds *fds, struct qemu_args *ret, struct sbx_err *err);
+
+/* qemu_probe.c */
+
+/* Only whether the file is there and executable: what a VM's start can afford. */
+void qemu_look(const char *qemu_path, struct engine_probe *ret);
+/* Also runs it: version, machines. Some ten milliseconds. */
+void qemu_probe(const char *qemu_path, struct engine_probe *ret);
+/* The two numbers of "QEMU emulator version 7.2.22 (...)". */
+bool qemu_parse_version(const char *text, unsigned *ret_major, unsigned *ret_minor);
+
+#endif

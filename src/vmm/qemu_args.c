@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* vmm/qemu_args.c - QEMU's command line: a microvm with our devices. Everything is a descriptor that the child inherits; there is no path
+ * but its own files, no listening socket, no monitor. Tried with QEMU 7.2.
+ *
+ *  - memory-backend-memfd, shared: what vhost-user back ends map;
+ *  - acpi=off: no tables, no firmware but qboot (a few KiB); CPUs come from its MP table;
+ *  - rtc=on: without it the kernel waits for a clock that is not there; PIC and PIT are the timer interrupt's way;
+ *  - noapictimer, emulated with one CPU: the calibration of the local APIC's timer is a fifth of the boot time there, and the PIT is as good;
+ *  - -cpu max: programs compiled for x86-64-v2 and later need more than the default model;
+ *  - -no-reboot: a reset ends QEMU, and that is how a guest powers off (reboot=t: a triple fault);
+ *  - -sandbox: QEMU's own system call filter; it needs neither to start programs nor to change its user. */
+#include "vmm/qemu.h"
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <linux/virtio_ids.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define QEMU_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+#define QEMU_CMDLINE "console=hvc0 earlyprintk=serial,0x3f8,115200 reboot=t panic=-1 tsc=reliable no_timer_check"
+
+enum { QEMU_DEVS_MAX = 8, /* virtio-mmio slots of a microvm */
+       KERNEL_CMDLINE_MAX = 1536 /* of the kernel's 2047; QEMU adds a word of some 40 bytes a device */ };
+
+/* Appends formatted text to the argument that is being made. */
+static void text_add(struct qemu_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void text_add(struct qemu_args *a, const char *fmt, ...)
+{
+	size_t room = sizeof(a->text) - a->used;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(a->text + a->used, room, fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= room)
+		a->full = true;
+	else
+		a->used += (size_t)n;
+}
+
+/* Begins the next argument, at the terminator of the one before plus one. */
+static void arg_begin(struct qemu_args *a)
+{
+	if (a->argc == QEMU_ARGS_MAX || a->used + 1 >= sizeof(a->text)) {
+		a->full = true;
+		return;
+	}
+	if (a->argc > 0)
+		a->used++;
+	a->argv[a->argc++] = a->text + a->used;
+	a->argv[a->argc] = NULL;
+}
+
+static void arg(struct qemu_args *a, const char *s)
+{
+	arg_begin(a);
+	text_add(a, "%s", s);
+}
+
+/* "-name value", the value formatted. */
+#define OPTION(a, name, ...)              \
+	do {                              \
+		arg(a, name);             \
+		arg_begin(a);             \
+		text_add(a, __VA_ARGS__); \
+	} while (0)
+
+/* The number that @fd has in the child. */
+static unsigned child_fd(struct qemu_args *a, int fd)
+{
+	if (a->fd_count == QEMU_FDS_MAX) {
+		a->full = true;
+		return 0;
+	}
+	a->fd[a->fd_count] = fd;
+	return QEMU_CHILD_FD + a->fd_count++;
+}
+
+static void add_machine(const struct engine_config *c, struct qemu_args *a)
+{
+	unsigned long long mib = (unsigned long long)c->memory_bytes >> 20;
+
+	OPTION(a, "-M", "microvm,acpi=off,rtc=on,memory-backend=mem");
+	OPTION(a, "-object", "memory-backend-memfd,id=mem,size=%lluM,share=on", mib);
+	OPTION(a, "-m", "%llu", mib);
+	OPTION(a, "-smp", "%u", c->cpus);
+	if (c->hw_virt && !c->icount) {
+		OPTION(a, "-accel", "kvm");
+		OPTION(a, "-cpu", "host");
+	} else {
+		OPTION(a, "-accel", "tcg,thread=%s", c->cpus > 1 && !c->icount ? "multi" : "single");
+		OPTION(a, "-cpu", "max");
+	}
+	if (c->icount)
+		OPTION(a, "-icount", "shift=0,sleep=off");
+	OPTION(a, "-sandbox", QEMU_SANDBOX);
+	OPTION(a, "-global", "virtio-mmio.force-legacy=false");
+	OPTION(a, "-display", "none");
+	arg(a, "-nodefaults");
+	arg(a, "-no-user-config");
+	arg(a, "-no-reboot");
+}
+
+static int add_kernel(const struct engine_config *c, int initrd_fd, struct qemu_args *a, struct sbx_err *err)
+{
+	bool emulated = !c->hw_virt || c->icount;
+	size_t start;
+
+	OPTION(a, "-kernel", "/proc/self/fd/%u", child_fd(a, c->kernel_fd));
+	OPTION(a, "-initrd", "/proc/self/fd/%u", child_fd(a, initrd_fd));
+	arg(a, "-append");
+	arg_begin(a);
+	start = a->used;
+	text_add(a, QEMU_CMDLINE "%s%s%s%s", emulated && c->cpus == 1 ? " noapictimer" : "", c->verbose ? "" : " quiet",
+		 c->cmdline[0] ? " " : "", c->cmdline);
+	if (a->used - start > KERNEL_CMDLINE_MAX)
+		return err_set(err, -E2BIG, "the kernel command line has %zu bytes, more than %d", a->used - start, KERNEL_CMDLINE_MAX);
+	return 0;
+}
+
+static const char *front_end(const struct vdev *d)
+{
+	switch (d->ops->id) {
+	case VIRTIO_ID_BLOCK:
+		return "vhost-user-blk,num-queues=1";
+	case VIRTIO_ID_VSOCK:
+		return "vhost-user-vsock-device";
+	case VIRTIO_ID_RNG:
+		return "vhost-user-rng";
+	default:
+		return NULL;
+	}
+}
+
+static int add_device(const struct engine_config *c, unsigned i, const struct qemu_args_fds *fds, struct qemu_args *a, struct sbx_err *err)
+{
+	const struct vdev *d = c->devs[i];
+	const char *name = front_end(d);
+
+	if (d->ops->id == VIRTIO_ID_CONSOLE) { /* QEMU has no vhost-user console */
+		OPTION(a, "-chardev", "socket,id=console,fd=%u", child_fd(a, fds->console));
+		OPTION(a, "-device", "virtio-serial-device,max_ports=1");
+		OPTION(a, "-device", "virtconsole,chardev=console");
+		return 0;
+	}
+	if (!name)
+		return err_set(err, -EINVAL, "the qemu engine cannot attach a %s device", d->ops->name);
+	OPTION(a, "-chardev", "socket,id=d%u,fd=%u", i, child_fd(a, fds->vhost[i]));
+	OPTION(a, "-device", "%s,chardev=d%u", name, i);
+	return 0;
+}
+
+int qemu_args_build(const struct engine_config *c, const struct qemu_args_fds *fds, struct qemu_args *ret, struct sbx_err *err)
+{
+	int r;
+
+	*ret = (struct qemu_args){ 0 };
+	if (c->dev_count > QEMU_DEVS_MAX)
+		return err_set(err, -EINVAL, "the qemu engine has %d device slots, and the VM %u devices", QEMU_DEVS_MAX, c->dev_count);
+	arg(ret, c->qemu_path);
+	add_machine(c, ret);
+	r = add_kernel(c, fds->initrd, ret, err);
+	OPTION(ret, "-chardev", "socket,id=early,fd=%u", child_fd(ret, fds->early));
+	OPTION(ret, "-serial", "chardev:early");
+	for (unsigned i = 0; r == 0 && i < c->dev_count; i++)
+		r = add_device(c, i, fds, ret, err);
+	if (r == 0 && ret->full)
+		r = err_set(err, -E2BIG, "the VM's configuration does not fit into QEMU's command line");
+	return r;
+}
