@@ -50,7 +50,7 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
 		b->head = 0;
 		b->tail = len;
 	}
-	if (n > b->cap - b->tail && !buf_grow(b, len + n))
+	if ((!b->mem || n > b->cap - b->tail) && !buf_grow(b, len + n))
 		goto full;
 	return b->mem + b->tail;
 full:

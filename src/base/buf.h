@@ -33,7 +33,7 @@ static inline size_t buf_room(const struct buf *b)
 
 static inline uint8_t *buf_data(const struct buf *b)
 {
-	return b->mem + b->head;
+	return b->mem ? b->mem + b->head : NULL; /* arithmetic on NULL is undefined, even by zero */
 }
 
 static inline bool buf_ok(const struct buf *b)

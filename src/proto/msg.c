@@ -197,7 +197,7 @@ struct slice slice_of(const char *s)
 
 bool slice_is(struct slice s, const char *text)
 {
-	return s.len == strlen(text) && memcmp(s.p, text, s.len) == 0;
+	return s.len == strlen(text) && (s.len == 0 || memcmp(s.p, text, s.len) == 0);
 }
 
 char *slice_dup(struct slice s)
