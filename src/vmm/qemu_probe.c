@@ -100,6 +100,7 @@ bool qemu_parse_version(const char *text, unsigned *ret_major, unsigned *ret_min
 {
 	const char *p = strstr(text, "version ");
 
+	/* style: sscanf: the widths bound the numbers */
 	return p && isdigit((unsigned char)p[8]) && sscanf(p, "version %4u.%4u", ret_major, ret_minor) == 2;
 }
 
