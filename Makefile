@@ -105,17 +105,8 @@ programs := $(BUILD)/sandbox-host $(BUILD)/sandbox $(BUILD)/sandbox-init
 libraries := $(BUILD)/libsbx.a $(BUILD)/libsbx.so $(BUILD)/sbx.pc $(BUILD)/sbx-uninstalled.pc
 images := $(BUILD)/vmlinux $(BUILD)/default.erofs
 
-# While the tree grows: what has no source yet is left out.
-have = $(if $(wildcard $1),$2)
-built := $(call have,src/host/main.c,$(BUILD)/sandbox-host) \
-	$(call have,src/client/*.c,$(libraries)) \
-	$(call have,cli/main.c,$(BUILD)/sandbox) \
-	$(call have,guest/main.c,$(BUILD)/sandbox-init) \
-	$(call have,image/kernel/build,$(BUILD)/vmlinux) \
-	$(call have,image/default/build,$(BUILD)/default.erofs)
-
 .PHONY: all
-all: $(built) ## build everything: programs, libraries, guest kernel, default image
+all: $(programs) $(libraries) $(images) ## build everything: programs, libraries, guest kernel, default image
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Objects
@@ -197,7 +188,7 @@ $(BUILD)/sandbox-init: $(call objs,musl,$(src_guest)) $(BUILD)/musl/libshared.a
 $(BUILD)/vmlinux: $(wildcard image/kernel/*)
 	$(call say,KERNEL)mkdir -p $(@D) && image/kernel/build $@
 
-$(BUILD)/default.erofs: $(wildcard image/default/*) $(call have,cli/main.c,$(BUILD)/sandbox)
+$(BUILD)/default.erofs: $(wildcard image/default/*) $(BUILD)/sandbox
 	$(call say,IMAGE)mkdir -p $(@D) && SANDBOX=$(BUILD)/sandbox image/default/build $@
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -267,9 +258,9 @@ $(BUILD)/fuzz/replay_%: $(BUILD)/gcc-san/tests/fuzz/fuzz_%.o $(BUILD)/gcc-san/te
 
 unit_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_unit))
 unit_clang := $(patsubst %.c,$(BUILD)/clang-san/%,$(test_unit))
-kvm_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_kvm)) $(call have,tests/kvm/guest,$(guest_all))
-e2e_gcc := $(call have,src/client/*.c,$(patsubst %.c,$(BUILD)/gcc-san/%,$(test_e2e)))
-e2e_static := $(call have,src/client/*.c,$(patsubst %.c,$(BUILD)/obj/%,$(test_e2e)))
+kvm_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_kvm)) $(guest_all)
+e2e_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_e2e))
+e2e_static := $(patsubst %.c,$(BUILD)/obj/%,$(test_e2e))
 fuzzers := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(test_fuzz))
 replays := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/replay_%,$(test_fuzz))
 
@@ -277,7 +268,7 @@ replays := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/replay_%,$(test_fuzz))
 test-unit-programs: $(unit_gcc)
 # The clang objects of programs that are not linked are there for clang's warnings.
 test-programs: $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(lab_check) $(fuzzers) $(replays) \
-	$(call objs,clang-san,$(src_cli) $(src_guest) $(wildcard src/host/main.c tests/lab/*.c bench/*.c))
+	$(call objs,clang-san,$(src_cli) src/host/main.c guest/main.c $(wildcard tests/lab/*.c bench/*.c))
 
 .PHONY: test check lint test-lab
 test: ## everything: builds, static checks, unit, fuzz, KVM, end-to-end and laboratory tests; ends in one line
