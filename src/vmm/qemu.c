@@ -259,7 +259,8 @@ static int devs_open(struct qemu *q, const struct engine_config *c)
 
 static int qemu_build(struct qemu *q, const struct engine_config *c, struct sbx_err *err)
 {
-	struct qemu_args_fds fds;
+	struct qemu_tsc since = qemu_tsc_now();
+	struct qemu_args_in in;
 	uint64_t initrd_len;
 	int r = initramfs_create(c->init_fd, &q->initrd_fd, &initrd_len, err);
 
@@ -274,8 +275,14 @@ static int qemu_build(struct qemu *q, const struct engine_config *c, struct sbx_
 		r = -ENOMEM;
 	if (r < 0)
 		return err_set(err, r, "cannot prepare QEMU: %s", strerror(-r));
-	fds = (struct qemu_args_fds){ .initrd = q->initrd_fd, .early = q->stream[STREAM_EARLY].child_fd, .console = q->stream[STREAM_CONSOLE].child_fd, .vhost = q->vhost_fd };
-	return qemu_args_build(c, &fds, &q->args, err);
+	in = (struct qemu_args_in){
+		.initrd = q->initrd_fd,
+		.early = q->stream[STREAM_EARLY].child_fd,
+		.console = q->stream[STREAM_CONSOLE].child_fd,
+		.vhost = q->vhost_fd,
+		.tsc_khz = c->hw_virt || c->icount ? 0 : qemu_tsc_khz(&since),
+	};
+	return qemu_args_build(c, &in, &q->args, err);
 }
 
 /* The kernel is kept open until start(): the caller's own may be gone by then. */

@@ -56,15 +56,25 @@ struct qemu_args {
 	bool full; /* something did not fit */
 };
 
-/* Descriptors for the child's side of what the engine serves. */
-struct qemu_args_fds {
+/* What the engine serves: descriptors for the child's side, and what it has measured. */
+struct qemu_args_in {
 	int initrd;
 	int early, console; /* sockets: port 0x3f8 and virtconsole */
 	const int *vhost;   /* one for each device of the configuration; -1 where QEMU has its own (console) */
+	uint32_t tsc_khz;   /* of the guest's time stamp counter under TCG */
 };
 
 /* -EINVAL for a device that QEMU has no front end for, -E2BIG when the kernel command line is too long. */
-int qemu_args_build(const struct engine_config *c, const struct qemu_args_fds *fds, struct qemu_args *ret, struct sbx_err *err);
+int qemu_args_build(const struct engine_config *c, const struct qemu_args_in *fds, struct qemu_args *ret, struct sbx_err *err);
+
+/* qemu_tsc.c */
+
+struct qemu_tsc {
+	uint64_t ns, ticks;
+};
+
+struct qemu_tsc qemu_tsc_now(void);
+uint32_t qemu_tsc_khz(const struct qemu_tsc *since); /* waits until @since is some milliseconds ago */
 
 /* qemu_probe.c */
 

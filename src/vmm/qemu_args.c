@@ -5,8 +5,8 @@
  *  - memory-backend-memfd, shared: what vhost-user back ends map;
  *  - acpi=off: no tables, no firmware but qboot (a few KiB); CPUs come from its MP table;
  *  - rtc=on: without it the kernel waits for a clock that is not there; PIC and PIT are the timer interrupt's way;
- *  - noapictimer, emulated with one CPU: the calibration of the local APIC's timer is a fifth of the boot time there, and the PIT is as good;
- *  - -cpu max: programs compiled for x86-64-v2 and later need more than the default model;
+ *  - quiet comes first: earlyprintk prints at once what the log holds, and a byte there is a system call of QEMU's and a wakeup of ours;
+ *  - -cpu max: programs compiled for x86-64-v2 and later need more than the default model; but ERMS copies byte by byte under TCG;
  *  - -no-reboot: a reset ends QEMU, and that is how a guest powers off (reboot=t: a triple fault);
  *  - -sandbox: QEMU's own system call filter; it needs neither to start programs nor to change its user. */
 #include "vmm/qemu.h"
@@ -20,10 +20,12 @@
 #include <stdio.h>
 
 #define QEMU_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-#define QEMU_CMDLINE "console=hvc0 earlyprintk=serial,0x3f8,115200 reboot=t panic=-1 tsc=reliable no_timer_check"
+#define QEMU_CMDLINE "console=hvc0 earlyprintk=serial,0x3f8,115200 reboot=t panic=-1 tsc=reliable swiotlb=noforce " \
+		     "initcall_blacklist=slab_late_init,param_sysfs_builtin_init"
 
-enum { QEMU_DEVS_MAX = 8, /* virtio-mmio slots of a microvm */
-       KERNEL_CMDLINE_MAX = 1536 /* of the kernel's 2047; QEMU adds a word of some 40 bytes a device */ };
+enum { QEMU_DEVS_MAX = 8,         /* virtio-mmio slots of a microvm */
+       KERNEL_CMDLINE_MAX = 1536, /* of the kernel's 2047; QEMU adds a word of some 40 bytes a device */
+       ICOUNT_KHZ = 1000000 /* an instruction is a nanosecond */ };
 
 /* Appends formatted text to the argument that is being made. */
 static void text_add(struct qemu_args *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -81,6 +83,11 @@ static unsigned child_fd(struct qemu_args *a, int fd)
 	return QEMU_CHILD_FD + a->fd_count++;
 }
 
+static bool emulated(const struct engine_config *c)
+{
+	return !c->hw_virt || c->icount;
+}
+
 static void add_machine(const struct engine_config *c, struct qemu_args *a)
 {
 	unsigned long long mib = (unsigned long long)c->memory_bytes >> 20;
@@ -89,12 +96,12 @@ static void add_machine(const struct engine_config *c, struct qemu_args *a)
 	OPTION(a, "-object", "memory-backend-memfd,id=mem,size=%lluM,share=on", mib);
 	OPTION(a, "-m", "%llu", mib);
 	OPTION(a, "-smp", "%u", c->cpus);
-	if (c->hw_virt && !c->icount) {
+	if (!emulated(c)) {
 		OPTION(a, "-accel", "kvm");
 		OPTION(a, "-cpu", "host");
 	} else {
 		OPTION(a, "-accel", "tcg,thread=%s", c->cpus > 1 && !c->icount ? "multi" : "single");
-		OPTION(a, "-cpu", "max");
+		OPTION(a, "-cpu", "max,-erms");
 	}
 	if (c->icount)
 		OPTION(a, "-icount", "shift=0,sleep=off");
@@ -106,18 +113,30 @@ static void add_machine(const struct engine_config *c, struct qemu_args *a)
 	arg(a, "-no-reboot");
 }
 
-static int add_kernel(const struct engine_config *c, int initrd_fd, struct qemu_args *a, struct sbx_err *err)
+/* The kernel's command line; docs/kernel-build.md has the reason for each part. */
+static void add_cmdline(const struct engine_config *c, uint32_t tsc_khz, struct qemu_args *a)
 {
-	bool emulated = !c->hw_virt || c->icount;
+	text_add(a, "%s" QEMU_CMDLINE, c->verbose ? "" : "quiet ");
+	if (emulated(c)) {
+		uint32_t khz = c->icount ? ICOUNT_KHZ : tsc_khz;
+
+		text_add(a, " no_timer_check tsc_early_khz=%u lpj=%llu%s", khz, khz * 10ull, c->cpus == 1 ? " noapictimer" : "");
+	}
+	text_add(a, "%s", c->cpus == 1 ? " noreplace-smp" : " rcupdate.rcu_expedited=1");
+	if (c->cmdline[0])
+		text_add(a, " %s", c->cmdline);
+}
+
+static int add_kernel(const struct engine_config *c, const struct qemu_args_in *in, struct qemu_args *a, struct sbx_err *err)
+{
 	size_t start;
 
 	OPTION(a, "-kernel", "/proc/self/fd/%u", child_fd(a, c->kernel_fd));
-	OPTION(a, "-initrd", "/proc/self/fd/%u", child_fd(a, initrd_fd));
+	OPTION(a, "-initrd", "/proc/self/fd/%u", child_fd(a, in->initrd));
 	arg(a, "-append");
 	arg_begin(a);
 	start = a->used;
-	text_add(a, QEMU_CMDLINE "%s%s%s%s", emulated && c->cpus == 1 ? " noapictimer" : "", c->verbose ? "" : " quiet",
-		 c->cmdline[0] ? " " : "", c->cmdline);
+	add_cmdline(c, in->tsc_khz, a);
 	if (a->used - start > KERNEL_CMDLINE_MAX)
 		return err_set(err, -E2BIG, "the kernel command line has %zu bytes, more than %d", a->used - start, KERNEL_CMDLINE_MAX);
 	return 0;
@@ -137,25 +156,25 @@ static const char *front_end(const struct vdev *d)
 	}
 }
 
-static int add_device(const struct engine_config *c, unsigned i, const struct qemu_args_fds *fds, struct qemu_args *a, struct sbx_err *err)
+static int add_device(const struct engine_config *c, unsigned i, const struct qemu_args_in *in, struct qemu_args *a, struct sbx_err *err)
 {
 	const struct vdev *d = c->devs[i];
 	const char *name = front_end(d);
 
 	if (d->ops->id == VIRTIO_ID_CONSOLE) { /* QEMU has no vhost-user console */
-		OPTION(a, "-chardev", "socket,id=console,fd=%u", child_fd(a, fds->console));
+		OPTION(a, "-chardev", "socket,id=console,fd=%u", child_fd(a, in->console));
 		OPTION(a, "-device", "virtio-serial-device,max_ports=1");
 		OPTION(a, "-device", "virtconsole,chardev=console");
 		return 0;
 	}
 	if (!name)
 		return err_set(err, -EINVAL, "the qemu engine cannot attach a %s device", d->ops->name);
-	OPTION(a, "-chardev", "socket,id=d%u,fd=%u", i, child_fd(a, fds->vhost[i]));
+	OPTION(a, "-chardev", "socket,id=d%u,fd=%u", i, child_fd(a, in->vhost[i]));
 	OPTION(a, "-device", "%s,chardev=d%u", name, i);
 	return 0;
 }
 
-int qemu_args_build(const struct engine_config *c, const struct qemu_args_fds *fds, struct qemu_args *ret, struct sbx_err *err)
+int qemu_args_build(const struct engine_config *c, const struct qemu_args_in *in, struct qemu_args *ret, struct sbx_err *err)
 {
 	int r;
 
@@ -164,11 +183,11 @@ int qemu_args_build(const struct engine_config *c, const struct qemu_args_fds *f
 		return err_set(err, -EINVAL, "the qemu engine has %d device slots, and the VM %u devices", QEMU_DEVS_MAX, c->dev_count);
 	arg(ret, c->qemu_path);
 	add_machine(c, ret);
-	r = add_kernel(c, fds->initrd, ret, err);
-	OPTION(ret, "-chardev", "socket,id=early,fd=%u", child_fd(ret, fds->early));
+	r = add_kernel(c, in, ret, err);
+	OPTION(ret, "-chardev", "socket,id=early,fd=%u", child_fd(ret, in->early));
 	OPTION(ret, "-serial", "chardev:early");
 	for (unsigned i = 0; r == 0 && i < c->dev_count; i++)
-		r = add_device(c, i, fds, ret, err);
+		r = add_device(c, i, in, ret, err);
 	if (r == 0 && ret->full)
 		r = err_set(err, -E2BIG, "the VM's configuration does not fit into QEMU's command line");
 	return r;
