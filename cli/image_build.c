@@ -264,7 +264,8 @@ static int install_debian(struct build *b)
 		push(&install, include);
 	push(&install, "--format=tar");
 	/* It copies these two of the host. The name comes from the guest's configuration, and the resolver as well. */
-	push(&install, "--customize-hook=rm -f \"$1\"/etc/hostname; : >\"$1\"/etc/resolv.conf");
+	push(&install, "--customize-hook=rm -f \"$1\"/etc/hostname \"$1\"/etc/resolv.conf; "
+		       "install -m 644 /dev/null \"$1\"/etc/resolv.conf");
 	push(&install, b->src.suite);
 	push(&install, "-"); /* standard output */
 	for (unsigned int i = 0; i < opt->mirror_count; i++)

@@ -6,7 +6,7 @@
 load helper
 
 setup() {
-	cd "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR" || return
 	mkdir tmp
 	export TMPDIR=$PWD/tmp
 	unset SOURCE_DATE_EPOCH
@@ -147,7 +147,7 @@ listing() {
 	done
 	image build - stdin.erofs -q <root.tar.gz
 	cmp dir.erofs stdin.erofs
-	cat root.tar | image build - pipe.erofs -q
+	image build - pipe.erofs -q < <(cat root.tar)
 	cmp dir.erofs pipe.erofs
 	if command -v zstd >/dev/null; then
 		zstd -q root.tar
@@ -343,7 +343,7 @@ listing() {
 }
 
 @test "options at fault are named with their value" {
-	local case
+	local args says
 	while IFS='|' read -r args says; do
 		# shellcheck disable=SC2086
 		run image build $args
@@ -450,18 +450,19 @@ export -f empty
 @test "inspect refuses what is no image, is damaged, or is cut short" {
 	make_tree root
 	image build root out.erofs -q
-	head -c 1500000 out.erofs >cut
+	head -c 1500000 out.erofs >cut.erofs
 	cp out.erofs damaged
 	printf x | dd of=damaged bs=1 seek=1100 conv=notrunc status=none
 	tar -C root -cf root.tar .
 	mkfifo fifo
+	local file says
 	while IFS='|' read -r file says; do
 		run image inspect "$file"
 		assert_status 1
 		assert_output_has "$says"
 		assert_output_has "$file"
 	done <<-'END'
-		cut|cut short
+		cut.erofs|cut short
 		damaged|checksum
 		root.tar|tar archive
 		root|directory
@@ -507,6 +508,7 @@ export -f empty
 		[ ! -s mnt/etc/resolv.conf ]
 		umount mnt
 	fi
+	# shellcheck disable=SC2016
 	run sbx --image deb.erofs -- /bin/sh -c '. /etc/os-release; echo "$VERSION_CODENAME"; dpkg -s netbase | grep ^Status'
 	assert_status 0
 	assert_output_has bookworm
