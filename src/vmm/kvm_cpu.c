@@ -17,6 +17,7 @@
 enum {
 	CPUID1_ECX_TSC_DEADLINE = 1 << 24,
 	CPUID1_EDX_HTT = 1 << 28,
+	CPUID6_EAX_ARAT = 1 << 2,
 	CPUID_LEVEL_SMT = 1 << 8, /* leaf 0xb, ECX: type of the level */
 	CPUID_LEVEL_CORE = 2 << 8,
 
@@ -93,6 +94,9 @@ static bool fit_leaf(struct kvm_cpuid_entry2 *e, unsigned id, unsigned cpus, boo
 		return true;
 	case 0x4:
 		intel_cache(e, cpus);
+		return true;
+	case 0x6: /* the local APIC timer never sleeps, since it is KVM's */
+		e->eax |= CPUID6_EAX_ARAT;
 		return true;
 	case 0xa: /* no performance counters */
 		e->eax = e->ebx = e->ecx = e->edx = 0;
