@@ -68,7 +68,7 @@ make_tree() { # dir
 	ln -s busybox "$1/bin/sh"
 	echo "made by the test" >"$1/etc/marker"
 	ln "$1/etc/marker" "$1/etc/marker.link"
-	ln -s ../etc/marker "$1/home/u/link"
+	ln -s ../../etc/marker "$1/home/u/link"
 	chmod 4755 "$1/bin/busybox"
 	chmod 1751 "$1/var/empty"
 	printf 'x%.0s' {1..9000} >"$1/usr/lib/data"
