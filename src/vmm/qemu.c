@@ -35,7 +35,7 @@
 
 enum {
 	QEMU_TAIL = 512,
-	QEMU_LOST_MS = 5000,
+	QEMU_LOST_MS = 3000,
 	QEMU_READ_BYTES = 4096,
 	QEMU_READS_MAX = 64, /* at the end: what sockets can hold, and no endless stream */
 };
