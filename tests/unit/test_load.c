@@ -169,7 +169,7 @@ TEST(a_bzimage_is_understood)
 	CHECK(p.bzimage && p.count == 1 && p.entry == 0x1000200, "%u %#llx", p.count, (unsigned long long)p.entry);
 	CHECK(p.segment[0].file_off == 5 * 512 && p.segment[0].file_len == FILE_LEN - 5 * 512, "%llu", (unsigned long long)p.segment[0].file_off);
 	CHECK(p.segment[0].mem_len == 0x9000 && p.end == 0x1009000, "%#llx", (unsigned long long)p.end);
-	CHECK(p.setup[0] == 4 && load_le32(p.setup + 0x260 - 0x1f1) == 0x9000, "setup header");
+	CHECK(p.setup[0] == 4 && load_le32(p.setup + (0x260 - 0x1f1)) == 0x9000, "setup header");
 
 	head[0x1f1] = 0; /* 4 sectors, says history */
 	store_le32(head + 0x260, 0);
