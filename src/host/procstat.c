@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* host/procstat.c - /proc/self/status, kept open so that it can be read after the file system is out of reach. Guest memory is a
- * memfd, which the kernel counts as RssShmem; everything else is ours. */
+/* host/procstat.c - /proc/self/status, kept open so that it can be read after the file system is out of reach. Guest memory that another VMM
+ * shares with us is counted by the kernel as RssShmem; what is private must be taken out of RssAnon. Everything else is ours. */
 #include "host/procstat.h"
 
 #include "base/parse.h"
@@ -40,12 +40,14 @@ static uint64_t field_bytes(const char *text, const char *key)
 	return parse_u64(digits, UINT64_MAX >> 10, &kib) ? kib << 10 : 0;
 }
 
-void procstat_read(int fd, uint64_t *ret_own, uint64_t *ret_shared)
+void procstat_read(int fd, const struct gmem *mem, uint64_t *ret_own, uint64_t *ret_guest)
 {
+	uint64_t guest = gmem_private_resident(mem), own;
 	char text[4096];
 	ssize_t n = fd >= 0 ? pread(fd, text, sizeof(text) - 1, 0) : 0;
 
 	text[n > 0 ? n : 0] = '\0';
-	*ret_own = field_bytes(text, "\nRssAnon:") + field_bytes(text, "\nRssFile:");
-	*ret_shared = field_bytes(text, "\nRssShmem:");
+	own = field_bytes(text, "\nRssAnon:") + field_bytes(text, "\nRssFile:");
+	*ret_own = own > guest ? own - guest : 0;
+	*ret_guest = guest + field_bytes(text, "\nRssShmem:");
 }

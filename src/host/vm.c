@@ -435,7 +435,7 @@ static int vm_stats(struct vm *vm, const struct frame *f)
 	if (msg_stats_get_decode(f->body, f->len, &m) < 0)
 		return -EPROTO;
 	s.seq = m.seq;
-	procstat_read(vm->procstat_fd, &s.host_rss_bytes, &s.guest_rss_bytes);
+	procstat_read(vm->procstat_fd, vm->blk->mem, &s.host_rss_bytes, &s.guest_rss_bytes);
 	blk_get_stats(vm->blk, &blk);
 	s.blk_reads = blk.reads;
 	s.blk_read_bytes = blk.bytes;

@@ -14,12 +14,12 @@
 enum { GMEM_REGIONS_MAX = 8 }; /* what vhost-user allows in one table */
 #define GMEM_ALIGN UINT64_C(4096)
 
-/* A stretch of guest-physical memory behind a mappable descriptor. */
+/* A stretch of guest-physical memory. */
 struct gmem_region {
 	uint64_t gpa;
 	uint64_t len;
 	uint64_t fd_offset;
-	int fd;
+	int fd;             /* behind the mapping; -1: private memory */
 	uint64_t user_addr; /* vhost-user: the front end's virtual address of the region; else 0 */
 	uint8_t *base;      /* our mapping; set by gmem */
 };
@@ -32,10 +32,16 @@ struct gmem {
 /* A memfd of @len bytes (a multiple of GMEM_ALIGN), mapped at @gpa 0 up to @hole_gpa and, past that, from @resume_gpa on
  * (the x86 MMIO hole). Anonymous in the sense that nothing on disk backs it; pages are taken when the guest touches them. */
 int gmem_create(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, struct gmem **ret, struct sbx_err *err);
+/* The same of private anonymous memory, for an engine in this process: nobody else can map it, no child inherits it, and it has huge pages where
+ * the machine gives them to ordinary memory. The regions have no descriptor. */
+int gmem_create_private(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, struct gmem **ret, struct sbx_err *err);
 /* Maps @count regions given by another VMM. Takes the descriptors over in every case. -EINVAL for overlap, wrap, lengths beyond the
  * file or anything not a multiple of GMEM_ALIGN; -EPERM unless the file is a memfd sealed against shrinking. */
 int gmem_import(const struct gmem_region *regions, unsigned count, struct gmem **ret, struct sbx_err *err);
 void gmem_free(struct gmem *m); /* accepts NULL */
+
+/* How much of what gmem_create_private() made is in memory now, in bytes; 0 for other memory and for NULL. */
+uint64_t gmem_private_resident(const struct gmem *m);
 
 /* All of [gpa, gpa+len) is guest memory (of one region). True for len 0 inside one. */
 bool gmem_check(const struct gmem *m, uint64_t gpa, uint64_t len);

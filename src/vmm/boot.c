@@ -53,11 +53,9 @@ int boot_memory_create(uint64_t bytes, struct gmem **ret, struct sbx_err *err)
 
 	if (r < 0)
 		return r;
-	r = gmem_create(bytes, BOOT_HOLE_GPA, BOOT_RESUME_GPA, &m, err);
+	r = gmem_create_private(bytes, BOOT_HOLE_GPA, BOOT_RESUME_GPA, &m, err);
 	if (r < 0)
 		return r;
-	for (unsigned i = 0; i < m->count; i++) /* a wish: it depends on the machine's settings for shared memory */
-		(void)madvise(m->region[i].base, m->region[i].len, MADV_HUGEPAGE);
 	*ret = m;
 	return 0;
 }

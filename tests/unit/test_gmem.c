@@ -124,6 +124,63 @@ TEST(our_memory_cannot_shrink)
 	gmem_free(m);
 }
 
+static struct gmem *make_private(uint64_t len, uint64_t hole, uint64_t resume)
+{
+	struct sbx_err err = { 0 };
+	struct gmem *m = NULL;
+
+	CHECK(gmem_create_private(len, hole, resume, &m, &err) == 0, "%s", err.message);
+	return m;
+}
+
+TEST(huge_pages_of_ours_can_lie_as_in_guest_memory)
+{
+	static const uint64_t hole[] = { 2 * PAGE, 0x200000, 0x201000 };
+
+	for (size_t i = 0; i < ARRAY_LEN(hole); i++) {
+		struct gmem *m = make_private(0x800000, hole[i], 0x40000000 + hole[i]);
+
+		for (unsigned j = 0; j < m->count; j++)
+			CHECK(((uintptr_t)m->region[j].base - m->region[j].gpa) % 0x200000 == 0, "case %zu, region %u at %p", i, j,
+			      (void *)m->region[j].base);
+		gmem_free(m);
+	}
+}
+
+TEST(resident_memory_is_what_was_touched)
+{
+	struct gmem *m = make_private(0x3000000, 0x2000000, 0x40000000);
+	uint64_t touched;
+
+	CHECK(gmem_private_resident(NULL) == 0 && gmem_private_resident(m) == 0, "%#llx", (unsigned long long)gmem_private_resident(m));
+	CHECK(gmem_write(m, 0x1fff000, "x", 1) && gmem_write(m, 0x40000000, "x", 1), "write");
+	touched = gmem_private_resident(m); /* pages or huge pages */
+	CHECK(touched >= 2 * PAGE && touched <= 2 * 0x200000, "%#llx", (unsigned long long)touched);
+	gmem_free(m);
+}
+
+TEST(private_memory_has_the_same_layout)
+{
+	struct gmem *m = make_private(3 * PAGE, 2 * PAGE, 8 * PAGE);
+
+	CHECK(gmem_check(m, 0, 2 * PAGE) && gmem_check(m, 8 * PAGE, PAGE) && !gmem_check(m, 2 * PAGE, 1) && !gmem_check(m, 9 * PAGE, 1), "layout");
+	gmem_free(m);
+	m = NULL;
+	CHECK(gmem_create_private(PAGE + 1, PAGE, PAGE, &m, NULL) == -EINVAL && !m, "odd length");
+}
+
+TEST(private_creation_fails_cleanly)
+{
+	FAULT_LOOP
+	{
+		struct gmem *m = NULL;
+		int r = gmem_create_private(2 * PAGE, PAGE, 4 * PAGE, &m, NULL);
+
+		CHECK((r == 0) == !fault_happened() && (r == 0) == (m != NULL), "got %d", r);
+		gmem_free(m);
+	}
+}
+
 TEST(creation_fails_cleanly)
 {
 	FAULT_LOOP
@@ -269,7 +326,8 @@ TEST(an_import_fails_cleanly)
 
 RUN_TESTS(T(memory_is_zero_and_keeps_what_is_written), T(only_ranges_inside_one_region_are_memory),
 	  T(the_parts_below_and_above_the_hole_are_different_memory), T(copies_outside_change_nothing),
-	  T(ring_fields_are_little_endian_and_aligned), T(sizes_that_make_no_sense_are_refused), T(our_memory_cannot_shrink),
+	  T(ring_fields_are_little_endian_and_aligned), T(sizes_that_make_no_sense_are_refused), T(our_memory_cannot_shrink), T(huge_pages_of_ours_can_lie_as_in_guest_memory),
+	  T(resident_memory_is_what_was_touched), T(private_memory_has_the_same_layout), T(private_creation_fails_cleanly),
 	  T(creation_fails_cleanly), T(imported_memory_is_the_same_memory),
 	  T(regions_that_overlap_wrap_or_exceed_their_file_are_refused), T(a_file_that_can_shrink_under_us_is_refused),
 	  T(what_is_not_a_memfd_is_refused), T(no_region_and_too_many_are_refused), T(an_import_fails_cleanly))
