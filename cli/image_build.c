@@ -189,9 +189,9 @@ static int make_root(struct build *b)
 }
 
 /* What was read to find out what standard input is, then the rest of it. */
-static int feed_stream(void *ctx, int out)
+static int feed_stream(void *ctx)
 {
-	struct image_source *src = ctx;
+	const struct image_source *src = ctx;
 	char buf[65536];
 	size_t len = src->head_len;
 
@@ -200,11 +200,11 @@ static int feed_stream(void *ctx, int out)
 		ssize_t n;
 
 		for (size_t at = 0; at < len; at += (size_t)n) {
-			n = write(out, buf + at, len - at);
+			n = write(STDOUT_FILENO, buf + at, len - at);
 			if (n < 0)
 				return 1;
 		}
-		n = read(src->fd, buf, sizeof(buf));
+		n = read(STDIN_FILENO, buf, sizeof(buf));
 		if (n <= 0)
 			return n < 0;
 		len = (size_t)n;
@@ -223,7 +223,7 @@ static int unpack_archive(struct build *b)
 		step.cmd[1] = step.cmd[0];
 		step.cmd[0] = (struct job_cmd){ .run = feed_stream, .ctx = &b->src };
 		step.count = 2;
-		step.stdin_fd = step.watch_fd = -1;
+		step.watch_fd = -1;
 	}
 	return job_run(&b->job, &step);
 }

@@ -293,11 +293,13 @@ struct running {
 	struct tail tail;
 };
 
-static _Noreturn void child_main(struct image_job *job, const struct job_cmd *cmd, pid_t group, int in, int out, int err)
+/* @std: what becomes its standard input, output and error. It has nothing else of ours: not even a copy of the pipe's other end. */
+static _Noreturn void child_main(struct image_job *job, const struct job_cmd *cmd, pid_t group, const int std[3])
 {
 	setpgid(0, group);
 	prctl(PR_SET_PDEATHSIG, SIGINT); /* the guardian does it too; this is sooner */
-	if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	sigprocmask(SIG_SETMASK, &job->old_mask, NULL);
+	if (dup2(std[0], 0) < 0 || dup2(std[1], 1) < 0 || dup2(std[2], 2) < 0 || close_range(3, ~0U, 0) < 0)
 		_exit(126);
 	for (size_t i = 0; i < sizeof(cmd->env) / sizeof(cmd->env[0]) && cmd->env[i]; i++)
 		if (putenv((char *)(uintptr_t)cmd->env[i]) != 0) /* glibc: without '=' it unsets */
@@ -306,22 +308,22 @@ static _Noreturn void child_main(struct image_job *job, const struct job_cmd *cm
 	setenv("LC_ALL", "C", 1);
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGINT, SIG_DFL); /* it is how we stop the tools */
-	sigprocmask(SIG_SETMASK, &job->old_mask, NULL);
 	if (!cmd->argv)
-		_exit(cmd->run(cmd->ctx, 1));
+		_exit(cmd->run(cmd->ctx));
 	execvp(cmd->argv[0], (char *const *)(uintptr_t)cmd->argv);
 	dprintf(2, "cannot run %s: %s\n", cmd->argv[0], strerror(errno));
 	_exit(127);
 }
 
-static int start_one(struct image_job *job, struct running *run, const struct job_cmd *cmd, unsigned int i, int in, int out, int err)
+static int start_one(struct image_job *job, struct running *run, const struct job_cmd *cmd, unsigned int i,
+		     const int std[3])
 {
 	pid_t pid = fork();
 
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		child_main(job, cmd, run->group, in, out, err);
+		child_main(job, cmd, run->group, std);
 	if (run->group == 0)
 		run->group = pid;
 	setpgid(pid, run->group); /* both sides do it: whoever is first */
@@ -339,23 +341,21 @@ static int start_all(struct image_job *job, struct running *run, const struct jo
 	if (null < 0 || pipe2(err, O_CLOEXEC) < 0 || (step->count > 1 && pipe2(mid, O_CLOEXEC) < 0))
 		r = -errno;
 	for (unsigned int i = 0; r == 0 && i < step->count; i++) {
-		int in = i > 0 ? mid[0] : step->stdin_fd >= 0 ? step->stdin_fd
-							      : null;
-		int out = i + 1 < step->count ? mid[1] : null;
+		int in = step->stdin_fd >= 0 ? step->stdin_fd : null;
+		int std[3] = { i > 0 ? mid[0] : in, i + 1 < step->count ? mid[1] : null, err[1] };
 
-		r = start_one(job, run, &step->cmd[i], i, in, out, step->talks && !job->quiet ? STDERR_FILENO : err[1]);
+		if (step->talks && !job->quiet)
+			std[2] = STDERR_FILENO;
+		r = start_one(job, run, &step->cmd[i], i, std);
 	}
 	run->err_fd = err[0];
 	if (run->err_fd >= 0)
 		fcntl(run->err_fd, F_SETFL, O_NONBLOCK);
-	for (size_t i = 0; i < 3; i++) {
-		int fd = (const int[]){ null, err[1], mid[0] }[i];
+	const int ours[] = { null, err[1], mid[0], mid[1] };
 
-		if (fd >= 0)
-			close(fd);
-	}
-	if (mid[1] >= 0)
-		close(mid[1]);
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (ours[i] >= 0)
+			close(ours[i]);
 	return r;
 }
 

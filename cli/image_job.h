@@ -31,7 +31,7 @@ struct image_job {
 /* One process of a step: a program, or (argv NULL) a function of ours in a child process. */
 struct job_cmd {
 	const char *const *argv;
-	int (*run)(void *ctx, int out_fd); /* returns the exit status; writes to out_fd */
+	int (*run)(void *ctx); /* from fd 0 to fd 1, the only ones it has beside stderr; returns the exit status */
 	void *ctx;
 	const char *env[4]; /* "NAME=VALUE", or "NAME" to unset it; up to the first NULL */
 };
