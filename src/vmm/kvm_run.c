@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 
 /* A vCPU thread calls little: a page or two of stack, and room for sanitizers. */
 enum { KVM_STACK = 256 << 10 };
@@ -66,7 +67,10 @@ static void *vcpu_main(void *arg)
 {
 	struct kvm_vcpu *v = arg;
 	bool go_on = true;
+	char name[16];
 
+	(void)snprintf(name, sizeof(name), "vcpu %u", v->id);
+	(void)prctl(PR_SET_NAME, name);
 	while (go_on && vcpu_enter(v)) {
 		int r = ioctl(v->fd, KVM_RUN, 0) < 0 ? errno : 0;
 
@@ -94,7 +98,6 @@ int kvm_run_mask(int vcpu_fd)
 static int start_thread(struct kvm_vcpu *v)
 {
 	pthread_attr_t attr;
-	char name[16];
 	int r = kvm_run_mask(v->fd);
 
 	if (r < 0)
@@ -108,8 +111,6 @@ static int start_thread(struct kvm_vcpu *v)
 	if (r < 0)
 		return r;
 	v->thread_started = true;
-	(void)snprintf(name, sizeof(name), "vcpu %u", v->id);
-	(void)pthread_setname_np(v->thread, name);
 	return 0;
 }
 
