@@ -410,6 +410,19 @@ TEST(a_driver_that_starts_over_finds_a_device_that_was_reset)
 	rig_down(&r);
 }
 
+TEST(other_features_than_before_mean_a_driver_that_starts_over)
+{
+	struct rig r;
+
+	rig_up(&r);
+	drive(&r);
+	CHECK(stop_ring(&r) == 0, "base");
+	send_u64(&r, SET_FEATURES, PROTOCOL | VERSION_1);
+	start_ring(&r, 0);
+	CHECK(r.dev.resets == 1 && r.dev.starts == 2, "resets %u starts %u", r.dev.resets, r.dev.starts);
+	rig_down(&r);
+}
+
 TEST(stopping_a_ring_completes_what_is_in_flight)
 {
 	struct rig r;
@@ -648,6 +661,26 @@ TEST(a_length_beyond_every_message_is_refused_before_it_is_read)
 	rig_down(&r);
 }
 
+TEST(descriptors_that_come_in_drops_are_counted_together)
+{
+	uint8_t raw[8 + 12] = { SET_MEM_TABLE, 0, 0, 0, FLAGS, 0, 0, 0, 40 };
+	int fds[8];
+	unsigned before;
+	struct rig r;
+
+	rig_up(&r);
+	for (int i = 0; i < 8; i++)
+		fds[i] = r.kick;
+	before = test_count_fds();
+	send_raw(&r, raw, 12, fds, 8);
+	turn(&r);
+	CHECK(r.closed == 0 && test_count_fds() == before + 8, "eight");
+	send_raw(&r, raw + 12, 8, fds, 1);
+	turn(&r);
+	CHECK(r.closed == 1 && test_count_fds() == before - 1, "nine: %u descriptors, %u before", test_count_fds(), before);
+	rig_down(&r);
+}
+
 TEST(ring_addresses_outside_of_memory_end_the_connection)
 {
 	static const uint64_t bad[] = { 0, USER_ADDR - 1, USER_ADDR + MEMORY, USER_ADDR + MEMORY - 16, UINT64_MAX, USER_ADDR + 1 };
@@ -689,8 +722,7 @@ TEST(creation_fails_cleanly_and_takes_the_descriptor)
 
 	CHECK(loop_create(&loop) == 0, "loop");
 	echodev_init(&dev, loop, NULL);
-	FAULT_LOOP
-	{
+	FAULT_LOOP {
 		struct vhost_user *v = NULL;
 		int sv[2], got;
 		unsigned before;
@@ -713,11 +745,13 @@ TEST(creation_fails_cleanly_and_takes_the_descriptor)
 RUN_TESTS(T(an_honest_front_end_is_served), T(messages_may_come_a_byte_at_a_time), T(many_messages_may_come_at_once),
 	  T(acknowledgements_come_when_they_were_agreed_on), T(configuration_is_read_within_its_bounds),
 	  T(a_paused_ring_goes_on_with_the_device_as_it_was), T(a_driver_that_starts_over_finds_a_device_that_was_reset),
+	  T(other_features_than_before_mean_a_driver_that_starts_over),
 	  T(stopping_a_ring_completes_what_is_in_flight), T(memory_may_change_while_rings_run),
 	  T(memory_that_no_longer_holds_the_rings_ends_the_connection), T(a_disabled_ring_waits_without_losing_its_place),
 	  T(without_protocol_features_rings_are_enabled_from_the_start),
 	  T(a_broken_device_says_so_and_heals_when_the_driver_starts_over), T(the_end_of_the_connection_is_told_once),
 	  T(freeing_in_the_middle_of_everything_is_safe), T(a_kick_descriptor_that_is_none_does_not_spin_the_loop),
 	  T(hostile_messages_end_the_connection_and_leave_nothing_behind),
+	  T(descriptors_that_come_in_drops_are_counted_together),
 	  T(a_length_beyond_every_message_is_refused_before_it_is_read), T(ring_addresses_outside_of_memory_end_the_connection),
 	  T(a_front_end_that_does_not_read_is_left), T(creation_fails_cleanly_and_takes_the_descriptor))
