@@ -23,7 +23,7 @@ static const char build_help[] =
 	"\n"
 	"SOURCE is one of\n"
 	"  DIR             a directory that holds a root file system\n"
-	"  FILE.tar        an archive of one, also .gz, .bz2, .xz or .zst: what `docker export` or `podman export`\n"
+	"  FILE.tar        an archive of one, also .gz, .bz2, .xz or .zst: what `docker export` or `docker save`\n"
 	"                  writes; - reads it from standard input\n"
 	"  debian:SUITE    a fresh Debian, by mmdebstrap: debian:bookworm\n"
 	"\n"

@@ -14,7 +14,9 @@ struct image_job;
 enum {
 	IMAGE_MIRRORS_MAX = 8,
 	IMAGE_LIST_LEN = 16384, /* all --include together */
-	IMAGE_HEAD_LEN = 512,   /* what tells one kind of file from another */
+	IMAGE_LAYERS_MAX = 512,
+	IMAGE_LAYER_NAME_LEN = 256,
+	IMAGE_HEAD_LEN = 512, /* what tells one kind of file from another */
 };
 
 struct image_options {
@@ -53,6 +55,8 @@ struct image_source {
 
 /* Finds out; errors are told. Return: 0 or -errno. */
 int source_open(const char *arg, struct image_source *ret);
+/* The same for an open file, whose descriptor becomes @ret's. */
+int source_from_fd(int fd, const char *name, struct image_source *ret);
 void source_close(struct image_source *src);
 /* Is there a program of this name along PATH? */
 bool tool_exists(const char *name);
@@ -69,6 +73,26 @@ int tree_look(const char *root, struct tree_facts *ret);
 int tree_complete(const char *root);
 /* Is @path (absolute) @dir or below it? */
 bool path_inside(const char *path, const char *dir);
+
+/* The layers of a container image, the lowest first: files below its unpacked archive. */
+struct image_layers {
+	unsigned int count;
+	char name[IMAGE_LAYERS_MAX][IMAGE_LAYER_NAME_LEN];
+};
+
+/* From the text of a manifest.json. Return: 0, -EINVAL (makes no sense) or -E2BIG (several images). */
+int layers_parse(const char *text, struct image_layers *ret);
+/* From the manifest.json in @dir. Return: as above, or -errno of reading it. */
+int layers_read(const char *dir, struct image_layers *ret);
+/* Opens a layer of the archive unpacked in @dir. Return: a descriptor or -errno. */
+int layers_open(const char *dir, const char *name);
+/* Moves what @lower has and @upper neither has nor hides. Return: 0 or -errno. */
+int layers_merge(const char *upper, const char *lower);
+/*
+ * Moves the whiteouts out of the merged tree into the directory @aside. They are not removed: fakeroot knows files by their inode, and
+ * would take the next file that gets theirs for them. Return: 0 or -errno.
+ */
+int layers_finish(const char *root, const char *aside);
 
 /* DEBIAN: the archives to install from, as operands of mmdebstrap, and proxies as "name=value"; both may stay empty. */
 struct debian_env {

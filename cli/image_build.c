@@ -12,7 +12,7 @@
  * directory (directories that tar or we made carry today's), or SOURCE_DATE_EPOCH. mmdebstrap gets that too.
  *
  * Trust: the archive may be hostile while we are root. GNU tar extracts below one new directory, refuses "..", and makes symbolic links
- * that lead out last, so that no later member goes through them; one run of tar per tree, therefore. The tree is in a directory of
+ * that lead out last, so that no later member goes through them; one run of tar per tree, therefore (image_layers.c merges those of layers). The tree is in a directory of
  * mode 0700: setuid programs in it are in nobody's reach.
  */
 #include "image.h"
@@ -49,6 +49,7 @@ struct build {
 	char what[3][PATH_MAX + 64];
 	bool fakeroot;
 	struct tree_facts facts;
+	struct image_layers layers;
 };
 
 enum { ARGS_MAX = 64 };
@@ -158,33 +159,42 @@ static int make_tmp(struct build *b)
 
 /* ---- The tree ---- */
 
-/* tar -x from standard input into the tree. */
-static void unpack_args(const struct build *b, struct args *a)
+/* What tools that make or read the tree run under: fakeroot, as somebody else than root. It remembers in b->state. */
+static void push_fakeroot(const struct build *b, struct args *a)
 {
-	static const char *const under_fakeroot[] = { "fakeroot", "-s", NULL };
+	if (!b->fakeroot)
+		return;
+	push(a, "fakeroot");
+	if (access(b->state, F_OK) == 0) {
+		push(a, "-i");
+		push(a, b->state);
+	}
+	push(a, "-s");
+	push(a, b->state);
+	push(a, "--");
+}
+
+/* tar -x from standard input into @dir; @option says how it is compressed, or is NULL. */
+static void unpack_args(const struct build *b, struct args *a, const char *dir, const char *option)
+{
 	static const char *const common[] = { "tar", "--extract", "--file=-", "--same-permissions", "--delay-directory-restore",
 					      "--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*",
 					      "--warning=no-unknown-keyword", "--warning=no-timestamp", NULL };
 
-	if (b->fakeroot) {
-		push_all(a, under_fakeroot);
-		push(a, b->state);
-		push(a, "--");
-	}
+	push_fakeroot(b, a);
 	push_all(a, common);
 	push(a, b->fakeroot || geteuid() == 0 ? "--same-owner" : "--no-same-owner");
 	push(a, "--directory");
-	push(a, b->root);
-	if (b->src.kind == IMAGE_TAR && b->src.tar_option)
-		push(a, b->src.tar_option);
+	push(a, dir);
+	if (option)
+		push(a, option);
 }
 
-static int make_root(struct build *b)
+static int make_dir(const char *path)
 {
-	snprintf(b->root, sizeof(b->root), "%s/root", b->job.dir);
-	if (mkdir(b->root, 0755) == 0 && chmod(b->root, 0755) == 0)
+	if (mkdir(path, 0755) == 0 && chmod(path, 0755) == 0)
 		return 0;
-	image_error("%s: %s", b->root, strerror(errno));
+	image_error("%s: %s", path, strerror(errno));
 	return -EIO;
 }
 
@@ -211,17 +221,17 @@ static int feed_stream(void *ctx)
 	}
 }
 
-static int unpack_archive(struct build *b)
+static int unpack_archive(struct build *b, struct image_source *src, const char *dir)
 {
 	struct args unpack = { 0 };
-	struct job_step step = { .what = b->what[0], .count = 1, .stdin_fd = b->src.fd, .watch_fd = b->src.fd, .total = b->src.size };
+	struct job_step step = { .what = b->what[0], .count = 1, .stdin_fd = src->fd, .watch_fd = src->fd, .total = src->size };
 
-	unpack_args(b, &unpack);
-	snprintf(b->what[0], sizeof(b->what[0]), "unpacking %s", b->src.name);
+	unpack_args(b, &unpack, dir, src->tar_option);
+	snprintf(b->what[0], sizeof(b->what[0]), "unpacking %s", src->name);
 	step.cmd[0].argv = unpack.v;
-	if (b->src.stream) {
+	if (src->stream) {
 		step.cmd[1] = step.cmd[0];
-		step.cmd[0] = (struct job_cmd){ .run = feed_stream, .ctx = &b->src };
+		step.cmd[0] = (struct job_cmd){ .run = feed_stream, .ctx = src };
 		step.count = 2;
 		step.watch_fd = -1;
 	}
@@ -238,7 +248,7 @@ static int copy_directory(struct build *b)
 	push_all(&pack, common);
 	push(&pack, b->src.path);
 	push(&pack, ".");
-	unpack_args(b, &unpack);
+	unpack_args(b, &unpack, b->root, NULL);
 	snprintf(b->what[0], sizeof(b->what[0]), "copying %s", b->src.name);
 	step.cmd[0].argv = pack.v;
 	step.cmd[1].argv = unpack.v;
@@ -272,7 +282,7 @@ static int install_debian(struct build *b)
 		push(&install, opt->mirrors[i]);
 	for (unsigned int i = 0; opt->mirror_count == 0 && i < b->debian.line_count; i++)
 		push(&install, b->debian.lines[i]);
-	unpack_args(b, &unpack);
+	unpack_args(b, &unpack, b->root, NULL);
 
 	step.cmd[0].argv = install.v;
 	step.cmd[1].argv = unpack.v;
@@ -291,13 +301,73 @@ static int install_debian(struct build *b)
 	return r;
 }
 
-/* `docker save` and OCI archives hold layers, not a file system. */
-static int refuse_layers(const struct build *b)
+/* Layer @i into a directory of its own, @dir. */
+static int unpack_layer(struct build *b, const char *archive, unsigned int i, const char *dir)
+{
+	const char *name = b->layers.name[i];
+	struct image_source src;
+	int fd = layers_open(archive, name), r;
+
+	if (fd < 0) {
+		image_error("%s: its layer %s cannot be opened: %s", b->src.name, name, strerror(-fd));
+		return fd;
+	}
+	snprintf(b->what[2], sizeof(b->what[2]), "layer %u of %u", i + 1, b->layers.count);
+	r = source_from_fd(fd, b->what[2], &src);
+	if (r == 0)
+		r = make_dir(dir);
+	if (r == 0)
+		r = unpack_archive(b, &src, dir);
+	source_close(&src);
+	return r;
+}
+
+static int merge_layers(struct build *b, const char *archive)
+{
+	char lower[PATH_MAX + 32];
+	unsigned int top = b->layers.count - 1;
+	int r = unpack_layer(b, archive, top, b->root);
+
+	for (unsigned int i = top; i > 0 && r == 0; i--) {
+		snprintf(lower, sizeof(lower), "%s/layer-%u", b->job.dir, i);
+		r = unpack_layer(b, archive, i - 1, lower);
+		if (r < 0)
+			break;
+		r = layers_merge(b->root, lower);
+		if (r < 0)
+			image_error("%s: putting its layers together: %s", b->src.name, strerror(-r));
+	}
+	if (r < 0)
+		return r;
+	snprintf(lower, sizeof(lower), "%s/whiteouts", b->job.dir);
+	r = make_dir(lower);
+	if (r == 0)
+		r = layers_finish(b->root, lower);
+	if (r < 0)
+		image_error("%s: removing the whiteouts of its layers: %s", b->src.name, strerror(-r));
+	return r;
+}
+
+static int refuse_layers(const struct build *b, int why)
+{
+	image_error("%s: is a container image with layers, %s. Make a file system of it: "
+		    "docker load -i %s; docker export $(docker create IMAGE) | sandbox image build - %s",
+		    b->src.name,
+		    why == -E2BIG    ? "and holds several images"
+		    : why == -ENOENT ? "but in the OCI layout, not as docker save writes it"
+				     : "but its manifest.json makes no sense",
+		    b->src.name, b->opt->output);
+	return -EINVAL;
+}
+
+/* If the tree is what `docker save` writes, or an OCI layout: replaces it by the file system in it. */
+static int resolve_layers(struct build *b)
 {
 	static const char *const marks[] = { "manifest.json", "oci-layout", "usr", "bin", "etc" };
+	char archive[PATH_MAX + 16], path[PATH_MAX + 64];
 	bool there[5];
-	char path[PATH_MAX + 64];
 	struct stat st;
+	int r;
 
 	for (size_t i = 0; i < 5; i++) {
 		snprintf(path, sizeof(path), "%s/%s", b->root, marks[i]);
@@ -305,10 +375,15 @@ static int refuse_layers(const struct build *b)
 	}
 	if (!(there[0] || there[1]) || there[2] || there[3] || there[4])
 		return 0;
-	image_error("%s: is a container image with layers (docker save, OCI layout), not a file system. Make one of it: "
-		    "docker load -i %s; docker export $(docker create IMAGE) | sandbox image build - %s",
-		    b->src.name, b->src.name, b->opt->output);
-	return -EINVAL;
+	r = layers_read(b->root, &b->layers);
+	if (r < 0)
+		return refuse_layers(b, r);
+	snprintf(archive, sizeof(archive), "%s/archive", b->job.dir);
+	if (rename(b->root, archive) < 0) {
+		image_error("%s: %s", archive, strerror(errno));
+		return -EIO;
+	}
+	return merge_layers(b, archive);
 }
 
 static int look(struct build *b, const char *root)
@@ -328,12 +403,13 @@ static int make_tree(struct build *b)
 		memcpy(b->root, b->src.path, sizeof(b->src.path));
 		return 0;
 	}
-	r = make_root(b);
+	snprintf(b->root, sizeof(b->root), "%s/root", b->job.dir);
+	r = make_dir(b->root);
 	if (r == 0)
-		r = b->src.kind == IMAGE_DIR ? copy_directory(b) : b->src.kind == IMAGE_TAR ? unpack_archive(b)
+		r = b->src.kind == IMAGE_DIR ? copy_directory(b) : b->src.kind == IMAGE_TAR ? unpack_archive(b, &b->src, b->root)
 											    : install_debian(b);
 	if (r == 0 && b->src.kind == IMAGE_TAR)
-		r = refuse_layers(b);
+		r = resolve_layers(b);
 	if (r < 0)
 		return r;
 	r = tree_complete(b->root);
@@ -348,16 +424,11 @@ static int make_tree(struct build *b)
 
 static int make_image(struct build *b)
 {
-	static const char *const under_fakeroot[] = { "fakeroot", "-i", NULL };
 	struct args a = { 0 };
 	char compress[32], epoch[64], fixed[32];
 	struct job_step step = { .what = b->what[1], .count = 1, .stdin_fd = -1, .watch_fd = -1, .growing = b->tmp };
 
-	if (b->fakeroot) {
-		push_all(&a, under_fakeroot);
-		push(&a, b->state);
-		push(&a, "--");
-	}
+	push_fakeroot(b, &a);
 	push(&a, "mkfs.erofs");
 	push(&a, "--quiet");
 	push(&a, "-U");

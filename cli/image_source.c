@@ -131,6 +131,17 @@ static int tell_missing(const char *arg, int e)
 	return -e;
 }
 
+int source_from_fd(int fd, const char *name, struct image_source *ret)
+{
+	struct stat st;
+
+	*ret = (struct image_source){ .name = name, .fd = fd, .kind = IMAGE_TAR };
+	if (fstat(fd, &st) < 0)
+		return tell_missing(name, errno);
+	ret->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	return look_at_archive(ret);
+}
+
 int source_open(const char *arg, struct image_source *ret)
 {
 	struct stat st;
@@ -146,10 +157,8 @@ int source_open(const char *arg, struct image_source *ret)
 	}
 	if (ret->fd < 0 || fstat(ret->fd, &st) < 0)
 		return tell_missing(arg, errno);
-	if (!S_ISDIR(st.st_mode)) {
-		ret->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-		return look_at_archive(ret);
-	}
+	if (!S_ISDIR(st.st_mode))
+		return source_from_fd(ret->fd, ret->name, ret);
 	ret->kind = IMAGE_DIR;
 	if (realpath(arg, ret->path))
 		return 0;

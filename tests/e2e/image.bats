@@ -230,20 +230,117 @@ listing() {
 	fsck.erofs none.erofs
 }
 
-@test "what docker save writes is refused with the way out" {
+# layer NAME: what is in ./layer becomes a layer of ./save
+layer() {
 	mkdir -p save/blobs/sha256
-	echo '[{"Config":"x","RepoTags":["a:b"],"Layers":["blobs/sha256/1"]}]' >save/manifest.json
-	echo x >save/blobs/sha256/1
-	tar -C save -cf save.tar .
-	run image build save.tar out.erofs
-	assert_status 1
-	assert_output_has "docker load -i save.tar; docker export"
-	rm save/manifest.json
+	tar -C layer --sort=name -cf "save/blobs/sha256/$1" .
+	rm -rf layer
+	mkdir layer
+}
+
+# save_archive NAME...: ./save.tar as `docker save` writes it, with these layers, the lowest first
+save_archive() {
+	local list
+	list=$(printf '"blobs/sha256/%s",' "$@")
+	printf '[{"Config":"blobs/sha256/\\"Layers\\"","RepoTags":["a:b"],"Layers":[%s]}]' "${list%,}" >save/manifest.json
 	echo '{"imageLayoutVersion":"1.0.0"}' >save/oci-layout
+	tar -C save -cf save.tar .
+}
+
+@test "the layers of a docker save make one tree: the upper one wins, whiteouts hide what is below" {
+	need gzip
+	mkdir layer
+	make_tree layer
+	mkdir -p layer/{gone,emptied/deep,kept,again,linked}
+	touch layer/gone/a layer/emptied/deep/b layer/kept/c layer/again/old layer/removed
+	ln -s kept layer/way
+	layer one
+	mkdir -p layer/{emptied,again,kept}
+	touch layer/.wh.gone layer/.wh.removed layer/emptied/.wh..wh..opq layer/emptied/new layer/kept/d layer/.wh.again
+	echo second >layer/kept/e
+	layer two
+	mkdir -p layer/again layer/kept
+	touch layer/again/fresh layer/removed
+	chmod 700 layer/again
+	echo third >layer/kept/e
+	layer three
+	gzip save/blobs/sha256/two
+	mv save/blobs/sha256/two.gz save/blobs/sha256/two
+	save_archive one two three
+	image build save.tar out.erofs -q
+	look out.erofs
+	[ "$(cd mnt && find . -path './a*' -o -path './emptied*' -o -path './kept*' -o -path './gone*' -o -name '.wh*' -o -name removed |
+		sort | xargs)" = "./again ./again/fresh ./emptied ./emptied/new ./kept ./kept/c ./kept/d ./kept/e ./removed" ]
+	[ "$(cat mnt/kept/e)" = third ]
+	[ "$(stat -c %a mnt/again)" = 700 ]
+	[ "$(cat mnt/etc/marker)" = "made by the test" ]
+	[ mnt/etc/marker -ef mnt/etc/marker.link ]
+	umount mnt
+	# Somebody else's is the same.
+	if [ "$(id -u)" -eq 0 ] && command -v fakeroot setpriv >/dev/null; then
+		mkdir user
+		chown 65534 user tmp
+		chmod go+x . .. "$BATS_RUN_TMPDIR"
+		as_nobody env TMPDIR="$TMPDIR" "$SANDBOX" image build save.tar user/out.erofs -q
+		cmp out.erofs user/out.erofs
+	fi
+}
+
+@test "a layer does not reach through the links of another one" {
+	mkdir layer outside
+	ln -s "$PWD/outside" layer/way
+	touch layer/first
+	layer one
+	mkdir layer/way
+	echo gotcha >layer/way/file
+	layer two
+	mkdir layer/way
+	touch layer/way/.wh.victim layer/way/.wh..wh..opq
+	layer three
+	touch outside/victim
+	save_archive one two three
+	image build save.tar out.erofs -q
+	save_archive two one three
+	image build save.tar out.erofs -q
+	[ "$(ls -A outside)" = victim ]
+	ln -s /etc/passwd save/blobs/sha256/four
+	save_archive one four
+	run image build save.tar out2.erofs
+	assert_status 1
+	assert_output_has "blobs/sha256/four cannot be opened"
+	[ ! -e out2.erofs ]
+}
+
+@test "a container image that cannot be unpacked is refused with the way out" {
+	mkdir layer
+	touch layer/x
+	layer one
+	save_archive one
+	rm save/manifest.json
 	tar -C save -cf oci.tar .
 	run image build oci.tar out.erofs
 	assert_status 1
-	assert_output_has "docker export"
+	assert_output_has "OCI layout"
+	assert_output_has "docker load -i oci.tar; docker export"
+	for manifest in '' '{' '[{"Layers":[]}]' '[{"Layers":["blobs/sha256/one"' '[{"Layers":[1]}]' '[{"Layers":"blobs/sha256/one"}]' '"Layers'; do
+		printf %s "$manifest" >save/manifest.json
+		tar -C save -cf bad.tar .
+		run image build bad.tar out.erofs
+		assert_status 1
+		assert_output_has "makes no sense"
+	done
+	echo '[{"Layers":["blobs/sha256/one"]},{"Layers":["blobs/sha256/one"]}]' >save/manifest.json
+	tar -C save -cf two.tar .
+	run image build two.tar out.erofs
+	assert_status 1
+	assert_output_has "several images"
+	for name in ../../../../etc/passwd /etc/passwd blobs/sha256/none blobs; do
+		printf '[{"Layers":["%s"]}]' "$name" >save/manifest.json
+		tar -C save -cf bad.tar .
+		run image build bad.tar out.erofs
+		assert_status 1
+		assert_output_has "layer"
+	done
 	[ ! -e out.erofs ]
 }
 
