@@ -7,6 +7,9 @@ bats_require_minimum_version 1.5.0
 
 : "${SANDBOX:?}" "${SBX_ENGINE:?}" "${SBX_BUILD:?}"
 
+PATIENCE=1
+[ -z "${SBX_LAB:-}" ] || PATIENCE=6 # the laboratory is an emulated machine: everything takes longer there
+
 # sandbox run on the engine under test.
 sbx() {
 	"$SANDBOX" run --engine "$SBX_ENGINE" "$@"
@@ -21,7 +24,7 @@ vm_processes() {
 assert_nothing_left() {
 	local pid
 	for pid in $(vm_processes); do
-		timeout 5 tail --pid="$pid" -f /dev/null || {
+		timeout $((5 * PATIENCE)) tail --pid="$pid" -f /dev/null || {
 			echo "left over: $(ps -o pid,ppid,stat,args -p "$pid")"
 			return 1
 		}
@@ -44,7 +47,7 @@ assert_status() {
 	}
 }
 
-# wait_for COMMAND…: until it succeeds, at most 20 s.
+# wait_for COMMAND…: until it succeeds, at most 20 s (PATIENCE times that).
 wait_for() {
-	timeout 20 bash -c 'until "$@" >/dev/null 2>&1; do read -rt 0.02 <> <(:) || :; done' _ "$@"
+	timeout $((20 * PATIENCE)) bash -c 'until "$@" >/dev/null 2>&1; do read -rt 0.02 <> <(:) || :; done' _ "$@"
 }
