@@ -10,9 +10,9 @@ bats_require_minimum_version 1.5.0
 PATIENCE=1
 [ -z "${SBX_LAB:-}" ] || PATIENCE=6 # the laboratory is an emulated machine: everything takes longer there
 
-# sandbox run on the engine under test.
+# sandbox run on the engine under test. One that hangs is ended: it costs its test, not its suite.
 sbx() {
-	"$SANDBOX" run --engine "$SBX_ENGINE" "$@"
+	timeout --foreground -k 5 "${SBX_TEST_LIMIT:-180}" "$SANDBOX" run --engine "$SBX_ENGINE" "$@"
 }
 
 vm_processes() {
