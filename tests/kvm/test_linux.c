@@ -92,7 +92,7 @@ TEST(thirty_two_cpus_come_up)
 
 TEST(memory_beyond_the_hole_is_used)
 {
-	boot("vmlinux", 3500, 1, "ignore_loglevel", "[mem 0x0000000100000000-0x000000011abfffff] usable");
+	boot("vmlinux", 3500, 1, "ignore_loglevel", "node   0: [mem 0x0000000100000000-0x000000011abfffff]");
 }
 
 TEST(a_small_machine_boots)
