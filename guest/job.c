@@ -420,6 +420,8 @@ static void job_start(struct job *j, const struct msg_exec_start *m)
 	}
 	j->phase = JOB_RUNNING;
 	j->all->running++;
+	if (j->all->on_start)
+		j->all->on_start(j->all->user);
 	j->in_fd = take_fd(&s.ours[0]);
 	j->out[0].fd = take_fd(&s.ours[1]);
 	j->out[1].fd = take_fd(&s.ours[2]);

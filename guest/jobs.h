@@ -39,6 +39,7 @@ struct jobs {
 	struct loop_task reap_task;
 	bool childless; /* the last look found no child at all */
 	void (*on_childless)(void *user);
+	void (*on_start)(void *user); /* a program has begun */
 	uint8_t chunk[PROTO_DATA_MAX];
 };
 

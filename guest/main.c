@@ -15,6 +15,7 @@
 #include "root.h"
 #include "say.h"
 #include "sys.h"
+#include "thrash.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -35,6 +36,7 @@ struct init {
 	struct loop *loop;
 	struct control control;
 	struct jobs jobs;
+	struct thrash thrash;
 	struct loop_timer power_timer;
 	bool powering_off, killed;
 	bool root_readonly;
@@ -153,6 +155,18 @@ static void on_oom(void *user, uint32_t job, uint32_t kills)
 	control_flush(&init.control);
 }
 
+static bool is_busy(void *user)
+{
+	(void)user;
+	return init.jobs.running > 0 || init.jobs.leftover_count > 0;
+}
+
+static void on_start(void *user)
+{
+	(void)user;
+	thrash_watch(&init.thrash, init.loop, is_busy, NULL);
+}
+
 /* ---- Boot ---- */
 
 static void boot_hello(void)
@@ -220,6 +234,7 @@ static void boot_services(void)
 		r = jobs_init(&init.jobs, init.loop, ROOT_CGROUPS, on_oom, &init);
 	if (r == 0) {
 		init.jobs.on_childless = on_childless;
+		init.jobs.on_start = on_start;
 		r = fd = control_listen();
 	}
 	if (r >= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* init's pure parts: users and groups from the image's files, environments, and why a file cannot be run. */
+/* init's pure parts: users and groups from the image's files, environments, why a file cannot be run, and when memory is exhausted. */
 #include "../../guest/envp.h"
+#include "../../guest/thrash.h"
 #include "../../guest/users.h"
 #include "../../guest/why.h"
 
@@ -219,6 +220,57 @@ TEST(formats_are_told_apart)
 	CHECK(strstr(why, "ELF"), "'%s'", why);
 }
 
+TEST(memory_is_exhausted_only_when_little_is_left_and_code_is_read_again_and_again)
+{
+	static const struct {
+		const char *why;
+		uint64_t available_kib, rate;
+		bool want;
+	} cases[] = {
+		{ "healthy", 50000, 0, false },
+		{ "a working set of files larger than the memory", 50000, 9000, false },
+		{ "full, but at peace", 100, 10, false },
+		{ "thrashing", 100, 6000, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct thrash t = { 0 };
+		struct thrash_sample s = { .total_kib = 100000, .available_kib = cases[i].available_kib };
+		int fired = 0;
+
+		for (int period = 0; period < 7; period++) {
+			s.refaults += cases[i].rate;
+			fired += thrash_judge(&t, &s);
+		}
+		CHECK(fired == (cases[i].want ? 2 : 0), "%s: %d times in 7 periods", cases[i].why, fired);
+	}
+}
+
+TEST(a_moment_of_calm_begins_the_count_anew)
+{
+	struct thrash t = { 0 };
+	struct thrash_sample s = { .total_kib = 100000, .available_kib = 0 };
+
+	for (int period = 0; period < 12; period++) {
+		s.refaults += period % 3 == 2 ? 0 : 5000;
+		CHECK(!thrash_judge(&t, &s), "period %d", period);
+	}
+}
+
+TEST(the_kernels_numbers_are_found_in_its_texts)
+{
+	static const char meminfo[] = "MemTotal:          84092 kB\nMemFree:            1000 kB\nMemAvailable:       1684 kB\n";
+	static const char vmstat[] = "nr_free_pages 77\nworkingset_refault_anon 5\nworkingset_refault_file 5853\nworkingset_activate_anon 0\n";
+	struct thrash_sample s = { .total_kib = 1 };
+
+	CHECK(!thrash_parse(meminfo, "nr_free_pages 77\n", &s) && !thrash_parse("", vmstat, &s) && !thrash_parse("MemTotal: x\n", vmstat, &s), "nonsense");
+	CHECK(s.total_kib == 1, "output clobbered");
+	CHECK(thrash_parse(meminfo, vmstat, &s) && s.total_kib == 84092 && s.available_kib == 1684 && s.refaults == 5853, "%lu %lu %lu", s.total_kib,
+	      s.available_kib, s.refaults);
+}
+
 RUN_TESTS(T(users_are_found_by_name_and_number_with_their_groups), T(users_without_files_are_numbers), T(only_so_many_groups_are_kept),
 	  T(defaults_fill_in_what_an_environment_lacks), T(a_missing_interpreter_is_named),
-	  T(a_missing_loader_is_named_and_wild_offsets_are_not_followed), T(formats_are_told_apart))
+	  T(a_missing_loader_is_named_and_wild_offsets_are_not_followed), T(formats_are_told_apart),
+	  T(memory_is_exhausted_only_when_little_is_left_and_code_is_read_again_and_again), T(a_moment_of_calm_begins_the_count_anew),
+	  T(the_kernels_numbers_are_found_in_its_texts))
