@@ -246,6 +246,10 @@ static void vm_console(void *user, const uint8_t *p, size_t len)
 	struct vm *vm = user;
 
 	conlog_put(&vm->console, p, len);
+	/* reboot(2) with POWER_OFF or HALT: without ACPI the kernel cannot switch the machine off, and waits for ever instead. A guest
+	 * that prints this without meaning it ends its own VM. */
+	if (conlog_ends_in(&vm->console, "reboot: System halted"))
+		vm_end(vm, vm->state == VM_BOOTING ? PROTO_END_LAUNCH : PROTO_END_POWEROFF, 0, "the guest powered itself off");
 }
 
 static void vm_engine_ended(void *user, enum engine_end end, const char *detail)
