@@ -176,10 +176,15 @@ static void job_describe(const struct job *j, struct msg_exec_exit *m)
 /* Everything that was to be sent before the end has been. */
 static void job_end(struct job *j)
 {
-	int out[2] = { take_fd(&j->out[0].fd), take_fd(&j->out[1].fd) };
+	int out[2];
 	struct spawn_failure f;
 	struct msg_exec_exit m = { 0 };
 
+	for (int i = 0; i < 2; i++) {
+		/* First of all: a child that is about to exec has this pipe open too, and closing ours would leave it in the epoll set. */
+		loop_fd_del(j->all->loop, &j->out[i].watch);
+		out[i] = take_fd(&j->out[i].fd);
+	}
 	close_fd(&j->slave_fd);
 	jobs_leave(j->all, out, &j->cgroup);
 	j->all->running--;

@@ -2,7 +2,7 @@
 /* guest/spawn.c - from fork to exec.
  *
  * The child is born in its own cgroup (no moment in which a kill of the group would miss it), leads its own session and process group, and
- * holds no descriptor of init's: all are close-on-exec, and close_range() makes sure. Signals stay blocked until just before
+ * holds no descriptor of init's: they are closed first of all, but for the one to report a failure on, which execve() closes. Signals stay blocked until just before
  * execve(), so that one that arrives early ends the child as it would have ended the program. Init installs no handlers and
  * ignores nothing, so the program starts with every signal at its default.
  *
@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,7 +27,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-enum { USER_FILE_MAX = 1 << 20 };
+enum {
+	USER_FILE_MAX = 1 << 20,
+	REPORT_FD = 3,
+};
 
 /* The child's failure, told once. */
 struct child {
@@ -103,7 +105,11 @@ static void child_stdio(struct child *c, const struct spawn_spec *s)
 	/* init keeps 0 to 2 for itself, so none of these is in another's place */
 	if (dup2(s->in, 0) < 0 || dup2(s->out, 1) < 0 || dup2(s->err, 2) < 0)
 		child_fail_errno(c, "cannot set up standard input and output");
-	(void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+	/* At once, not at execve(): what comes before that may take long, and other programs wait for the end of these pipes. */
+	if (c->report != REPORT_FD && dup3(c->report, REPORT_FD, O_CLOEXEC) < 0)
+		child_fail_errno(c, "cannot set up descriptors");
+	c->report = REPORT_FD;
+	(void)syscall(SYS_close_range, REPORT_FD + 1U, ~0U, 0U);
 }
 
 static void child_directory(struct child *c, struct slice cwd)

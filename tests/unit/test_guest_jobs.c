@@ -666,6 +666,38 @@ TEST(as_many_as_allowed_run_at_once_and_one_more_is_refused)
 	finish();
 }
 
+TEST(two_hundred_that_begin_and_end_together_all_deliver)
+{
+	static struct peer p[200];
+	uint64_t limit = clock_mono_ns() + 50 * NS_PER_S;
+	unsigned ended = 0;
+
+	begin();
+	for (uint32_t i = 0; i < ARRAY_LEN(p); i++) {
+		char script[80];
+
+		(void)snprintf(script, sizeof(script), "read x; echo $x; echo e%u >&2; exit %u", i, i % 100);
+		start_shell(&p[i], 1000 + i, PROTO_EXECF_STDIN, script);
+		send_stdin(&p[i], "hello\n", 6);
+		send_eof(&p[i]);
+		serve(&p[i]);
+	}
+	while (ended < ARRAY_LEN(p) && clock_mono_ns() < limit) {
+		CHECK(loop_once(loop, 5) == 0, "loop");
+		ended = 0;
+		for (uint32_t i = 0; i < ARRAY_LEN(p); i++) {
+			if (!p[i].eof)
+				serve(&p[i]);
+			ended += p[i].eof;
+		}
+	}
+	for (uint32_t i = 0; i < ARRAY_LEN(p); i++) {
+		CHECK(p[i].ended && p[i].exit.code == i % 100 && text_is(&p[i].out, "hello\n"), "job %u: code %u '%s'", i, p[i].exit.code, text(&p[i].out));
+		drop_peer(&p[i]);
+	}
+	finish();
+}
+
 TEST(frames_that_make_no_sense_end_the_job)
 {
 	struct peer p;
@@ -753,5 +785,6 @@ RUN_TESTS(T(output_and_exit_code_of_a_program_arrive_in_this_order), T(death_by_
 	  T(a_timeout_kills_at_once_although_the_reader_has_stopped), T(an_abort_and_a_closed_stream_kill_the_program),
 	  T(a_signal_reaches_the_whole_group_past_blocked_input), T(a_signal_before_the_program_has_begun_ends_it),
 	  T(a_terminal_has_its_size_its_resize_its_interrupt_and_its_end), T(a_terminals_last_output_arrives),
-	  T(as_many_as_allowed_run_at_once_and_one_more_is_refused), T(frames_that_make_no_sense_end_the_job),
+	  T(as_many_as_allowed_run_at_once_and_one_more_is_refused), T(two_hundred_that_begin_and_end_together_all_deliver),
+	  T(frames_that_make_no_sense_end_the_job),
 	  T(no_descriptor_is_left_after_many_jobs), T(jobs_survive_every_failing_allocation))
