@@ -597,7 +597,12 @@ export -f empty
 @test "debian:bookworm is built by mmdebstrap, boots, and has what was included" {
 	need mmdebstrap
 	[ "$(id -u)" -eq 0 ] || need newuidmap
-	image build debian:bookworm deb.erofs --variant essential --include netbase
+	run image build debian:bookworm deb.erofs --variant essential --include netbase
+	if [[ $output =~ (Could not resolve|Temporary failure resolving|Could not connect|Unable to connect|Network is unreachable)[^$'\n']* ]]; then
+		skip "no Debian archive can be reached: ${BASH_REMATCH[0]}"
+	fi
+	assert_status 0
+	assert_output_has "installing Debian bookworm with mmdebstrap"
 	[ "$(image inspect --json deb.erofs | jq -r .build_time)" = 2023-06-10T00:00:00Z ]
 	if mkdir -p mnt && mount -o loop,ro deb.erofs mnt 2>/dev/null; then
 		grep -q '^Package: netbase' mnt/var/lib/dpkg/status
