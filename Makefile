@@ -219,6 +219,12 @@ $(BUILD)/obj/libtest.a: $(call objs,obj,tests/support/test.c)
 $(BUILD)/obj/tests/e2e/test_%: $(BUILD)/obj/tests/e2e/test_%.o $(BUILD)/obj/libtest.a $(BUILD)/libsbx.a
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
 
+# What end-to-end tests copy into the guest: static, from standard input.
+guest_tests := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/guest/*.c)))
+$(guest_tests): $(BUILD)/%: $(BUILD)/musl/%.o
+	@mkdir -p $(@D)
+	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
+
 # What `make bench` runs: tools on the host, and static programs for the guest.
 bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start forkexec off port)
 $(BUILD)/bench/interleave: $(BUILD)/obj/bench/interleave.o
@@ -267,7 +273,7 @@ replays := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/replay_%,$(test_fuzz))
 .PHONY: test-unit-programs test-programs
 test-unit-programs: $(unit_gcc)
 # The clang objects of programs that are not linked are there for clang's warnings.
-test-programs: $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(lab_check) $(fuzzers) $(replays) \
+test-programs: $(guest_tests) $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(lab_check) $(fuzzers) $(replays) \
 	$(call objs,clang-san,$(src_cli) src/host/main.c guest/main.c $(wildcard tests/lab/*.c bench/*.c))
 
 .PHONY: test check lint test-lab

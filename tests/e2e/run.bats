@@ -169,6 +169,12 @@ teardown() {
 	[ "$output" = alive ]
 }
 
+@test "a workload cannot reach the host over vsock" {
+	run sbx -i -- sh -c 'cat >/tmp/reach && chmod +x /tmp/reach && /tmp/reach' <"$SBX_BUILD/tests/guest/vsock_reach"
+	assert_status 0
+	[ "$output" = nothing ]
+}
+
 @test "orphans are reaped" {
 	run sbx -- sh -c 'for i in 1 2 3 4 5; do (true &) ; done; sleep 0.3; ps -o stat | grep -c Z'
 	assert_output_has 0
