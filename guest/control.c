@@ -3,6 +3,7 @@
 #include "control.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -12,18 +13,24 @@
 #include <linux/vm_sockets.h>
 
 enum {
-	CONNECT_MS = 30000, /* a host under heavy load */
+	CONNECT_S = 3600, /* the host has a limit for the boot; a second one here would only be the wrong one */
 	LISTEN_BACKLOG = 512,
 };
 
+#define SPIN_NS (2 * NS_PER_MS)
+
+/* The host answers in less time than halting a virtual CPU and waking it takes, so look for a moment before going to sleep. */
 static int poll_fd(int fd, short events, int timeout_ms)
 {
 	struct pollfd p = { .fd = fd, .events = events };
+	uint64_t spin_end = clock_mono_ns() + SPIN_NS;
 	int r;
 
 	do
-		r = poll(&p, 1, timeout_ms);
-	while (r < 0 && errno == EINTR);
+		r = poll(&p, 1, 0);
+	while (r == 0 && timeout_ms != 0 && clock_mono_ns() < spin_end);
+	if (r == 0 && timeout_ms != 0)
+		r = poll(&p, 1, timeout_ms); /* signals are blocked: no EINTR */
 	return r < 0 ? -errno : r == 0 ? -ETIMEDOUT :
 					 0;
 }
@@ -31,7 +38,7 @@ static int poll_fd(int fd, short events, int timeout_ms)
 int control_connect(struct control *c)
 {
 	const struct sockaddr_vm host = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = PROTO_PORT_CONTROL };
-	const struct timeval limit = { .tv_sec = CONNECT_MS / 1000 };
+	const struct timeval limit = { .tv_sec = CONNECT_S };
 	AUTOCLOSE int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0 || setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_CONNECT_TIMEOUT, &limit, sizeof(limit)) < 0)
@@ -46,7 +53,7 @@ int control_connected(struct control *c)
 {
 	int e = 0;
 	socklen_t len = sizeof(e);
-	int r = poll_fd(c->link.fd, POLLOUT, CONNECT_MS);
+	int r = poll_fd(c->link.fd, POLLOUT, -1);
 
 	if (r < 0)
 		return r;
@@ -72,7 +79,7 @@ int control_receive(struct control *c, struct frame *ret)
 	int r;
 
 	while ((r = link_next(&c->link, ret)) == 0) {
-		r = poll_fd(c->link.fd, POLLIN, -1); /* the host has a limit of its own for the boot */
+		r = poll_fd(c->link.fd, POLLIN, -1);
 		if (r == 0)
 			r = link_fill(&c->link);
 		if (r == 0)
