@@ -358,6 +358,7 @@ TEST(stopping_lets_programs_end_by_sigterm)
 	CHECK(r.exits == 1 && strcmp(r.text, "up\nbye\n") == 0, "%u exits, printed '%s'", r.exits, r.text);
 	CHECK(sbx_vm_exec(vm, &s, &r.proc, &err) == -ENOTCONN, "a stopped VM takes programs");
 	CHECK(sbx_vm_dispatch(vm) == -ENOTCONN, "a stopped VM dispatches");
+	sbx_proc_free(r.proc);
 	sbx_vm_free(vm);
 }
 
