@@ -2,7 +2,8 @@
 /* client/spawn.c - starting and reaping sandbox-host.
  *
  * The child gets four descriptors and nothing else: /dev/null as 0 and 1, a memfd as 2 (so that its last words can be shown), and the
- * socket as 3; an empty environment; no new privileges; default signals. It is started with vfork(), because the embedding program
+ * socket as 3; an empty environment; no new privileges; a session of its own;
+ * default signals. It is started with vfork(), because the embedding program
  * may be large and threaded: between vfork() and execve() only async-signal-safe calls are made, on values prepared before. */
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -45,6 +46,7 @@ static void child_exec(const char *path, int null_fd, int err_fd, int sock)
 		return;
 	if (syscall(SYS_close_range, HOST_SOCK_FD + 1, ~0U, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return;
+	(void)setsid(); /* ^C at the embedding program's terminal is for that program to handle */
 	child_default_signals();
 	(void)execve(path, argv, envp);
 }

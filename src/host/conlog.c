@@ -71,18 +71,3 @@ size_t conlog_tail(const struct conlog *c, char *dst, size_t size)
 	dst[n] = '\0';
 	return n;
 }
-
-bool conlog_ends_in(const struct conlog *c, const char *text)
-{
-	uint64_t at = c->total;
-	size_t n = strlen(text);
-
-	if (at == 0 || c->ring[--at % sizeof(c->ring)] != '\n')
-		return false;
-	while (at > 0 && c->total - at < sizeof(c->ring) && c->ring[(at - 1) % sizeof(c->ring)] == '\r')
-		at--;
-	for (; n > 0 && at > 0 && c->total - at < sizeof(c->ring); n--, at--)
-		if (c->ring[(at - 1) % sizeof(c->ring)] != (uint8_t)text[n - 1])
-			return false;
-	return n == 0;
-}

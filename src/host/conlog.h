@@ -20,7 +20,5 @@ void conlog_done(struct conlog *c);
 void conlog_put(struct conlog *c, const uint8_t *p, size_t len);
 /* The last whole lines, as printable text (other bytes become '?'); @size >= PROTO_CONSOLE_TAIL_BYTES + 1. Returns the length. */
 size_t conlog_tail(const struct conlog *c, char *dst, size_t size);
-/* The last line is whole and ends in @text. */
-bool conlog_ends_in(const struct conlog *c, const char *text);
 
 #endif

@@ -81,6 +81,11 @@ static void exec_release_held(struct exec *e)
 
 static int exec_hold(struct exec *e, const struct held_frame *h)
 {
+	if (!e->conn) {
+		if (h->type == PROTO_EXEC_ABORT)
+			exec_fail(e, "the guest reset the program's stream");
+		return 0;
+	}
 	if (e->held_count == EXEC_HELD_MAX) {
 		if (h->type != PROTO_EXEC_ABORT)
 			return 0; /* a program that has not begun has had enough signals */
@@ -195,7 +200,12 @@ static void exec_closed(void *user, int reason)
 	struct exec *e = user;
 
 	e->conn = NULL;
-	exec_fail(e, reason == -ECONNREFUSED ? "the guest's init does not accept programs (is it overloaded?)" : "the guest reset the program's stream");
+	e->connected = false;
+	if (reason == -ECONNREFUSED)
+		exec_fail(e, "the guest's init does not accept programs (is it overloaded?)");
+	else if (reason != -ECONNRESET)
+		exec_fail(e, "the guest broke the rules of the program's stream");
+	/* Else the guest's kernel took its driver down: the machine is about to end, and its end says how the program was lost. */
 }
 
 static const struct vsock_conn_ops exec_conn_ops = {

@@ -97,9 +97,8 @@ static void guest_closed(void *user, int reason)
 {
 	struct guest *g = user;
 
-	(void)reason;
 	g->conn = NULL;
-	g->ops->lost(g->user, "the guest's control stream was reset");
+	g->ops->lost(g->user, reason == -ECONNRESET ? NULL : "the guest broke the rules of its control stream");
 }
 
 static void guest_connected(void *user)

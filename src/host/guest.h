@@ -12,7 +12,9 @@ struct guest_ops {
 	void (*failed)(void *user, const struct msg_guest_failed *m);
 	void (*oom)(void *user, const struct msg_guest_oom *m);
 	void (*bye)(void *user);
-	void (*lost)(void *user, const char *why); /* the stream ended, or its bytes made no sense */
+	/* The stream is gone. @why: the guest's init ended it or sent nonsense; NULL: the guest's kernel took its driver down, as it does
+	 * before it resets or halts the machine. */
+	void (*lost)(void *user, const char *why);
 };
 
 struct guest {

@@ -10,7 +10,8 @@
  * Rings. A ring is live while it has a kick descriptor, is enabled, and there is memory. Live rings are d->queue[i].enabled; a halted
  * one keeps its place in `base`. The front end halts all rings to pause a guest as well as to reset it and does not say which. It shows
  * when it starts again: after a pause it gives back the base that we reported, and the device goes on with all its state; with any other
- * base (or features) the driver has started over, and the device is reset first.
+ * base (or features) the driver has started over, and the device is reset first. An owner who pauses the guest otherwise says
+ * so (vhost_user_halt_is_reset()), and learns of a reset at once.
  *
  * Memory. A new table takes the place of the old one while rings run (the guest's memory map may change at any time): requests
  * in flight are waited for, rings stop, and start again at the new mappings. Nothing keeps a pointer into the old ones. */
@@ -94,6 +95,7 @@ struct vhost_user {
 	struct gmem *mem;
 	uint64_t features; /* as acknowledged, VU_F_PROTOCOL_FEATURES included */
 	uint64_t protocol_features;
+	bool halt_is_reset;
 	bool restart; /* the driver has started over: reset the device before a ring goes live */
 	struct vu_ring ring[VDEV_QUEUES_MAX];
 	/* The message being read. */
@@ -412,6 +414,14 @@ static int vu_set_vring_base(struct vhost_user *v, struct vu_msg *m)
 	return 0;
 }
 
+static bool vu_any_live(const struct vhost_user *v)
+{
+	for (unsigned i = 0; i < v->dev->ops->nqueues; i++)
+		if (ring_live(v, i))
+			return true;
+	return false;
+}
+
 static int vu_get_vring_base(struct vhost_user *v, struct vu_msg *m)
 {
 	uint32_t num;
@@ -424,6 +434,8 @@ static int vu_get_vring_base(struct vhost_user *v, struct vu_msg *m)
 	close_fd(&ring->kick_fd); /* the ring starts again with a new one */
 	if (v->dev->broken)
 		v->restart = true; /* whatever its base will be then */
+	if (v->halt_is_reset && v->dev->started && !vu_any_live(v))
+		vdev_reset(v->dev);
 	store_le32(raw, (uint32_t)(ring - v->ring));
 	store_le32(raw + 4, ring->base);
 	return vu_reply(v, m, raw, sizeof(raw));
@@ -693,6 +705,11 @@ int vhost_user_create(struct vdev *d, int fd, void (*closed)(void *user), void *
 	d->transport_data = v;
 	*ret = v;
 	return 0;
+}
+
+void vhost_user_halt_is_reset(struct vhost_user *v)
+{
+	v->halt_is_reset = true;
 }
 
 void vhost_user_free(struct vhost_user *v)

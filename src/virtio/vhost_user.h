@@ -11,6 +11,9 @@ struct vhost_user;
 /* Serves @d on @fd (connected SOCK_STREAM, non-blocking; taken over). @closed is called once when the front end has gone or broke
  * the protocol; the caller frees then or later. */
 int vhost_user_create(struct vdev *d, int fd, void (*closed)(void *user), void *user, struct vhost_user **ret);
+/* For an owner who knows that the front end never pauses the guest by halting rings: once all are halted the guest has reset the device, and
+ * the device is reset at once instead of when the rings start again (which may be never). */
+void vhost_user_halt_is_reset(struct vhost_user *v);
 void vhost_user_free(struct vhost_user *v); /* resets the device, unmaps its memory; accepts NULL */
 
 #endif

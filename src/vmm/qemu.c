@@ -238,7 +238,10 @@ static int dev_open(struct qemu *q, unsigned i, struct vdev *vdev)
 		close_fd(&fd);
 		return r;
 	}
-	return vhost_user_create(vdev, fd, dev_closed, d, &d->vu);
+	r = vhost_user_create(vdev, fd, dev_closed, d, &d->vu);
+	if (r == 0)
+		vhost_user_halt_is_reset(d->vu); /* we pause QEMU by stopping its process */
+	return r;
 }
 
 static int devs_open(struct qemu *q, const struct engine_config *c)

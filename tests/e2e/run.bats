@@ -229,6 +229,17 @@ teardown() {
 	grep -q got-term "$BATS_TEST_TMPDIR/out"
 }
 
+@test "a signal to the whole process group, as ^C sends it, reaches the command and not the machine" {
+	setsid "$SANDBOX" run --engine "$SBX_ENGINE" -- sh -c 'trap "echo got-int; exit 9" INT; echo up; while :; do sleep 0.1; done' \
+		>"$BATS_TEST_TMPDIR/out" 3>&- &
+	local cli=$! code=0
+	wait_for grep -q up "$BATS_TEST_TMPDIR/out"
+	kill -INT -- "-$cli"
+	wait $cli || code=$?
+	[ "$code" -eq 9 ]
+	grep -q got-int "$BATS_TEST_TMPDIR/out"
+}
+
 @test "-v says what ran, --console keeps what the guest printed" {
 	run sbx -v --console "$BATS_TEST_TMPDIR/console" -- true
 	assert_status 0

@@ -78,23 +78,6 @@ TEST(a_full_pipe_loses_bytes_instead_of_blocking)
 	close(fds[0]);
 }
 
-TEST(the_end_of_the_last_line_is_found_across_pieces)
-{
-	static struct conlog c;
-
-	conlog_init(&c, -1);
-	CHECK(!conlog_ends_in(&c, "halted"), "nothing was printed");
-	put(&c, "x\n[ 1.5] System hal");
-	CHECK(!conlog_ends_in(&c, "System halted"), "half a line");
-	put(&c, "ted");
-	CHECK(!conlog_ends_in(&c, "System halted"), "not a whole line");
-	put(&c, "\r\n");
-	CHECK(conlog_ends_in(&c, "System halted"), "missed");
-	CHECK(!conlog_ends_in(&c, "a longer text than was ever printed here: System halted"), "overrun");
-	put(&c, "more\n");
-	CHECK(!conlog_ends_in(&c, "System halted"), "an older line");
-}
-
-RUN_TESTS(T(what_fits_is_kept_as_it_was), T(the_end_of_the_last_line_is_found_across_pieces), T(terminal_escapes_do_not_survive),
+RUN_TESTS(T(what_fits_is_kept_as_it_was), T(terminal_escapes_do_not_survive),
 	  T(only_the_last_bytes_are_kept_and_the_first_line_is_whole), T(one_write_larger_than_the_ring_keeps_its_end),
 	  T(a_full_pipe_loses_bytes_instead_of_blocking))
