@@ -36,7 +36,7 @@ enum {
 	PROBE_PORT = 0x80,
 	PROBE_LOOPS = 5000, /* two instructions each */
 	PROBE_TRIES = 3,    /* the best counts: the machine may be busy */
-	PROBE_LIMIT_MS = 200,
+	PROBE_LIMIT_MS = 1000, /* far beyond what a busy machine needs */
 
 	PTE_TABLE = 0x7, /* present, writable, user */
 	PTE_2M = 0x87,
@@ -111,6 +111,37 @@ static void probe_close(struct probe *p)
 	close_fd(&p->kvm_fd);
 	if (p->mem)
 		(void)munmap(p->mem, PROBE_BYTES);
+}
+
+static void *probe_close_thread(void *arg)
+{
+	probe_close(arg);
+	free(arg);
+	return NULL;
+}
+
+/* The kernel waits for grace periods when a VM goes, and again when the next one comes after all have gone: 10 ms each, which a boot would
+ * feel. So a thread of its own closes while the real VM is made. */
+static void probe_close_aside(struct probe *p)
+{
+	struct probe *copy = malloc(sizeof(*copy));
+	sigset_t all, before;
+	pthread_t thread;
+	bool started = false;
+
+	if (copy) {
+		*copy = *p;
+		sigfillset(&all);
+		(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+		started = pthread_create(&thread, NULL, probe_close_thread, copy) == 0;
+		(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	}
+	if (started) {
+		(void)pthread_detach(thread);
+		return;
+	}
+	free(copy);
+	probe_close(p);
 }
 
 static void probe_fill(struct probe *p)
@@ -209,7 +240,7 @@ static int probe_judge(struct probe *p, struct sbx_err *err)
 static int probe_guard(const struct probe *p, timer_t *ret, struct sbx_err *err)
 {
 	struct sigevent ev = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = kvm_kick_signal() };
-	struct itimerspec at = { .it_value.tv_nsec = PROBE_LIMIT_MS * 1000000L };
+	struct itimerspec at = { .it_value.tv_sec = PROBE_LIMIT_MS / 1000 };
 	int r = kvm_run_mask(p->vcpu_fd);
 
 	if (r < 0)
@@ -255,5 +286,8 @@ void kvm_probe(const char *qemu_path, struct engine_probe *ret)
 	if (r < 0)
 		(void)snprintf(ret->remedy, sizeof(ret->remedy), "%.*s", (int)sizeof(ret->remedy) - 1,
 			       p.vcpu_fd < 0 ? kvm_remedy(r) : "use the qemu engine here, or a machine (or instance type) with VT-x or AMD-V, nested if it is virtual");
-	probe_close(&p);
+	if (r == 0)
+		probe_close_aside(&p);
+	else
+		probe_close(&p);
 }

@@ -5,8 +5,9 @@
 
 #include "vmm/engine.h"
 
-/* Runs a few guest instructions in a VM of its own and times them: some milliseconds, never more than a quarter of a second. The calling
- * thread's signal mask is changed for the time of the call and put back. @qemu_path is not used. */
+/* Runs a few guest instructions in a VM of its own and times them: some milliseconds, never more than a second. The calling
+ * thread's signal mask is changed for the time of the call and put back. After a good result the probe's VM is closed by a thread of its own, some
+ * milliseconds later. @qemu_path is not used. */
 void kvm_probe(const char *qemu_path, struct engine_probe *ret);
 
 #endif
