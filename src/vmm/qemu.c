@@ -306,7 +306,7 @@ static void qemu_free(struct engine *e)
 		return;
 	q = CONTAINER_OF(e, struct qemu, engine);
 	q->ended = true; /* no callback from here on */
-	qemu_child_kill(&q->child);
+	qemu_child_condemn(&q->child);
 	loop_fd_del(q->loop, &q->death);
 	loop_timer_del(q->loop, &q->lost);
 	for (unsigned i = 0; i < q->dev_count; i++) {
@@ -318,6 +318,7 @@ static void qemu_free(struct engine *e)
 		close_fd(&q->stream[i].fd);
 		close_fd(&q->stream[i].child_fd);
 	}
+	qemu_child_kill(&q->child);
 	close_fd(&q->kernel_fd);
 	close_fd(&q->initrd_fd);
 	free(q->path);

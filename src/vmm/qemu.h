@@ -33,6 +33,7 @@ struct qemu_spawn {
 /* Starts it in a session of its own with an empty environment and /dev/null as stdin. It is killed when the calling thread ends.
  * Returns when the program itself runs. -errno, with words, when it cannot. */
 int qemu_child_spawn(const struct qemu_spawn *s, struct qemu_child *ret, struct sbx_err *err);
+void qemu_child_condemn(const struct qemu_child *c); /* SIGKILL, without waiting: taking a VM apart takes time on both sides */
 void qemu_child_kill(struct qemu_child *c); /* and reaps; idempotent */
 /* Reaps a child whose pidfd is readable. False when it has not ended. */
 bool qemu_child_reap(struct qemu_child *c, struct qemu_exit *ret);

@@ -151,14 +151,19 @@ bool qemu_child_reap(struct qemu_child *c, struct qemu_exit *ret)
 	return true;
 }
 
+void qemu_child_condemn(const struct qemu_child *c)
+{
+	if (c->pid > 0)
+		(void)kill(c->pid, SIGKILL); /* ours and not reaped: nobody else has the number */
+}
+
 void qemu_child_kill(struct qemu_child *c)
 {
 	siginfo_t si;
 
-	if (c->pid > 0) {
-		(void)kill(c->pid, SIGKILL); /* ours and not reaped: nobody else has the number */
+	qemu_child_condemn(c);
+	if (c->pid > 0)
 		(void)child_wait(c, WEXITED, &si);
-	}
 	c->pid = 0;
 	if (c->pidfd >= 0)
 		close_fd(&c->pidfd);
