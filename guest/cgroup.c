@@ -87,7 +87,7 @@ int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*
 {
 	AUTOCLOSE int root = -1;
 
-	*g = (struct cgroups){ .loop = loop, .fd = -1, .oom_fd = -1, .oom = oom };
+	*g = (struct cgroups){ .loop = loop, .fd = -1, .oom_fd = -1, .oom = oom, .spare = { .all = g, .fd = -1, .events_fd = -1 } };
 	if (!base)
 		return 0;
 	root = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -105,6 +105,7 @@ int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*
 
 void cgroups_done(struct cgroups *g)
 {
+	(void)cgroup_remove(&g->spare);
 	loop_fd_del(g->loop, &g->oom_watch);
 	close_fd(&g->oom_fd);
 	close_fd(&g->fd);
@@ -120,7 +121,7 @@ static void cgroup_path(const struct cgroup *c, char *dst, size_t size)
 	(void)snprintf(dst, size, "%" PRIu64, c->name);
 }
 
-int cgroup_create(struct cgroups *g, struct cgroup *ret)
+static int cgroup_make(struct cgroups *g, struct cgroup *ret)
 {
 	struct cgroup c = { .all = g, .fd = -1, .events_fd = -1, .name = g->next };
 	char path[24];
@@ -139,6 +140,20 @@ int cgroup_create(struct cgroups *g, struct cgroup *ret)
 		}
 	}
 	*ret = c;
+	return 0;
+}
+
+void cgroups_prepare(struct cgroups *g)
+{
+	if (g->spare.fd < 0)
+		(void)cgroup_make(g, &g->spare);
+}
+
+int cgroup_create(struct cgroups *g, struct cgroup *ret)
+{
+	if (g->spare.fd < 0)
+		return cgroup_make(g, ret);
+	cgroup_move(ret, &g->spare, NULL);
 	return 0;
 }
 

@@ -176,6 +176,8 @@ static void job_describe(const struct job *j, struct msg_exec_exit *m)
 /* Everything that was to be sent before the end has been. */
 static void job_end(struct job *j)
 {
+	struct jobs *all = j->all;
+	struct cgroup group;
 	int out[2];
 	struct spawn_failure f;
 	struct msg_exec_exit m = { 0 };
@@ -186,8 +188,8 @@ static void job_end(struct job *j)
 		out[i] = take_fd(&j->out[i].fd);
 	}
 	close_fd(&j->slave_fd);
-	jobs_leave(j->all, out, &j->cgroup);
-	j->all->running--;
+	cgroup_move(&group, &j->cgroup, NULL);
+	all->running--;
 	if (j->host_gone) {
 		job_bury(j);
 	} else if (!j->killed && spawn_failed(j->report, &f)) {
@@ -197,6 +199,7 @@ static void job_end(struct job *j)
 		job_describe(j, &m);
 		job_say_exit(j, &m);
 	}
+	jobs_leave(all, out, &group); /* last: the host need not wait for it */
 }
 
 static void job_dying_timer(struct loop_timer *t)

@@ -148,6 +148,7 @@ void jobs_leave(struct jobs *js, int out[2], struct cgroup *cgroup)
 	struct leftover *l;
 	bool gone = cgroup_remove(cgroup);
 
+	cgroups_prepare(&js->groups);
 	for (int i = 0; i < 2; i++)
 		if (out[i] >= 0 && !swallow(js, out[i]))
 			close_fd(&out[i]);

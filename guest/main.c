@@ -270,6 +270,7 @@ int main(void)
 	boot_configure();
 	boot_services();
 	boot_ready();
+	cgroups_prepare(&init.jobs.groups); /* while the host deals with that */
 	(void)loop_run(init.loop);
 	machine_end();
 }
