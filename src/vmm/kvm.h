@@ -85,6 +85,7 @@ struct kvm {
 	pthread_cond_t go;    /* want has changed */
 	pthread_cond_t quiet; /* a vCPU has left the guest */
 	enum kvm_want want;   /* guarded by: lock, as all below */
+	bool serial_divisor;  /* the guest sets the speed: bytes to the data port are none (LCR, DLAB) */
 	unsigned early_len;
 	uint8_t early[KVM_EARLY_BYTES];
 	bool ended;

@@ -22,6 +22,8 @@ enum {
 	PORT_KBD = 0x64, /* keyboard controller: status and command */
 	KBD_RESET = 0xfe,
 	PORT_SERIAL = 0x3f8,
+	PORT_SERIAL_LCR = 0x3fb,
+	LCR_DLAB = 0x80,
 	PORT_SERIAL_LSR = 0x3fd,
 	LSR_IDLE = 0x60, /* transmitter empty */
 };
@@ -113,6 +115,13 @@ static void serve_accesses(struct kvm *k)
 
 /* ---- Ports ---- */
 
+static void serial_control(struct kvm *k, uint8_t lcr)
+{
+	pthread_mutex_lock(&k->lock);
+	k->serial_divisor = lcr & LCR_DLAB;
+	pthread_mutex_unlock(&k->lock);
+}
+
 /* Queues early output. False: the VM stops. */
 static bool early_put(struct kvm_vcpu *v, const uint8_t *p, size_t len)
 {
@@ -120,6 +129,8 @@ static bool early_put(struct kvm_vcpu *v, const uint8_t *p, size_t len)
 	bool go_on = true;
 
 	pthread_mutex_lock(&k->lock);
+	if (k->serial_divisor)
+		len = 0;
 	while (len > 0 && go_on) {
 		size_t n = MIN(len, sizeof(k->early) - k->early_len);
 
@@ -168,6 +179,8 @@ static bool exit_port(struct kvm_vcpu *v)
 	}
 	if (run->io.port == PORT_SERIAL && run->io.size == 1)
 		return early_put(v, data, len);
+	if (run->io.port == PORT_SERIAL_LCR && len > 0)
+		serial_control(v->kvm, data[0]);
 	if (run->io.port == PORT_KBD && len > 0 && data[0] == KBD_RESET) {
 		kvm_end(v->kvm, ENGINE_END_SHUTDOWN, "%s", "");
 		return false;

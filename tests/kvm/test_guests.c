@@ -48,6 +48,7 @@ static void run_to_end(const char *test, unsigned cpus, const char *expect)
 TEST(devices_and_the_empty_bus_answer_accesses_of_any_kind)
 {
 	run_to_end("bus", 1, "ok the device is still there");
+	CHECK(!strchr(vm.text, 0x21), "the speed of the serial port was printed:\n%s", vm.text);
 }
 
 TEST(the_rng_serves_a_guest_through_a_queue)
