@@ -130,8 +130,8 @@ static double timed(struct sbx_vm *vm, const char *const *argv)
 
 static void throughput(void)
 {
-	static const char *const out_argv[] = { "head", "-c", "128M", "/dev/zero", NULL };
-	static const char *const pipe_argv[] = { "sh", "-c", "head -c 128M /dev/zero | cat >/dev/null", NULL };
+	static const char *const out_argv[] = { "head", "-c", "134217728", "/dev/zero", NULL };
+	static const char *const pipe_argv[] = { "sh", "-c", "head -c 134217728 /dev/zero | cat >/dev/null", NULL };
 	struct sbx_vm *vm = start_vm();
 	double out[5], in[5];
 

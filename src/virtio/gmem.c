@@ -157,6 +157,7 @@ int gmem_create_private(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, st
 		gmem_free(m);
 		return r;
 	}
+	m->private_memory = true;
 	*ret = m;
 	return 0;
 }
@@ -166,10 +167,10 @@ uint64_t gmem_private_resident(const struct gmem *m)
 	uint8_t page[GMEM_RESIDENT_STEP / GMEM_ALIGN];
 	uint64_t bytes = 0;
 
-	for (unsigned i = 0; m && i < m->count; i++) {
+	for (unsigned i = 0; m && m->private_memory && i < m->count; i++) {
 		const struct gmem_region *r = &m->region[i];
 
-		for (uint64_t at = 0; r->fd < 0 && at < r->len; at += GMEM_RESIDENT_STEP) {
+		for (uint64_t at = 0; at < r->len; at += GMEM_RESIDENT_STEP) {
 			uint64_t len = MIN(r->len - at, GMEM_RESIDENT_STEP);
 
 			if (mincore(r->base + at, len, page) < 0)

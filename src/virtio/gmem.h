@@ -19,7 +19,7 @@ struct gmem_region {
 	uint64_t gpa;
 	uint64_t len;
 	uint64_t fd_offset;
-	int fd;             /* behind the mapping; -1: private memory */
+	int fd;             /* behind the mapping; -1: none is kept */
 	uint64_t user_addr; /* vhost-user: the front end's virtual address of the region; else 0 */
 	uint8_t *base;      /* our mapping; set by gmem */
 };
@@ -27,6 +27,7 @@ struct gmem_region {
 struct gmem {
 	struct gmem_region region[GMEM_REGIONS_MAX];
 	unsigned count;
+	bool private_memory; /* from gmem_create_private() */
 };
 
 /* A memfd of @len bytes (a multiple of GMEM_ALIGN), mapped at @gpa 0 up to @hole_gpa and, past that, from @resume_gpa on

@@ -122,6 +122,8 @@ static void add_cmdline(const struct engine_config *c, uint32_t tsc_khz, struct 
 
 		text_add(a, " no_timer_check tsc_early_khz=%u lpj=%llu%s", khz, khz * 10ull, c->cpus == 1 ? " noapictimer" : "");
 	}
+	if (c->icount)
+		text_add(a, " idle=poll"); /* time would jump to the next timer whenever the guest waits for a device */
 	text_add(a, "%s", c->cpus == 1 ? " noreplace-smp" : " rcupdate.rcu_expedited=1");
 	if (c->cmdline[0])
 		text_add(a, " %s", c->cmdline);
