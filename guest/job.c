@@ -158,7 +158,7 @@ static void in_close(struct job *j)
 
 static void job_describe(const struct job *j, struct msg_exec_exit *m)
 {
-	m->oom_kills = j->oom_kills;
+	m->oom_kills = j->oom_told;
 	if (WIFSIGNALED(j->status)) {
 		m->reason = PROTO_EXIT_SIGNALED;
 		m->signo = (uint32_t)WTERMSIG(j->status);
@@ -246,9 +246,7 @@ void job_reaped(struct job *j, int status)
 		return;
 	j->phase = JOB_ENDING;
 	j->status = status;
-	j->oom_kills = cgroup_oom_kills(&j->cgroup);
-	if (j->oom_kills > j->oom_told)
-		jobs_check_oom(j->all);
+	jobs_check_oom(j->all);
 	loop_timer_del(j->all->loop, &j->timer);
 	in_close(j);
 	for (int i = 0; i < 2; i++)

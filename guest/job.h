@@ -41,8 +41,7 @@ struct job {
 	pid_t pid;
 	int status; /* of waitpid() */
 	int report; /* of spawn() */
-	uint32_t oom_kills;
-	uint32_t oom_told; /* of them the host knows */
+	uint32_t oom_told; /* OOM kills in its cgroup, of which the host has been told */
 	char name[64];
 	struct link link;
 	struct loop_fd conn;

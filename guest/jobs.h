@@ -58,6 +58,7 @@ struct job *jobs_find(struct jobs *js, uint32_t id); /* NULL when there is none,
 void jobs_forget(struct jobs *js, struct job *j);
 /* Takes what is still open of @out and the cgroup of an ended job. */
 void jobs_leave(struct jobs *js, int out[2], struct cgroup *cgroup);
+/* Tells the host of OOM kills since the last time; brings every job's oom_told up to date. One read when there are none. */
 void jobs_check_oom(struct jobs *js);
 
 #endif

@@ -219,7 +219,7 @@ static _Noreturn void child_main(const struct spawn_spec *s, int report)
 {
 	struct child c = { .report = report };
 	struct user u;
-	char home[USERS_HOME_MAX + 8];
+	char home[USERS_HOME_MAX + 8] = "HOME=";
 	char **argv, **envp;
 	sigset_t none;
 
@@ -227,7 +227,7 @@ static _Noreturn void child_main(const struct spawn_spec *s, int report)
 	child_resolve(&c, s->start->user, &u);
 	child_identity(&c, &u);
 	child_directory(&c, s->start->cwd);
-	(void)snprintf(home, sizeof(home), "HOME=%s", u.home);
+	memcpy(home + strlen("HOME="), u.home, sizeof(u.home)); /* not by snprintf: its pages would be faulted in for each child */
 	argv = vector_of(s->start->argv, 0);
 	envp = envp_build(s->start->env, home, s->start->flags & PROTO_EXECF_TTY);
 	if (!argv || !envp)
