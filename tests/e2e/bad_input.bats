@@ -127,6 +127,23 @@ refused() {
 	assert_output_has --writable
 }
 
+# with_dev COMMAND…: in a mount namespace whose /dev has null and what $make_dev makes, without the right to open what the mode forbids.
+with_dev() {
+	unshare --mount bash -c 'mount -t tmpfs -o mode=755 dev /dev && mknod -m 666 /dev/null c 1 3 && eval "$0" &&
+		exec setpriv --bounding-set=-dac_override,-dac_read_search "$@"' "$make_dev" "$@"
+}
+
+@test "a /dev/kvm that cannot be opened, or is not there" {
+	[ "$(id -u)" -eq 0 ] || skip "only root can make a /dev of its own"
+	make_dev='mknod -m 0 /dev/kvm c 10 232' run with_dev "$SANDBOX" run --engine kvm -- true
+	assert_status 125
+	assert_output_has "may not open /dev/kvm"
+	assert_output_has "usermod -aG kvm"
+	make_dev=true run with_dev "$SANDBOX" run --engine kvm -- true
+	assert_status 125
+	assert_output_has "there is no /dev/kvm"
+}
+
 @test "an engine that cannot work says why and what to do" {
 	[ "$SBX_ENGINE" = qemu ] || skip "the engine under test works here"
 	run "$SANDBOX" doctor
