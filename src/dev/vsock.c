@@ -69,7 +69,7 @@ static void hdr_encode(const struct vsock_hdr *h, uint8_t raw[VSOCK_HDR_BYTES])
 static void vsock_break(struct vsock *v, const char *why)
 {
 	vdev_break(&v->vdev, why);
-	vsock_conns_drop(v, -ECONNRESET);
+	vsock_conns_drop(v, -ENETRESET);
 }
 
 /* ---- From the guest ---- */
@@ -267,7 +267,7 @@ static void vsock_reset(struct vdev *d)
 
 	v->rst_count = 0;
 	v->tx_held = false;
-	vsock_conns_drop(v, -ECONNRESET);
+	vsock_conns_drop(v, -ENETRESET);
 }
 
 static void vsock_free(struct vdev *d)

@@ -28,8 +28,9 @@ struct vsock_conn_ops {
 	void (*connected)(void *user);          /* only for vsock_connect() */
 	void (*readable)(void *user);           /* vsock_conn_peek() has more than before, or the guest shut its side down */
 	void (*writable)(void *user);           /* after a short vsock_conn_write(): at least half of the buffer is free again */
-	void (*closed)(void *user, int reason); /* refused (-ECONNREFUSED), reset, also by a guest reboot or a broken device (-ECONNRESET),
-	                                         * against the protocol (-EPROTO), -ENOMEM; the connection is gone on return */
+	void (*closed)(void *user, int reason); /* refused (-ECONNREFUSED), reset (-ECONNRESET), against the protocol (-EPROTO), -ENOMEM; or
+	                                         * the guest rebooted, shut its driver down or broke the device, which ends all connections (-ENETRESET).
+	                                         * The connection is gone on return. */
 };
 
 /* Bytes of all connections since the start: from the guest, to the guest. */

@@ -203,7 +203,9 @@ static void exec_closed(void *user, int reason)
 	e->connected = false;
 	if (reason == -ECONNREFUSED)
 		exec_fail(e, "the guest's init does not accept programs (is it overloaded?)");
-	else if (reason != -ECONNRESET)
+	else if (reason == -ECONNRESET)
+		exec_fail(e, "the guest reset the program's stream");
+	else if (reason != -ENETRESET)
 		exec_fail(e, "the guest broke the rules of the program's stream");
 	/* Else the guest's kernel took its driver down: the machine is about to end, and its end says how the program was lost. */
 }

@@ -98,7 +98,9 @@ static void guest_closed(void *user, int reason)
 	struct guest *g = user;
 
 	g->conn = NULL;
-	g->ops->lost(g->user, reason == -ECONNRESET ? NULL : "the guest broke the rules of its control stream");
+	g->ops->lost(g->user, reason == -ENETRESET    ? NULL
+			      : reason == -ECONNRESET ? "the guest reset its control stream"
+						      : "the guest broke the rules of its control stream");
 }
 
 static void guest_connected(void *user)

@@ -281,7 +281,7 @@ TEST(input_beyond_the_window_is_a_protocol_error)
 
 TEST(a_stream_that_breaks_is_an_exit_with_a_reason)
 {
-	static const int reasons[] = { -ECONNREFUSED, -EPROTO, -ENOMEM };
+	static const int reasons[] = { -ECONNREFUSED, -ECONNRESET, -EPROTO, -ENOMEM };
 
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
 		struct frame f;
@@ -295,14 +295,14 @@ TEST(a_stream_that_breaks_is_an_exit_with_a_reason)
 	}
 }
 
-TEST(a_stream_that_is_reset_leaves_the_last_word_to_the_end_of_the_vm)
+TEST(a_stream_whose_device_is_reset_leaves_the_last_word_to_the_end_of_the_vm)
 {
 	struct frame f;
 	struct buf b;
 
 	setup();
 	CHECK(start_exec() == 0, "start");
-	fake_vsock.conn.ops->closed(fake_vsock.conn.user, -ECONNRESET);
+	fake_vsock.conn.ops->closed(fake_vsock.conn.user, -ENETRESET);
 	CHECK(client_has_none(), "an exit was made up");
 	buf_init(&b, 64);
 	CHECK(msg_exec_abort_put(&b, CHAN, &(struct msg_exec_abort){ 0 }) && from_client(&b) == 0, "abort");
@@ -315,4 +315,4 @@ RUN_TESTS(T(output_passes_with_the_clients_channel_and_stops_at_its_window), T(c
 	  T(an_abort_waits_until_the_guest_knows_the_program), T(nonsense_of_the_guest_ends_the_program_and_nothing_else),
 	  T(a_frame_that_can_never_fit_the_stream_is_refused), T(input_is_credited_when_it_has_been_handed_over),
 	  T(input_beyond_the_window_is_a_protocol_error), T(a_stream_that_breaks_is_an_exit_with_a_reason),
-	  T(a_stream_that_is_reset_leaves_the_last_word_to_the_end_of_the_vm))
+	  T(a_stream_whose_device_is_reset_leaves_the_last_word_to_the_end_of_the_vm))
