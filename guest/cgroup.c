@@ -49,13 +49,16 @@ static uint64_t keyed_number(const char *text, const char *key)
 }
 
 /* All at once where the kernel has all of them; one by one where it has not. */
-static void enable_controllers(int dir)
+static void enable_controllers(int dir, const char *const *one, size_t count)
 {
-	static const char *const one[] = { "+memory", "+pids", "+cpu", "+io", "+cpuset" };
+	char all[64] = "";
+	size_t n = 0;
 
-	if (write_at(dir, "cgroup.subtree_control", "+memory +pids +cpu +io +cpuset") == 0)
+	for (size_t i = 0; i < count && n < sizeof(all); i++)
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s ", one[i]);
+	if (write_at(dir, "cgroup.subtree_control", all) == 0)
 		return;
-	for (size_t i = 0; i < ARRAY_LEN(one); i++)
+	for (size_t i = 0; i < count; i++)
 		(void)write_at(dir, "cgroup.subtree_control", one[i]);
 }
 
@@ -85,6 +88,8 @@ static int watch_oom(struct cgroups *g)
 
 int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*oom)(struct cgroups *g))
 {
+	/* For the jobs only what costs little: a group of the cpu controllers takes as long to make as all the others together. */
+	static const char *const for_all[] = { "+memory", "+pids", "+io", "+cpu", "+cpuset" }, *const for_jobs[] = { "+memory", "+pids", "+io" };
 	AUTOCLOSE int root = -1;
 
 	*g = (struct cgroups){ .loop = loop, .fd = -1, .oom_fd = -1, .oom = oom, .spare = { .all = g, .fd = -1, .events_fd = -1 } };
@@ -93,13 +98,13 @@ int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*
 	root = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return -errno;
-	enable_controllers(root);
+	enable_controllers(root, for_all, ARRAY_LEN(for_all));
 	if (mkdirat(root, "exec", 0755) < 0 && errno != EEXIST)
 		return -errno;
 	g->fd = openat(root, "exec", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (g->fd < 0)
 		return -errno;
-	enable_controllers(g->fd);
+	enable_controllers(g->fd, for_jobs, ARRAY_LEN(for_jobs));
 	return watch_oom(g);
 }
 
