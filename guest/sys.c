@@ -59,17 +59,17 @@ void sys_set_wall(uint64_t wall_ns)
 
 void sys_entropy(struct slice seed)
 {
-	struct {
+	union {
 		struct rand_pool_info info;
-		uint8_t bytes[FRAMES_ENTROPY_MAX];
+		uint8_t room[sizeof(struct rand_pool_info) + FRAMES_ENTROPY_MAX];
 	} pool;
 	AUTOCLOSE int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
 
-	if (seed.len == 0 || seed.len > sizeof(pool.bytes))
+	if (seed.len == 0 || seed.len > FRAMES_ENTROPY_MAX)
 		return;
 	pool.info.entropy_count = (int)seed.len * 8;
 	pool.info.buf_size = (int)seed.len;
-	memcpy(pool.info.buf, seed.p, seed.len);
+	memcpy(pool.room + offsetof(struct rand_pool_info, buf), seed.p, seed.len);
 	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0)
 		say("cannot add entropy: %s", strerror(errno));
 	explicit_bzero(&pool, sizeof(pool));
