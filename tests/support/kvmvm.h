@@ -5,7 +5,7 @@
 
 #include "vmm/engine.h"
 
-enum { KVMVM_TEXT_MAX = 1 << 16};
+enum { KVMVM_TEXT_MAX = 64 << 10 };
 
 struct kvmvm {
 	struct loop *loop;
