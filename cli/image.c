@@ -31,7 +31,7 @@ static const char build_help[] =
 	"  --include A,B   debian: further packages; may be repeated\n"
 	"  --variant V     debian: how much else: essential, apt, minbase (default), buildd, important, standard\n"
 	"  --mirror M      debian: archive to install from: a URL or a sources.list file; may be repeated. Default:\n"
-	"                  the one this machine's apt uses for SUITE, else deb.debian.org\n"
+	"                  the one this machine's apt uses for SUITE, else Debian's public archive\n"
 	"  --compress C    none (default), lz4, lz4hc: smaller files, slower to read in the guest\n"
 	"  --all-root      every file belongs to root, whoever owns it in SOURCE\n"
 	"  --time SECONDS  every file's time; default: their own, none newer than SOURCE_DATE_EPOCH if that is set\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * cli/image_debian.c - where this machine's apt gets Debian from, so that an image is built from the same place: behind a local
- * mirror or a proxy mmdebstrap's own default, deb.debian.org, is often out of reach.
+ * mirror or a proxy mmdebstrap's own default, the public archive, is often out of reach.
  *
  * apt itself is asked, not its files. What it says is only used when it is about Debian's own archive: a third party's packages have no
  * business in an image because the host uses them.

@@ -175,7 +175,7 @@ static int install_debian(struct build *b)
 	if (r == -EIO)
 		image_error("debian:%s: check the names after --include, and that %s is reachable; --mirror URL takes another archive",
 			    b->src.suite, opt->mirror_count ? opt->mirrors[0] : b->debian.line_count ? "apt's archive"
-												     : "deb.debian.org");
+												     : "Debian's public archive");
 	return r;
 }
 
