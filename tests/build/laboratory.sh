@@ -49,6 +49,7 @@ killed() { # with SIGKILL, which leaves the next run to remove the directory
 	kill -KILL "$(pgrep -P "$pid" || echo "$pid")" "$pid" 2>/dev/null || true
 	wait "$pid" || true
 	timeout 10 bash -c "while pgrep -f 'qemu-system-x86_64 .*$dir/sbx-lab' >/dev/null; do read -rt 0.1 <> <(:) || :; done"
+	timeout 10 flock "$dir"/sbx-lab.*/lock true # its last processes hold the lock for a moment longer than QEMU lives
 	lab -- true
 	nothing_left
 }
