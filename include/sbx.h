@@ -102,6 +102,64 @@ struct sbx_end {
 	const struct sbx_err *err; /* in words, with the console's last lines; valid during the callback */
 };
 
+/* ---- Files ---- */
+
+enum {
+	SBX_MOUNTS_MAX = 64, /* mounts of a VM; bindings likewise */
+	SBX_MASKS_MAX = 64,  /* of a mount */
+};
+
+/** Who serves the files of a mount. */
+enum sbx_fs_kind {
+	SBX_FS_MEMORY,    /* a tree in the host process's memory, empty at first; limits: max_bytes, max_inodes */
+	SBX_FS_HOST,      /* the host directory @source, held by descriptor; nothing outside of it can be reached */
+	SBX_FS_CALLBACKS, /* @callbacks: this program */
+	SBX_FS_SAME,      /* what the earlier mount or binding with the path @source serves */
+	SBX_FS_TMPFS,     /* a tmpfs of the guest's own, in its memory: max_bytes, 0 is half of its memory. Not for bindings. */
+};
+
+/** When the guest sees what others (the host, callbacks) change in a mount. */
+enum sbx_cache {
+	SBX_CACHE_AUTO,   /* within a second; at once when a file is opened after it changed */
+	SBX_CACHE_NONE,   /* at once */
+	SBX_CACHE_ALWAYS, /* never, or late: only for trees that nobody else changes; the fastest */
+};
+
+enum sbx_mount_flags {
+	SBX_MOUNT_READONLY = 1 << 0,
+	SBX_MOUNT_OWNER = 1 << 1, /* host directories: every file looks owned by @uid and @gid, and belongs to the user of this process */
+};
+
+/** A path of a mount that the guest gets something else for. */
+struct sbx_mask {
+	const char *path;     /* in the mount: "/.git/hooks" */
+	const char *redirect; /* the path of an earlier mount or binding, whose root is seen there; NULL: hidden, as if it did not exist */
+};
+
+struct sbx_fs_callbacks;
+
+/** Files that the guest sees at a path (a mount), or that only the host's tools see (a binding). */
+struct sbx_mount {
+	size_t struct_size;
+	const char *path; /* absolute, without "." and ".." components, not "/"; a mount point must exist in the image or an earlier mount */
+	enum sbx_fs_kind kind;
+	const char *source; /* SBX_FS_HOST: a directory; SBX_FS_SAME: a path */
+	uint32_t flags;     /* enum sbx_mount_flags */
+	enum sbx_cache cache;
+	uint32_t uid, gid;   /* with SBX_MOUNT_OWNER */
+	uint64_t max_bytes;  /* SBX_FS_MEMORY: 0 is 256 MiB */
+	uint64_t max_inodes; /* SBX_FS_MEMORY: 0 is 65536 */
+	const struct sbx_mask *masks;
+	size_t mask_count; /* at most SBX_MASKS_MAX */
+	const struct sbx_fs_callbacks *callbacks; /* SBX_FS_CALLBACKS; kept, as @callbacks_user, until the VM is freed */
+	void *callbacks_user;
+};
+
+#define SBX_MOUNT_INIT                                  \
+	{                                               \
+		.struct_size = sizeof(struct sbx_mount) \
+	}
+
 /** What to start. Everything is read before sbx_vm_start() returns; no pointer but @user and the callbacks is kept. */
 struct sbx_vm_config {
 	size_t struct_size;
@@ -121,6 +179,10 @@ struct sbx_vm_config {
 	uint32_t boot_timeout_ms; /* how long the guest may take to become ready */
 	const char *hostname;     /* NULL is "sandbox"; letters, digits, '-' and '.', at most 63 bytes */
 	const char *cmdline;      /* more for the guest kernel's command line; NULL for nothing */
+	const struct sbx_mount *mounts; /* mounted in this order; a later one may lie in an earlier one, or hide it */
+	size_t mount_count;
+	const struct sbx_mount *bindings;
+	size_t binding_count;
 	int console_fd;           /* gets everything the guest's console prints; duplicated; -1 for none. A pipe that is full loses output. */
 
 	/* Callbacks; each may be NULL. */

@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 1
+#define PROTO_VERSION 2
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -18,6 +18,8 @@
 	M(4, resume, RESUME)              \
 	M(5, shutdown, SHUTDOWN)          \
 	M(6, stats_get, STATS_GET)        \
+	M(7, mount, MOUNT)                \
+	M(8, mask, MASK)                  \
 	/* host to client */              \
 	M(20, ready, READY)               \
 	M(21, vm_end, VM_END)             \
@@ -49,7 +51,14 @@
 	/* host to init */                \
 	M(70, guest_config, GUEST_CONFIG) \
 	M(71, set_time, SET_TIME)         \
-	M(72, power_off, POWER_OFF)
+	M(72, power_off, POWER_OFF)       \
+	M(73, guest_mount, GUEST_MOUNT)
+
+/* Before CONFIG, in the user's order, mounts first and then bindings: what there is to see. A host directory carries its descriptor. Each MASK belongs to the MOUNT before it. */
+#define MSG_MOUNT(F) \
+	F(u32, kind) F(u32, flags) F(u32, cache) F(u32, uid) F(u32, gid) F(u32, same_as) F(u32, callbacks) F(u64, max_bytes) F(u64, max_inodes) F(str, path)
+/* target: which MOUNT (from 0) is seen there, or PROTO_MASK_HIDDEN */
+#define MSG_MASK(F) F(u32, target) F(str, path)
 
 /* CONFIG carries descriptors in this order: kernel, init, root image, and the console log if PROTO_CONFIG_CONSOLE is set. */
 #define MSG_CONFIG(F)                                                                                     \
@@ -96,6 +105,8 @@
 #define MSG_GUEST_OOM(F) F(u32, exec_id) F(u32, kills)
 #define MSG_BYE(F)
 #define MSG_GUEST_CONFIG(F) F(u32, version) F(u32, flags) F(u64, scratch_bytes) F(u64, wall_ns) F(str, hostname) F(bytes, entropy)
+/* Before GUEST_CONFIG, in order. kind: PROTO_FS_TMPFS with its limit in bytes (0: half of memory), else the directory "index" of the virtio-fs device. */
+#define MSG_GUEST_MOUNT(F) F(u32, kind) F(u32, flags) F(u32, index) F(u64, max_bytes) F(str, path)
 #define MSG_SET_TIME(F) F(u64, wall_ns)
 #define MSG_POWER_OFF(F)
 /* clang-format on */
@@ -113,6 +124,20 @@ enum proto_config_flags {
 enum proto_guest_flags {
 	PROTO_GUEST_WRITABLE = 1 << 0,
 };
+
+/* As enum sbx_fs_kind. */
+enum proto_fs_kind { PROTO_FS_MEMORY, PROTO_FS_HOST, PROTO_FS_CALLBACKS, PROTO_FS_SAME, PROTO_FS_TMPFS, PROTO_FS_COUNT_ };
+
+enum proto_cache { PROTO_CACHE_AUTO, PROTO_CACHE_NONE, PROTO_CACHE_ALWAYS, PROTO_CACHE_COUNT_ };
+
+enum proto_mount_flags {
+	PROTO_MOUNT_READONLY = 1 << 0,
+	PROTO_MOUNT_OWNER = 1 << 1,
+	PROTO_MOUNT_BINDING = 1 << 2, /* not for the guest */
+};
+
+#define PROTO_MASK_HIDDEN UINT32_MAX
+#define PROTO_FS_TAG "sandbox" /* of the virtio-fs device */
 
 enum proto_exec_flags {
 	PROTO_EXECF_TTY = 1 << 0,   /* a PTY for all three; output comes as stdout */
@@ -143,6 +168,8 @@ enum proto_limits {
 	PROTO_HEADER_BYTES = 12,
 	PROTO_BODY_MAX = 1 << 20,    /* any frame */
 	PROTO_DATA_MAX = 1 << 16,    /* STDIN, STDOUT, STDERR payload */
+	PROTO_MOUNTS_MAX = 64,       /* and as many bindings */
+	PROTO_MASKS_MAX = 64,        /* of a mount */
 	PROTO_EXECS_MAX = 256,       /* concurrent execs of a VM */
 	PROTO_WINDOW_BYTES = 1 << 18, /* unacknowledged bytes of an exec, each way, between client and host */
 	PROTO_STRS_MAX = 65536,      /* entries of argv or env */
