@@ -15,6 +15,19 @@ static int decode_config(const struct frame *f, struct control_frame *c)
 	return 0;
 }
 
+static int decode_mount(const struct frame *f, struct control_frame *c)
+{
+	struct msg_guest_mount m;
+
+	if (msg_guest_mount_decode(f->body, f->len, &m) < 0)
+		return -EPROTO;
+	if (m.kind >= PROTO_FS_COUNT_ || m.flags & ~(uint32_t)PROTO_MOUNT_READONLY || m.max_bytes > INT64_MAX || m.path.len < 2 ||
+	    m.path.len > FRAMES_PATH_MAX || m.path.p[0] != '/')
+		return -EPROTO;
+	c->mount = m;
+	return 0;
+}
+
 static int decode_signal(const struct frame *f, struct control_frame *c)
 {
 	struct msg_exec_signal m;
@@ -54,6 +67,9 @@ int control_frame_decode(const struct frame *f, struct control_frame *ret)
 	switch (f->type) {
 	case PROTO_GUEST_CONFIG:
 		r = decode_config(f, &c);
+		break;
+	case PROTO_GUEST_MOUNT:
+		r = decode_mount(f, &c);
 		break;
 	case PROTO_SET_TIME:
 		r = decode_time(f, &c);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* guest/main.c - sandbox-init, PID 1 of the guest: its boot and its end.
  *
- * Boot: connect to the host (answered while we mount), mount the image, say HELLO, take GUEST_CONFIG, build and enter the root, say
- * GUEST_READY. A failure is told to the host as GUEST_FAILED, and on the console; then the machine ends.
+ * Boot: connect to the host (answered while we mount), mount the image, say HELLO, take the GUEST_MOUNTs and GUEST_CONFIG, build and enter the root,
+ * say GUEST_READY. A failure is told to the host as GUEST_FAILED, and on the console; then the machine ends.
  * Life: one loop; the host's streams (jobs.c), the control stream, dead children.
  * End: POWER_OFF ends every process, by SIGTERM and then SIGKILL, syncs, and says BYE. Without its control stream a guest is of no use to anybody
  * and ends at once.
@@ -202,24 +202,40 @@ static void boot_connect(void)
 		boot_failed(mounted, err.message);
 }
 
+/* Takes GUEST_MOUNTs in, up to GUEST_CONFIG; its frame is still to be dropped. */
+static void boot_receive(struct mounts *mounts, struct frame *f, struct control_frame *cf)
+{
+	for (;;) {
+		if (control_receive(&init.control, f) < 0)
+			control_lost(&init.control);
+		if (control_frame_decode(f, cf) < 0 || (cf->type != PROTO_GUEST_MOUNT && cf->type != PROTO_GUEST_CONFIG) ||
+		    (cf->type == PROTO_GUEST_CONFIG && cf->config.version != PROTO_VERSION))
+			boot_failed(-EPROTO, "sandbox-init does not understand the host's configuration: install both together");
+		if (cf->type == PROTO_GUEST_CONFIG)
+			return;
+		if (mounts_add(mounts, &cf->mount) < 0)
+			boot_failed(-ENOMEM, "sandbox-init cannot remember so many mounts");
+		link_pop(&init.control.link, f);
+	}
+}
+
 static void boot_configure(void)
 {
+	struct mounts mounts = { .count = 0 };
 	struct control_frame cf;
 	struct sbx_err err;
 	struct frame f;
-	int r = control_receive(&init.control, &f);
+	int r;
 
-	if (r < 0)
-		control_lost(&init.control);
-	if (control_frame_decode(&f, &cf) < 0 || cf.type != PROTO_GUEST_CONFIG || cf.config.version != PROTO_VERSION)
-		boot_failed(-EPROTO, "sandbox-init does not understand the host's configuration: install both together");
+	boot_receive(&mounts, &f, &cf);
 	sys_set_wall(cf.config.wall_ns);
 	sys_hostname(cf.config.hostname);
 	sys_entropy(cf.config.entropy);
 	init.root_readonly = !(cf.config.flags & PROTO_GUEST_WRITABLE);
-	r = root_enter(!init.root_readonly, cf.config.scratch_bytes, &err);
+	r = root_enter(!init.root_readonly, cf.config.scratch_bytes, &mounts, &err);
 	if (r < 0)
 		boot_failed(r, err.message);
+	mounts_done(&mounts);
 	link_pop(&init.control.link, &f);
 	sys_loopback_up();
 	sys_settings();

@@ -140,7 +140,7 @@ static int become_root(struct sbx_err *err)
 	return 0;
 }
 
-int root_enter(bool writable, uint64_t scratch_bytes, struct sbx_err *err)
+int root_enter(bool writable, uint64_t scratch_bytes, const struct mounts *mounts, struct sbx_err *err)
 {
 	const char *root = writable ? MERGED : IMAGE;
 	int r = writable ? mount_scratch(scratch_bytes, err) : 0;
@@ -166,5 +166,6 @@ int root_enter(bool writable, uint64_t scratch_bytes, struct sbx_err *err)
 		(void)umount2(IMAGE, MNT_DETACH);
 	}
 	(void)unlink("/init");
-	return become_root(err);
+	r = mounts_attach(mounts, err);
+	return r < 0 ? r : become_root(err);
 }

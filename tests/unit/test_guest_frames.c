@@ -87,6 +87,38 @@ TEST(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused)
 	buf_done(&b);
 }
 
+TEST(a_mount_needs_an_absolute_path_and_a_known_kind)
+{
+	static const struct {
+		const char *why;
+		struct msg_guest_mount m;
+		int want;
+	} cases[] = {
+		{ "a good one", { .kind = PROTO_FS_HOST, .flags = PROTO_MOUNT_READONLY, .path = { (const uint8_t *)"/a", 2 } }, 0 },
+		{ "a tmpfs", { .kind = PROTO_FS_TMPFS, .max_bytes = INT64_MAX, .path = { (const uint8_t *)"/a", 2 } }, 0 },
+		{ "kind", { .kind = PROTO_FS_COUNT_, .path = { (const uint8_t *)"/a", 2 } }, -EPROTO },
+		{ "flags", { .flags = 64, .path = { (const uint8_t *)"/a", 2 } }, -EPROTO },
+		{ "size", { .max_bytes = UINT64_MAX, .path = { (const uint8_t *)"/a", 2 } }, -EPROTO },
+		{ "relative", { .path = { (const uint8_t *)"ab", 2 } }, -EPROTO },
+		{ "the root", { .path = { (const uint8_t *)"/", 1 } }, -EPROTO },
+		{ "empty", { .kind = 0 }, -EPROTO },
+	};
+	static uint8_t longest[FRAMES_PATH_MAX + 1];
+	struct buf b;
+
+	buf_init(&b, 1 << 14);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CHECK(msg_guest_mount_put(&b, 0, &cases[i].m), "put");
+		CHECK(control(&b) == cases[i].want, "%s", cases[i].why);
+	}
+	memset(longest, '/', sizeof(longest));
+	CHECK(msg_guest_mount_put(&b, 0, &(struct msg_guest_mount){ .path = { longest, FRAMES_PATH_MAX } }), "put");
+	CHECK(control(&b) == 0, "the longest path");
+	CHECK(msg_guest_mount_put(&b, 0, &(struct msg_guest_mount){ .path = { longest, sizeof(longest) } }), "put");
+	CHECK(control(&b) == -EPROTO, "one byte more");
+	buf_done(&b);
+}
+
 TEST(frames_of_the_other_stream_or_direction_are_refused)
 {
 	struct buf b;
@@ -134,5 +166,5 @@ TEST(input_beyond_the_limit_of_a_frame_is_refused)
 }
 
 RUN_TESTS(T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
-	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(frames_of_the_other_stream_or_direction_are_refused),
+	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(a_mount_needs_an_absolute_path_and_a_known_kind), T(frames_of_the_other_stream_or_direction_are_refused),
 	  T(a_start_needs_a_program_and_known_flags), T(input_beyond_the_limit_of_a_frame_is_refused))
