@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -173,6 +174,77 @@ uint32_t cgroup_oom_kills(const struct cgroup *c)
 
 	return fd >= 0 ? (uint32_t)oom_count(fd) : 0;
 }
+
+/* ---- What lives in a group ---- */
+
+struct thread_walk {
+	unsigned left;
+	void (*fn)(void *user, pid_t tid);
+	void *user;
+};
+
+/* The numbers of one group's cgroup.threads. A buffer full of them is more than are told. */
+static void walk_threads(struct thread_walk *w, int dir)
+{
+	AUTOCLOSE int fd = openat(dir, "cgroup.threads", O_RDONLY | O_CLOEXEC);
+	char text[CGROUP_THREADS_MAX * 12];
+	pid_t tid = 0;
+
+	if (fd < 0 || read_text(fd, text, sizeof(text)) <= 0)
+		return;
+	for (const char *p = text; *p && w->left > 0; p++) {
+		if (*p >= '0' && *p <= '9') {
+			tid = tid * 10 + (*p - '0');
+			continue;
+		}
+		w->fn(w->user, tid);
+		w->left--;
+		tid = 0;
+	}
+}
+
+static void walk_groups(struct thread_walk *w, int dir, unsigned depth)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (!d) {
+		close_fd(&fd);
+		return;
+	}
+	walk_threads(w, dir);
+	while (w->left > 0 && depth < CGROUP_DEPTH_MAX && (e = readdir(d))) {
+		AUTOCLOSE int sub = -1;
+
+		if (e->d_type != DT_DIR || e->d_name[0] == '.')
+			continue;
+		sub = openat(dir, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (sub >= 0)
+			walk_groups(w, sub, depth + 1);
+	}
+	(void)closedir(d);
+}
+
+static void each_thread(int dir, void (*fn)(void *user, pid_t tid), void *user)
+{
+	struct thread_walk w = { .left = CGROUP_THREADS_MAX, .fn = fn, .user = user };
+
+	if (dir >= 0)
+		walk_groups(&w, dir, 0);
+}
+
+void cgroup_each_thread(const struct cgroup *c, void (*fn)(void *user, pid_t tid), void *user)
+{
+	each_thread(c->fd, fn, user);
+}
+
+void cgroups_each_thread(const struct cgroups *g, void (*fn)(void *user, pid_t tid), void *user)
+{
+	each_thread(g->fd, fn, user);
+}
+
+/* ---- */
 
 bool cgroup_remove(struct cgroup *c)
 {

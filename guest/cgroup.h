@@ -6,7 +6,14 @@
 
 #include "base/loop.h"
 
+#include <sys/types.h>
+
 struct cgroups;
+
+enum {
+	CGROUP_THREADS_MAX = 256,
+	CGROUP_DEPTH_MAX = 6, /* of groups that a workload makes in its own, as far as they are looked into */
+};
 
 struct cgroup {
 	struct cgroups *all;
@@ -38,6 +45,9 @@ void cgroups_prepare(struct cgroups *g);		   /* in a quiet moment, for the next 
 int cgroup_create(struct cgroups *g, struct cgroup *ret); /* 0 or -errno */
 bool cgroup_kill(const struct cgroup *c);		  /* every process in it, at once; false when it could not be asked for */
 uint32_t cgroup_oom_kills(const struct cgroup *c);
+/* Calls @fn for living threads of the group, or of all jobs' groups, and of groups in them; CGROUP_THREADS_MAX of them at most. */
+void cgroup_each_thread(const struct cgroup *c, void (*fn)(void *user, pid_t tid), void *user);
+void cgroups_each_thread(const struct cgroups *g, void (*fn)(void *user, pid_t tid), void *user);
 /* Removes it if nothing lives in it any more. True when it is gone (or never was). */
 bool cgroup_remove(struct cgroup *c);
 /* Calls @empty when the last process has left; at least once, soon, if that was so already. */

@@ -33,6 +33,8 @@
 enum {
 	JOB_START_MS = 30000,          /* from the connection to EXEC_START */
 	JOB_DYING_MS = 5000,           /* for processes that SIGKILL does not end at once */
+	JOB_STUCK_MS = 100,            /* after that they are likely to wait for the host */
+	JOB_STUCK_AGAIN_MS = 500,
 	JOB_TTY_DRAIN_BYTES = 1 << 17, /* more than a terminal holds */
 	JOB_CODE_TIMEOUT = 124,
 	JOB_CODE_SIGNAL = 128,
@@ -90,8 +92,26 @@ static void job_watch(struct job *j)
 
 /* ---- Ending ---- */
 
+static void stuck_thread(void *user, pid_t tid)
+{
+	struct job *j = user;
+
+	j->all->on_stuck(j->all->user, tid);
+}
+
+/* What waits for one of the host's file systems does not die of SIGKILL before it has its answer, and dying it may ask again. */
+static void job_stuck_timer(struct loop_timer *t)
+{
+	struct job *j = CONTAINER_OF(t, struct job, stuck_timer);
+
+	cgroup_each_thread(&j->cgroup, stuck_thread, j);
+	(void)loop_timer_set(j->all->loop, t, loop_now_ns(j->all->loop) + JOB_STUCK_AGAIN_MS * NS_PER_MS, job_stuck_timer);
+}
+
 static void job_kill(struct job *j, int why)
 {
+	if (j->all->on_stuck && (j->phase == JOB_RUNNING || j->phase == JOB_ENDING))
+		(void)loop_timer_set(j->all->loop, &j->stuck_timer, loop_now_ns(j->all->loop) + JOB_STUCK_MS * NS_PER_MS, job_stuck_timer);
 	if (j->phase == JOB_RUNNING && !j->killed)
 		j->killed = why;
 	if (!cgroup_kill(&j->cgroup) && j->phase == JOB_RUNNING && kill(-j->pid, SIGKILL) < 0)
@@ -188,6 +208,7 @@ static void job_end(struct job *j)
 		out[i] = take_fd(&j->out[i].fd);
 	}
 	close_fd(&j->slave_fd);
+	loop_timer_del(all->loop, &j->stuck_timer);
 	cgroup_move(&group, &j->cgroup, NULL);
 	all->running--;
 	if (j->host_gone) {
@@ -529,6 +550,7 @@ static void job_close(struct job *j)
 
 	loop_fd_del(l, &j->conn);
 	loop_timer_del(l, &j->timer);
+	loop_timer_del(l, &j->stuck_timer);
 	in_close(j);
 	for (int i = 0; i < 2; i++)
 		out_close(&j->out[i]);

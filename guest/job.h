@@ -52,6 +52,7 @@ struct job {
 	bool in_open_line; /* the last input byte was not a newline */
 	struct loop_fd in_watch;
 	struct loop_timer timer; /* for the start; then the time limit; then for the dying */
+	struct loop_timer stuck_timer; /* since it was killed */
 	struct loop_task free_task;
 	struct cgroup cgroup;
 };

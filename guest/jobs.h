@@ -40,6 +40,7 @@ struct jobs {
 	bool childless; /* the last look found no child at all */
 	void (*on_childless)(void *user);
 	void (*on_start)(void *user); /* a program has begun */
+	void (*on_stuck)(void *user, pid_t tid); /* a thread that was killed does not die: the host should end what it waits for */
 	uint8_t chunk[PROTO_DATA_MAX];
 };
 

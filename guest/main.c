@@ -29,6 +29,8 @@
 enum {
 	TERM_GRACE_MS = 3000, /* from SIGTERM to SIGKILL */
 	KILL_GRACE_MS = 2000, /* from SIGKILL to the end without those that do not die */
+	STUCK_MS = 100,       /* after SIGKILL those left are likely to wait for the host */
+	SYNC_MS = 1000,       /* for file systems to be synced: the host's may hang */
 	LAST_WORDS_MS = 500,  /* for the host to take the last frame */
 };
 
@@ -37,8 +39,9 @@ struct init {
 	struct control control;
 	struct jobs jobs;
 	struct thrash thrash;
-	struct loop_timer power_timer;
+	struct loop_timer power_timer, stuck_timer;
 	bool powering_off, killed;
+	pid_t sync_pid; /* the child that syncs, the last thing before the end */
 	bool root_readonly;
 	uint64_t entry_ns;
 };
@@ -48,7 +51,6 @@ static struct init init;
 /* A triple fault (reboot=t): ends the machine in every engine. */
 static _Noreturn void machine_end(void)
 {
-	sync();
 	(void)reboot(RB_AUTOBOOT);
 	for (;;)
 		(void)pause();
@@ -77,27 +79,70 @@ static _Noreturn void boot_failed(int code, const char *why)
 
 static _Noreturn void say_bye(void)
 {
-	sync();
 	(void)msg_bye_put(link_out(&init.control.link), 0, &(struct msg_bye){ 0 });
 	last_words();
 }
 
+static void on_stuck(void *user, pid_t tid)
+{
+	(void)user;
+	(void)msg_guest_stuck_put(link_out(&init.control.link), 0, &(struct msg_guest_stuck){ .pid = (uint32_t)tid });
+	control_flush(&init.control);
+}
+
+static void stuck_timer(struct loop_timer *t)
+{
+	(void)t;
+	if (init.sync_pid > 0)
+		on_stuck(NULL, init.sync_pid);
+	else
+		cgroups_each_thread(&init.jobs.groups, on_stuck, NULL);
+}
+
+static void sync_timer(struct loop_timer *t)
+{
+	(void)t;
+	say("not everything could be synced in time");
+	say_bye();
+}
+
+/* In a child: sync() waits for file systems of the host, which may never answer. */
+static void sync_and_bye(void)
+{
+	uint64_t now = clock_mono_ns();
+
+	init.sync_pid = fork();
+	if (init.sync_pid == 0) {
+		sync();
+		_exit(0);
+	}
+	if (init.sync_pid < 0 || loop_timer_set(init.loop, &init.power_timer, now + SYNC_MS * NS_PER_MS, sync_timer) < 0 ||
+	    loop_timer_set(init.loop, &init.stuck_timer, now + SYNC_MS / 2 * NS_PER_MS, stuck_timer) < 0)
+		say_bye();
+}
+
 static void power_timer(struct loop_timer *t)
 {
+	uint64_t now = clock_mono_ns();
+
 	if (init.killed) {
 		say("processes are left that SIGKILL does not end");
-		say_bye();
+		sync_and_bye();
+		return;
 	}
 	init.killed = true;
 	(void)kill(-1, SIGKILL);
-	(void)loop_timer_set(init.loop, t, clock_mono_ns() + KILL_GRACE_MS * NS_PER_MS, power_timer);
+	(void)loop_timer_set(init.loop, t, now + KILL_GRACE_MS * NS_PER_MS, power_timer);
+	(void)loop_timer_set(init.loop, &init.stuck_timer, now + STUCK_MS * NS_PER_MS, stuck_timer);
 }
 
 static void on_childless(void *user)
 {
 	(void)user;
-	if (init.powering_off)
+	if (init.powering_off && init.sync_pid > 0)
 		say_bye();
+	if (init.powering_off)
+		sync_and_bye();
 }
 
 static void power_off(void)
@@ -251,6 +296,7 @@ static void boot_services(void)
 	if (r == 0) {
 		init.jobs.on_childless = on_childless;
 		init.jobs.on_start = on_start;
+		init.jobs.on_stuck = on_stuck;
 		r = fd = control_listen();
 	}
 	if (r >= 0)

@@ -27,6 +27,7 @@ static int guest_frame(struct guest *g, const struct frame *f)
 		struct msg_guest_ready ready;
 		struct msg_guest_failed failed;
 		struct msg_guest_oom oom;
+		struct msg_guest_stuck stuck;
 		struct msg_bye bye;
 	} m;
 
@@ -50,6 +51,11 @@ static int guest_frame(struct guest *g, const struct frame *f)
 		if (msg_guest_oom_decode(f->body, f->len, &m.oom) < 0)
 			return -EPROTO;
 		g->ops->oom(g->user, &m.oom);
+		return 0;
+	case PROTO_GUEST_STUCK:
+		if (msg_guest_stuck_decode(f->body, f->len, &m.stuck) < 0)
+			return -EPROTO;
+		g->ops->stuck(g->user, &m.stuck);
 		return 0;
 	case PROTO_BYE:
 		if (msg_bye_decode(f->body, f->len, &m.bye) < 0)

@@ -11,6 +11,7 @@ struct guest_ops {
 	void (*ready)(void *user, const struct msg_guest_ready *m);
 	void (*failed)(void *user, const struct msg_guest_failed *m);
 	void (*oom)(void *user, const struct msg_guest_oom *m);
+	void (*stuck)(void *user, const struct msg_guest_stuck *m);
 	void (*bye)(void *user);
 	/* The stream is gone. @why: the guest's init ended it or sent nonsense; NULL: the guest's kernel took its driver down, as it does
 	 * before it resets or halts the machine. */

@@ -68,6 +68,7 @@ struct vm {
 	char release[64];
 	bool said_bye;
 	uint32_t oom_kills;
+	struct log_limit stuck_limit;
 	int procstat_fd;
 };
 
@@ -178,6 +179,15 @@ static void vm_guest_oom(void *user, const struct msg_guest_oom *m)
 	ctl_send(vm->ctl);
 }
 
+static void vm_guest_stuck(void *user, const struct msg_guest_stuck *m)
+{
+	struct vm *vm = user;
+	uint32_t held_back;
+
+	if (log_limit_pass(&vm->stuck_limit, loop_now_ns(vm->loop), &held_back))
+		log_line(&vm->log, LOG_DEBUG, "thread %u of the guest was killed and has not died yet", m->pid);
+}
+
 static void vm_guest_bye(void *user)
 {
 	struct vm *vm = user;
@@ -265,6 +275,7 @@ static const struct guest_ops vm_guest_ops = {
 	.ready = vm_guest_ready,
 	.failed = vm_guest_failed,
 	.oom = vm_guest_oom,
+	.stuck = vm_guest_stuck,
 	.bye = vm_guest_bye,
 	.lost = vm_guest_lost,
 };

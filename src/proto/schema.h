@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 2
+#define PROTO_VERSION 3
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -48,6 +48,7 @@
 	M(62, guest_failed, GUEST_FAILED) \
 	M(63, guest_oom, GUEST_OOM)       \
 	M(64, bye, BYE)                   \
+	M(65, guest_stuck, GUEST_STUCK)   \
 	/* host to init */                \
 	M(70, guest_config, GUEST_CONFIG) \
 	M(71, set_time, SET_TIME)         \
@@ -104,6 +105,8 @@
 #define MSG_GUEST_FAILED(F) F(u32, err) F(str, message)
 #define MSG_GUEST_OOM(F) F(u32, exec_id) F(u32, kills)
 #define MSG_BYE(F)
+/* A thread that was killed and does not die: it waits for an answer of the host's file systems. Repeated while that is so. */
+#define MSG_GUEST_STUCK(F) F(u32, pid)
 #define MSG_GUEST_CONFIG(F) F(u32, version) F(u32, flags) F(u64, scratch_bytes) F(u64, wall_ns) F(str, hostname) F(bytes, entropy)
 /* Before GUEST_CONFIG, in order. kind: PROTO_FS_TMPFS with its limit in bytes (0: half of memory), else the directory "index" of the virtio-fs device. */
 #define MSG_GUEST_MOUNT(F) F(u32, kind) F(u32, flags) F(u32, index) F(u64, max_bytes) F(str, path)

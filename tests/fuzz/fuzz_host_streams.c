@@ -64,6 +64,12 @@ static void on_oom(void *user, const struct msg_guest_oom *m)
 	(void)m;
 }
 
+static void on_stuck(void *user, const struct msg_guest_stuck *m)
+{
+	(void)user;
+	(void)m;
+}
+
 static void on_bye(void *user)
 {
 	(void)user;
@@ -76,7 +82,7 @@ static void on_lost(void *user, const char *why)
 }
 
 static const struct guest_ops guest_test_ops = {
-	.hello = on_hello, .ready = on_ready, .failed = on_failed, .oom = on_oom, .bye = on_bye, .lost = on_lost
+	.hello = on_hello, .ready = on_ready, .failed = on_failed, .oom = on_oom, .stuck = on_stuck, .bye = on_bye, .lost = on_lost
 };
 
 static void setup(bool control)
