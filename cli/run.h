@@ -4,6 +4,7 @@
 #define CLI_RUN_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "sbx.h"
 
@@ -17,12 +18,19 @@ struct run_options {
 	struct sbx_exec_spec exec;
 	const char *env[RUN_ENV_MAX + 1];
 	unsigned env_count;
+	struct sbx_mount mount[SBX_MOUNTS_MAX];
 	const char *console_path;
 	bool interactive, tty, quiet, verbose;
 };
 
 /* Fills in @ret from the command line. 0: go on; otherwise the exit status + 1 (help was printed, or an error). */
 int run_options_parse(int argc, char **argv, struct run_options *ret);
+
+/* run_mounts.c: the values of --mount and --tmpfs. False after a complaint. */
+bool run_take_mount(struct run_options *o, const char *value);
+bool run_take_tmpfs(struct run_options *o, const char *value);
+/* run_options.c: "64M", "2G", "512K", or bytes. */
+bool run_take_size(const char *option, const char *text, uint64_t *ret);
 
 /* Prints "sandbox run: …" on stderr. */
 void run_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

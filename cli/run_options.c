@@ -26,6 +26,13 @@ static const char run_help[] =
 	"  --memory MIB        memory in MiB; default 512\n"
 	"  --hostname H        default: sandbox\n"
 	"\n"
+	"files:\n"
+	"  --mount SRC:DST[:ro|rw][,cache=auto|none|always][,owner=UID:GID|host][,mask=PATH]...\n"
+	"                      show the directory SRC at DST, which must exist in the image or in an earlier mount. rw unless ro;\n"
+	"                      cache: when the guest sees changes by others (auto: within a second); owner: who owns the files in\n"
+	"                      the guest (host: as here; default: host for root, else the guest's root); mask: hide PATH of SRC\n"
+	"  --tmpfs DST[:SIZE]  an empty directory in the guest's memory, at most SIZE; default: half of the memory\n"
+	"\n"
 	"the command:\n"
 	"  --env K=V           set a variable; --env K passes the caller's value on; may be repeated\n"
 	"  --cwd DIR           where it starts; default: /\n"
@@ -54,6 +61,8 @@ enum { OPT_IMAGE = 256,
        OPT_CPUS,
        OPT_MEMORY,
        OPT_HOSTNAME,
+       OPT_MOUNT,
+       OPT_TMPFS,
        OPT_ENV,
        OPT_CWD,
        OPT_USER,
@@ -73,6 +82,8 @@ static const struct option options[] = {
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "hostname", required_argument, NULL, OPT_HOSTNAME },
+	{ "mount", required_argument, NULL, OPT_MOUNT },
+	{ "tmpfs", required_argument, NULL, OPT_TMPFS },
 	{ "env", required_argument, NULL, OPT_ENV },
 	{ "cwd", required_argument, NULL, OPT_CWD },
 	{ "user", required_argument, NULL, OPT_USER },
@@ -111,8 +122,7 @@ static bool take_number(const char *option, const char *text, uint64_t min, uint
 	return false;
 }
 
-/* "64M", "2G", "512K", or bytes. */
-static bool take_size(const char *option, const char *text, uint64_t *ret)
+bool run_take_size(const char *option, const char *text, uint64_t *ret)
 {
 	static const char suffixes[] = "KMG";
 	char digits[24];
@@ -125,7 +135,7 @@ static bool take_size(const char *option, const char *text, uint64_t *ret)
 		len--;
 	}
 	if (len == 0 || len >= sizeof(digits) || strspn(text, "0123456789") != len) {
-		run_error("%s=%s: not a size; write it like 64M, 2G or 1048576", option, text);
+		run_error("%s %s: not a size; write it like 64M, 2G or 1048576", option, text);
 		return false;
 	}
 	memcpy(digits, text, len);
@@ -190,7 +200,7 @@ static bool take_machine_option(struct run_options *o, int c, const char *value)
 		return true;
 	case OPT_WRITABLE:
 		o->vm.flags |= SBX_VM_WRITABLE;
-		return !value || take_size("--writable", value, &o->vm.scratch_bytes);
+		return !value || run_take_size("--writable", value, &o->vm.scratch_bytes);
 	case OPT_ENGINE:
 		return take_engine(o, value);
 	case OPT_CPUS:
@@ -234,6 +244,10 @@ static bool take_option(struct run_options *o, int c, const char *value)
 	uint64_t n = 0;
 
 	switch (c) {
+	case OPT_MOUNT:
+		return run_take_mount(o, value);
+	case OPT_TMPFS:
+		return run_take_tmpfs(o, value);
 	case OPT_ENV:
 		return take_env(o, value);
 	case OPT_CWD:
@@ -342,6 +356,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 	}
 	if (!take_command(o, argv + optind) || !check_together(o))
 		return RUN_FAILED + 1;
+	o->vm.mounts = o->mount;
 	o->exec.env = o->env;
 	o->exec.flags |= (o->tty ? SBX_EXEC_TTY : 0U) | (o->interactive ? SBX_EXEC_STDIN : 0U) | SBX_EXEC_MANUAL_ACK;
 	return 0;

@@ -24,8 +24,22 @@ void host_reap(struct host_proc *h, int grace_ms, char *ret_how, size_t size);
 /* A connected pair and a host process at the other end of it. */
 int host_connect(const char *host_path, struct host_proc *ret, struct link *ret_link, struct sbx_err *err);
 
+/* A mount or binding, checked and opened. */
+struct launch_mount {
+	struct sbx_mount user; /* borrows from the user's configuration */
+	bool binding;
+	char *path; /* canonical */
+	int fd;     /* of a host directory, else -1 */
+	uint32_t same_as;
+	unsigned mask_count;
+	char **mask_path;
+	uint32_t *mask_target;
+};
+
 /* The configuration, checked and opened: what CONFIG needs. */
 struct launch {
+	struct launch_mount *mount; /* bindings first */
+	unsigned mount_count;
 	int kernel_fd, init_fd, image_fd, console_fd;
 	char qemu_path[PATH_MAX]; /* "" when there is none */
 	char host_path[PATH_MAX];
@@ -34,6 +48,11 @@ struct launch {
 
 int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx_err *err);
 void launch_done(struct launch *l);
+
+/* mounts.c */
+int mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err);
+int mounts_send(struct link *link, const struct launch *l, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
+void mounts_done(struct launch *l);
 /* Finds QEMU: @path if given, else along PATH. "" in @ret when there is none. */
 void qemu_find(const char *path, char *ret, size_t size);
 

@@ -208,6 +208,8 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 		r = find_host(c->host_path, ret, err);
 	if (r == 0)
 		r = open_all(c, ret, err);
+	if (r == 0)
+		r = mounts_prepare(c, ret, err);
 	if (r < 0) {
 		launch_done(ret);
 		return r;
@@ -223,4 +225,5 @@ void launch_done(struct launch *l)
 	close_fd(&l->init_fd);
 	close_fd(&l->image_fd);
 	close_fd(&l->console_fd);
+	mounts_done(l);
 }

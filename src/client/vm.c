@@ -250,6 +250,8 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 		return r;
 	r = host_connect(launch.host_path, &vm->host, &vm->link, err);
 	if (r == 0)
+		r = mounts_send(&vm->link, &launch, err);
+	if (r == 0)
 		r = vm_send_config(vm, &launch, err);
 	launch_done(&launch);
 	return r;

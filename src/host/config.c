@@ -15,9 +15,74 @@ static bool config_sane(const struct msg_config *m)
 	       m->memory_mib <= CONFIG_MEMORY_MIB_MAX && m->boot_timeout_ms > 0;
 }
 
-int vm_config_read(const struct frame *f, struct link *link, struct vm_config *ret, struct sbx_err *err)
+void vm_config_init(struct vm_config *c)
 {
-	struct vm_config c = { .console_fd = -1 };
+	*c = (struct vm_config){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1 };
+}
+
+static void mount_config_free(struct mount_config *m)
+{
+	for (unsigned i = 0; i < m->mask_count; i++)
+		free(m->mask[i].path);
+	close_fd(&m->dir_fd);
+	free(m->path);
+	free(m);
+}
+
+static bool mount_sane(const struct vm_config *c, const struct msg_mount *m)
+{
+	return c->mount_count < ARRAY_LEN(c->mount) && m->kind < PROTO_FS_COUNT_ && m->cache < PROTO_CACHE_COUNT_ &&
+	       (m->kind != PROTO_FS_SAME || m->same_as < c->mount_count) && m->path.len > 1 && m->path.p[0] == '/';
+}
+
+static int config_add_mount(struct vm_config *c, const struct frame *f, struct link *link)
+{
+	struct mount_config *m;
+	struct msg_mount msg;
+
+	if (msg_mount_decode(f->body, f->len, &msg) < 0 || !mount_sane(c, &msg))
+		return -EPROTO;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->dir_fd = msg.kind == PROTO_FS_HOST ? link_take_fd(link) : -1;
+	m->path = slice_dup(msg.path);
+	m->msg = msg;
+	m->msg.path = (struct slice){ 0 };
+	if (!m->path || (msg.kind == PROTO_FS_HOST && m->dir_fd < 0)) {
+		int r = m->path ? -EPROTO : -ENOMEM;
+
+		mount_config_free(m);
+		return r;
+	}
+	c->mount[c->mount_count++] = m;
+	return 0;
+}
+
+static int config_add_mask(struct vm_config *c, const struct frame *f)
+{
+	struct mount_config *m = c->mount_count > 0 ? c->mount[c->mount_count - 1] : NULL;
+	struct msg_mask msg;
+	char *path;
+
+	if (msg_mask_decode(f->body, f->len, &msg) < 0 || !m || m->mask_count == PROTO_MASKS_MAX)
+		return -EPROTO;
+	if (msg.target != PROTO_MASK_HIDDEN && msg.target >= c->mount_count - 1)
+		return -EPROTO;
+	path = slice_dup(msg.path);
+	if (!path)
+		return -ENOMEM;
+	m->mask[m->mask_count++] = (struct mask_config){ .path = path, .target = msg.target };
+	return 0;
+}
+
+int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link)
+{
+	return f->type == PROTO_MOUNT ? config_add_mount(c, f, link) : config_add_mask(c, f);
+}
+
+int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link, struct sbx_err *err)
+{
 	struct msg_config m;
 
 	if (msg_config_decode(f->body, f->len, &m) < 0)
@@ -27,27 +92,24 @@ int vm_config_read(const struct frame *f, struct link *link, struct vm_config *r
 			       PROTO_VERSION);
 	if (!config_sane(&m))
 		return err_set(err, -EINVAL, "CONFIG is out of bounds");
-	c.engine = m.engine;
-	c.flags = m.flags;
-	c.cpus = m.cpus;
-	c.memory_mib = m.memory_mib;
-	c.boot_timeout_ms = m.boot_timeout_ms;
-	c.scratch_bytes = m.scratch_bytes;
-	c.kernel_fd = link_take_fd(link);
-	c.init_fd = link_take_fd(link);
-	c.image_fd = link_take_fd(link);
+	c->engine = m.engine;
+	c->flags = m.flags;
+	c->cpus = m.cpus;
+	c->memory_mib = m.memory_mib;
+	c->boot_timeout_ms = m.boot_timeout_ms;
+	c->scratch_bytes = m.scratch_bytes;
+	c->kernel_fd = link_take_fd(link);
+	c->init_fd = link_take_fd(link);
+	c->image_fd = link_take_fd(link);
 	if (m.flags & PROTO_CONFIG_CONSOLE)
-		c.console_fd = link_take_fd(link);
-	c.hostname = slice_dup(m.hostname);
-	c.qemu_path = slice_dup(m.qemu_path);
-	c.cmdline = slice_dup(m.cmdline);
-	if (c.image_fd < 0 || !c.hostname || !c.qemu_path || !c.cmdline) {
-		int r = c.image_fd < 0 ? -EPROTO : -ENOMEM;
-
-		vm_config_done(&c);
-		return err_set(err, r, "%s", r == -EPROTO ? "CONFIG came without its descriptors" : "out of memory");
-	}
-	*ret = c;
+		c->console_fd = link_take_fd(link);
+	c->hostname = slice_dup(m.hostname);
+	c->qemu_path = slice_dup(m.qemu_path);
+	c->cmdline = slice_dup(m.cmdline);
+	if (c->image_fd < 0)
+		return err_set(err, -EPROTO, "CONFIG came without its descriptors");
+	if (!c->hostname || !c->qemu_path || !c->cmdline)
+		return err_set(err, -ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -61,4 +123,6 @@ void vm_config_done(struct vm_config *c)
 	free(c->qemu_path);
 	free(c->cmdline);
 	c->hostname = c->qemu_path = c->cmdline = NULL;
+	while (c->mount_count > 0)
+		mount_config_free(c->mount[--c->mount_count]);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* host/config.h - the CONFIG message as this process uses it. */
+/* host/config.h - the CONFIG message, and the MOUNTs and MASKs before it, as this process uses them. */
 #ifndef HOST_CONFIG_H
 #define HOST_CONFIG_H
 
@@ -8,7 +8,23 @@
 
 #include <stdbool.h>
 
+struct mask_config {
+	char *path;
+	uint32_t target; /* a mount's number, or PROTO_MASK_HIDDEN */
+};
+
+/* A mount or binding. Its number, by which messages name it, is its place in vm_config.mount. */
+struct mount_config {
+	struct msg_mount msg; /* without its path */
+	char *path;
+	int dir_fd; /* PROTO_FS_HOST, else -1 */
+	unsigned mask_count;
+	struct mask_config mask[PROTO_MASKS_MAX];
+};
+
 struct vm_config {
+	unsigned mount_count;
+	struct mount_config *mount[2 * PROTO_MOUNTS_MAX];
 	uint32_t engine; /* enum proto_engine */
 	uint32_t flags;  /* enum proto_config_flags */
 	uint32_t cpus, memory_mib, boot_timeout_ms;
@@ -18,8 +34,11 @@ struct vm_config {
 	int console_fd; /* -1: none */
 };
 
-/* Decodes and checks the message and takes its descriptors out of @link. */
-int vm_config_read(const struct frame *f, struct link *link, struct vm_config *ret, struct sbx_err *err);
+void vm_config_init(struct vm_config *c);
+/* A frame before CONFIG: MOUNT (takes its descriptor out of @link) or MASK. 0 or -errno. */
+int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link);
+/* Decodes and checks CONFIG into @c and takes its descriptors out of @link. */
+int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link, struct sbx_err *err);
 void vm_config_done(struct vm_config *c);
 
 #endif

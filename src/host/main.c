@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* host/main.c - sandbox-host: one VM for one client, which started this process with its socket as descriptor 3 and nothing
- * else. The first frame is CONFIG (run a VM) or PROBE (say what this machine can do). The process ends with its client: at the end of the
+ * else. The first frames are MOUNTs and CONFIG (run a VM), or PROBE (say what this machine can do). The process ends with its client: at the end of the
  * socket, at the death of the parent process (a pidfd, for a parent whose other children hold the socket open), or by
  * pdeathsig when that is safe. */
 #include "base/cleanup.h"
@@ -25,6 +25,7 @@ enum { CLIENT_FD = 3,
 struct host {
 	struct loop *loop;
 	struct ctl ctl;
+	struct vm_config config; /* until the VM takes it over */
 	struct vm *vm;
 	struct loop_fd parent;
 	uint64_t born_ns;
@@ -48,19 +49,26 @@ static void host_refuse(struct host *h, int code, const char *message)
 
 static void host_start_vm(struct host *h, const struct frame *f)
 {
-	struct vm_config config;
 	struct sbx_err err = { 0 };
-	int r = vm_config_read(f, &h->ctl.link, &config, &err);
+	int r = vm_config_read(&h->config, f, &h->ctl.link, &err);
 
-	if (r == 0 && (config.flags & PROTO_CONFIG_PARENT_MAIN_THREAD))
+	if (r == 0 && (h->config.flags & PROTO_CONFIG_PARENT_MAIN_THREAD))
 		r = limits_die_with_parent(&err);
 	if (r < 0) {
 		host_refuse(h, r, err.message);
 		return;
 	}
-	r = vm_create(h->loop, &h->ctl, &config, h->born_ns, &h->vm);
+	r = vm_create(h->loop, &h->ctl, &h->config, h->born_ns, &h->vm);
 	if (r < 0 && !h->vm)
 		host_refuse(h, r, strerror(-r));
+}
+
+static void host_add(struct host *h, const struct frame *f)
+{
+	int r = vm_config_add(&h->config, f, &h->ctl.link);
+
+	if (r < 0)
+		host_refuse(h, r, r == -ENOMEM ? "out of memory" : "malformed MOUNT or MASK: install libsbx and sandbox-host together");
 }
 
 static int host_probe(struct host *h, const struct frame *f)
@@ -98,6 +106,10 @@ static int host_frame(void *user, const struct frame *f)
 		return vm_frame(h->vm, f);
 	if (f->type == PROTO_PROBE)
 		return host_probe(h, f);
+	if (f->type == PROTO_MOUNT || f->type == PROTO_MASK) {
+		host_add(h, f);
+		return 0;
+	}
 	if (f->type != PROTO_CONFIG)
 		return -EPROTO;
 	host_start_vm(h, f);
@@ -160,6 +172,7 @@ int main(void)
 	struct host h = { .born_ns = clock_mono_ns() };
 	int r;
 
+	vm_config_init(&h.config);
 	if (fcntl(CLIENT_FD, F_GETFD) < 0) {
 		(void)dprintf(STDERR_FILENO, "sandbox-host is started by libsbx; run `sandbox` instead\n");
 		return 2;
@@ -168,6 +181,7 @@ int main(void)
 	if (h.ctl.loop)
 		ctl_flush_now(&h.ctl, FLUSH_MS);
 	vm_free(h.vm);
+	vm_config_done(&h.config);
 	ctl_done(&h.ctl);
 	loop_free(h.loop);
 	return r < 0;

@@ -348,14 +348,13 @@ int vm_create(struct loop *loop, struct ctl *ctl, struct vm_config *config, uint
 	struct sbx_err err = { 0 };
 	int r;
 
-	if (!vm) {
-		vm_config_done(config);
+	if (!vm)
 		return -ENOMEM;
-	}
 	vm->loop = loop;
 	vm->ctl = ctl;
 	vm->born_ns = born_ns;
 	vm->config = *config;
+	vm_config_init(config);
 	vm->log = (struct log){ .level = vm->config.flags & PROTO_CONFIG_VERBOSE ? LOG_DEBUG : LOG_WARN, .sink = vm_log_sink, .user = vm };
 	vm->events = (struct engine_events){ .console = vm_console, .ended = vm_engine_ended, .user = vm };
 	conlog_init(&vm->console, take_fd(&vm->config.console_fd));

@@ -8,7 +8,7 @@
 
 struct vm;
 
-/* Builds and starts the VM of @config (taken over in every case) for the client at @ctl (borrowed). On failure VM_END has been queued. */
+/* Builds and starts the VM of @config (moved out, unless -ENOMEM leaves *@ret alone) for the client at @ctl (borrowed). On failure VM_END has been queued. */
 int vm_create(struct loop *loop, struct ctl *ctl, struct vm_config *config, uint64_t born_ns, struct vm **ret);
 void vm_free(struct vm *vm); /* kills the guest; accepts NULL */
 /* A frame of the client's. 0, or -EPROTO. */

@@ -55,7 +55,8 @@
 	M(72, power_off, POWER_OFF)       \
 	M(73, guest_mount, GUEST_MOUNT)
 
-/* Before CONFIG, in the user's order, mounts first and then bindings: what there is to see. A host directory carries its descriptor. Each MASK belongs to the MOUNT before it. */
+/* Before CONFIG, bindings first and then mounts, in the user's order: what there is to see. A host directory carries its descriptor. same_as: a MOUNT
+ * before it, counted from 0. callbacks: its own number, by which the client knows it. Each MASK belongs to the MOUNT before it. */
 #define MSG_MOUNT(F) \
 	F(u32, kind) F(u32, flags) F(u32, cache) F(u32, uid) F(u32, gid) F(u32, same_as) F(u32, callbacks) F(u64, max_bytes) F(u64, max_inodes) F(str, path)
 /* target: which MOUNT (from 0) is seen there, or PROTO_MASK_HIDDEN */

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* cli/run_mounts.c - the values of `sandbox run --mount` and `--tmpfs`.
+ *
+ *	SRC:DST[:ro|rw][,cache=…][,owner=…][,mask=…]...
+ *
+ * DST begins at the last ":/" before the options, so SRC may hold colons. A comma begins an option only when the name of one follows; a path that
+ * itself holds ",mask=" and the like cannot be written here. What is cut out of the value lives until the process ends. */
+#include "run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const mount_options[] = { ",cache=", ",owner=", ",mask=" };
+
+enum { MOUNT_CACHE,
+       MOUNT_OWNER,
+       MOUNT_MASK,
+       MOUNT_OPTION_COUNT };
+
+/* Where the next option in @s begins, and which it is; the end of @s when there is none. */
+static char *next_option(char *s, int *ret_which)
+{
+	char *first = s + strlen(s);
+
+	for (int i = 0; i < MOUNT_OPTION_COUNT; i++) {
+		char *p = strstr(s, mount_options[i]);
+
+		if (p && p < first) {
+			first = p;
+			*ret_which = i;
+		}
+	}
+	return first;
+}
+
+static bool take_cache(struct sbx_mount *m, const char *text)
+{
+	static const char *const names[] = { [SBX_CACHE_AUTO] = "auto", [SBX_CACHE_NONE] = "none", [SBX_CACHE_ALWAYS] = "always" };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			m->cache = (enum sbx_cache)i;
+			return true;
+		}
+	}
+	run_error("--mount: cache=%s: must be auto, none or always", text);
+	return false;
+}
+
+static bool take_id(const char *text, size_t len, uint32_t *ret)
+{
+	uint64_t v = 0;
+
+	if (len == 0 || len > 10)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		v = v * 10 + (uint64_t)(text[i] - '0');
+	}
+	*ret = (uint32_t)v;
+	return v < UINT32_MAX; /* which stands for "no user" in Linux */
+}
+
+static bool take_owner(struct sbx_mount *m, const char *text)
+{
+	const char *colon = strchr(text, ':');
+
+	m->flags &= ~(uint32_t)SBX_MOUNT_OWNER;
+	if (strcmp(text, "host") == 0)
+		return true;
+	m->flags |= SBX_MOUNT_OWNER;
+	if (colon && take_id(text, (size_t)(colon - text), &m->uid) && take_id(colon + 1, strlen(colon + 1), &m->gid))
+		return true;
+	run_error("--mount: owner=%s: must be UID:GID in numbers, or host", text);
+	return false;
+}
+
+static bool take_mask(struct sbx_mount *m, const char *text)
+{
+	struct sbx_mask *grown = realloc((void *)m->masks, (m->mask_count + 1) * sizeof(*grown));
+
+	if (!grown) {
+		run_error("out of memory");
+		return false;
+	}
+	grown[m->mask_count++] = (struct sbx_mask){ .path = text };
+	m->masks = grown;
+	return true;
+}
+
+/* @s begins with option @which; its values stay where they are and become strings. */
+static bool take_options(struct sbx_mount *m, char *s, int which)
+{
+	for (bool more = true; more;) {
+		char *value = s + strlen(mount_options[which]);
+		int next = which;
+		bool good;
+
+		s = next_option(value, &next);
+		more = *s != '\0';
+		*s = '\0';
+		good = which == MOUNT_CACHE ? take_cache(m, value) : which == MOUNT_OWNER ? take_owner(m, value) : take_mask(m, value);
+		if (!good)
+			return false;
+		which = next;
+	}
+	return true;
+}
+
+/* Cuts ":ro" or ":rw" off. */
+static void take_access(struct sbx_mount *m, char *s)
+{
+	size_t len = strlen(s);
+
+	if (len < 3 || (strcmp(s + len - 3, ":ro") != 0 && strcmp(s + len - 3, ":rw") != 0))
+		return;
+	if (s[len - 1] == 'o')
+		m->flags |= SBX_MOUNT_READONLY;
+	s[len - 3] = '\0';
+}
+
+static char *last_colon_slash(char *s)
+{
+	char *last = NULL;
+
+	for (char *p = s; (p = strstr(p, ":/")); p++)
+		last = p;
+	return last;
+}
+
+static struct sbx_mount *new_mount(struct run_options *o, const char *option, const char *value, char **ret_copy)
+{
+	if (o->vm.mount_count == SBX_MOUNTS_MAX) {
+		run_error("%s %s: more than %d mounts", option, value, SBX_MOUNTS_MAX);
+		return NULL;
+	}
+	*ret_copy = strdup(value);
+	if (!*ret_copy) {
+		run_error("out of memory");
+		return NULL;
+	}
+	o->mount[o->vm.mount_count] = (struct sbx_mount)SBX_MOUNT_INIT;
+	return &o->mount[o->vm.mount_count++];
+}
+
+bool run_take_mount(struct run_options *o, const char *value)
+{
+	char *copy, *options, *colon;
+	int which = 0;
+	struct sbx_mount *m = new_mount(o, "--mount", value, &copy);
+
+	if (!m)
+		return false;
+	m->kind = SBX_FS_HOST;
+	m->flags = geteuid() == 0 ? 0 : SBX_MOUNT_OWNER;
+	options = next_option(copy, &which);
+	if (*options) {
+		char *rest = strdup(options);
+
+		*options = '\0';
+		if (!rest || !take_options(m, rest, which))
+			return false;
+	}
+	take_access(m, copy);
+	colon = last_colon_slash(copy);
+	if (!colon || colon == copy) {
+		run_error("--mount %s: must be SRC:DST[:ro|rw][,OPTION=VALUE]..., a directory here and an absolute path in the guest", value);
+		return false;
+	}
+	*colon = '\0';
+	m->source = copy;
+	m->path = colon + 1;
+	return true;
+}
+
+bool run_take_tmpfs(struct run_options *o, const char *value)
+{
+	char *copy, *colon;
+	struct sbx_mount *m = new_mount(o, "--tmpfs", value, &copy);
+
+	if (!m)
+		return false;
+	m->kind = SBX_FS_TMPFS;
+	colon = strrchr(copy, ':');
+	if (colon)
+		*colon = '\0';
+	m->path = copy;
+	if (copy[0] != '/') {
+		run_error("--tmpfs %s: must be DST[:SIZE], DST an absolute path of the guest", value);
+		return false;
+	}
+	return !colon || run_take_size("--tmpfs", colon + 1, &m->max_bytes);
+}
