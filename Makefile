@@ -81,6 +81,7 @@ CC_musl := $(MUSL_CC)
 src_all := $(sort $(wildcard src/*/*.c))
 src_client := $(filter src/client/%,$(src_all))
 src_shared := $(filter src/base/% src/proto/%,$(src_all)) # used by host, client and guest
+src_policy := src/net/addr.c src/net/policy.c # used by host and client
 src_host := $(filter-out src/client/%,$(src_all))
 src_guest := $(sort $(wildcard guest/*.c))
 src_cli := $(sort $(wildcard cli/*.c))
@@ -145,7 +146,7 @@ ARCHIVE = rm -f $@ && ar rcs $@ $^
 $(BUILD)/sandbox-host: $(call objs,obj,$(src_host))
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
 
-$(BUILD)/obj/libshared.a: $(call objs,obj,$(src_shared))
+$(BUILD)/obj/libshared.a: $(call objs,obj,$(src_shared) $(src_policy))
 	$(call say,AR)$(ARCHIVE)
 
 # The static library is one object in which everything but the public functions has become local: our internal names

@@ -12,6 +12,7 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_run, "boot a microVM and run a command in it" },
 	{ "image", cmd_image, "build and inspect root images" },
+	{ "policy", cmd_policy, "say what egress rules admit" },
 	{ "doctor", cmd_doctor, "say what this machine can run, and what to do about the rest" },
 	{ "version", cmd_version, "print the version" },
 };

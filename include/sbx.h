@@ -105,7 +105,7 @@ struct sbx_end {
 /* ---- Files ---- */
 
 enum {
-	SBX_MOUNTS_MAX = 64, /* mounts of a VM; bindings likewise */
+	SBX_MOUNTS_MAX = 64, /* mounts of a VM; and as many bindings */
 	SBX_MASKS_MAX = 64,  /* of a mount */
 };
 
@@ -114,7 +114,7 @@ enum sbx_fs_kind {
 	SBX_FS_MEMORY,    /* a tree in the host process's memory, empty at first; limits: max_bytes, max_inodes */
 	SBX_FS_HOST,      /* the host directory @source, held by descriptor; nothing outside of it can be reached */
 	SBX_FS_CALLBACKS, /* @callbacks: this program */
-	SBX_FS_SAME,      /* what the earlier mount or binding with the path @source serves */
+	SBX_FS_SAME,      /* what the binding or earlier mount with the path @source serves */
 	SBX_FS_TMPFS,     /* a tmpfs of the guest's own, in its memory: max_bytes, 0 is half of its memory. Not for bindings. */
 };
 
@@ -133,7 +133,7 @@ enum sbx_mount_flags {
 /** A path of a mount that the guest gets something else for. */
 struct sbx_mask {
 	const char *path;     /* in the mount: "/.git/hooks" */
-	const char *redirect; /* the path of an earlier mount or binding, whose root is seen there; NULL: hidden, as if it did not exist */
+	const char *redirect; /* the path of a binding or an earlier mount, whose root is seen there; NULL: hidden, as if it did not exist */
 };
 
 struct sbx_fs_callbacks;
@@ -374,6 +374,34 @@ struct sbx_exec_result {
 SBX_API int sbx_exec_wait(struct sbx_vm *vm, const struct sbx_exec_spec *spec, const void *input, size_t input_len, size_t output_max,
 			  struct sbx_exec_result *ret, struct sbx_err *err);
 SBX_API void sbx_exec_result_done(struct sbx_exec_result *r);
+
+/* ---- Network policy ---- */
+
+enum { SBX_RULES_MAX = 256 };
+
+/** What rules say about a flow. */
+struct sbx_verdict {
+	int admit;
+	int rule;         /* index of the rule that admits; -1 when none does */
+	char reason[128]; /* in words */
+};
+
+/**
+ * sbx_policy_check() - what egress rules say about a flow, without a VM
+ * @rules:       @count rules as text, at most SBX_RULES_MAX:
+ *                 "tcp:CIDR[:PORTS]"   "udp:CIDR[:PORTS]"   an address range, IPv4 or IPv6
+ *                 "public[:PORTS]"     TCP and UDP to globally routable addresses: not loopback, private, link-local, shared,
+ *                                      multicast, reserved, documentation or cloud metadata addresses
+ *                 "host:NAME[:PORTS]"  TCP to the addresses that the guest's resolver gave for NAME; "*.NAME" for all names below it
+ *               PORTS are "443" or "80,443,8000-8010"; every port when left out
+ * @proto:       "tcp" or "udp"
+ * @destination: "ADDRESS:PORT", "[ADDRESS]:PORT" for IPv6, or "NAME:PORT": some address that the resolver gave for the name, itself admitted by
+ *               no address rule
+ *
+ * Rules only admit: what none admits is denied. Return: 0, or -EINVAL with the rule or the part at fault named.
+ */
+SBX_API int sbx_policy_check(const char *const *rules, size_t count, const char *proto, const char *destination, struct sbx_verdict *ret,
+			     struct sbx_err *err);
 
 /* ---- What this machine can do ---- */
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* client/policy.c - sbx_policy_check(): the same parser and the same decision as the host process's. */
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/parse.h"
+#include "net/policy.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Splits "HOST:PORT" and "[HOST]:PORT". */
+static int split_destination(const char *text, const char **ret_host, size_t *ret_len, uint16_t *ret_port, struct sbx_err *err)
+{
+	const char *colon = strrchr(text, ':');
+	const char *host = text;
+	uint64_t port;
+	size_t len = 0;
+
+	if (!colon || !parse_u64(colon + 1, UINT16_MAX, &port) || port == 0)
+		return err_set(err, -EINVAL, "destination %s: write ADDRESS:PORT, [IPV6]:PORT or NAME:PORT, the port from 1 to 65535", text);
+	len = (size_t)(colon - text);
+	if (len >= 2 && host[0] == '[' && host[len - 1] == ']') {
+		host++;
+		len -= 2;
+	} else if (memchr(host, ':', len)) {
+		return err_set(err, -EINVAL, "destination %s: write an IPv6 address in brackets, as in [2001:db8::1]:443", text);
+	}
+	*ret_host = host;
+	*ret_len = len;
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+static int parse_rules(const char *const *rules, size_t count, struct policy *p, struct sbx_err *err)
+{
+	int r = 0;
+
+	if (count > POLICY_RULES_MAX)
+		return err_set(err, -EINVAL, "%zu rules; at most %d", count, POLICY_RULES_MAX);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = rule_parse(rules[i], &p->rule[p->count++], err);
+	return r;
+}
+
+int sbx_policy_check(const char *const *rules, size_t count, const char *proto, const char *destination, struct sbx_verdict *ret, struct sbx_err *err)
+{
+	AUTOFREE struct policy *p = calloc(1, sizeof(*p));
+	char name[POLICY_NAME_MAX + 1];
+	const char *names[] = { name };
+	struct policy_flow f = { .names = names };
+	struct policy_verdict v;
+	const char *host = NULL;
+	size_t len = 0;
+	int r;
+
+	if (!p)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (strcmp(proto, "tcp") != 0 && strcmp(proto, "udp") != 0)
+		return err_set(err, -EINVAL, "protocol %s: must be tcp or udp", proto);
+	f.proto = proto[0] == 't' ? POLICY_TCP : POLICY_UDP;
+	r = parse_rules(rules, count, p, err);
+	if (r == 0)
+		r = split_destination(destination, &host, &len, &f.port, err);
+	if (r < 0)
+		return r;
+	if (!ip_parse(host, len, &f.dst)) {
+		f.dst = (struct ip){ 0 }; /* of no family: in no range */
+		if (!host_name_normalise(host, len, name))
+			return err_set(err, -EINVAL, "destination %s: neither an address nor a host name", destination);
+		f.name_count = 1;
+	}
+	v = policy_decide(p, &f);
+	*ret = (struct sbx_verdict){ .admit = v.admit, .rule = v.rule };
+	(void)strncpy(ret->reason, policy_reason_text(v.reason), sizeof(ret->reason) - 1);
+	return 0;
+}
