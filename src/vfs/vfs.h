@@ -166,6 +166,7 @@ struct vfs_dir {
 	size_t room; /* bytes that may still be added, as FUSE counts them */
 	bool plus;   /* entries shall carry vnode and attributes where that is cheap */
 	struct buf buf; /* struct vfs_dirent and name, repeated: vfs_dir_next() */
+	size_t taken;   /* of @buf: the entry that vfs_dir_next() gave out last */
 };
 
 void vfs_dir_init(struct vfs_dir *d, size_t room, bool plus);
@@ -193,6 +194,7 @@ struct vfs_ops {
 struct vfs {
 	const struct vfs_ops *ops;
 	struct vnode *root; /* referenced by the file system until it is freed */
+	uint32_t shares;    /* how many more owners it has than the one who made it: vfs_ref() */
 };
 
 static inline void vfs_submit(struct vfs_op *op)
@@ -212,7 +214,8 @@ void vfs_finish(struct vfs_op *op);
 struct vnode *vnode_ref(struct vnode *n);
 void vnode_unref(struct vnode *n); /* accepts NULL */
 void vfile_free(struct vfile *f);  /* accepts NULL */
-void vfs_free(struct vfs *fs);     /* accepts NULL */
+struct vfs *vfs_ref(struct vfs *fs); /* one more owner: vfs_free() is called once more, and only the last one frees it */
+void vfs_free(struct vfs *fs);       /* accepts NULL */
 
 /* 1 to VFS_NAME_MAX bytes without '/' or NUL, and neither "." nor "..". */
 bool vfs_name_ok(const char *name, size_t len);
