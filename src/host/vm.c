@@ -20,6 +20,7 @@
 #include "dev/vsock.h"
 #include "host/conlog.h"
 #include "host/exec.h"
+#include "host/files.h"
 #include "host/guest.h"
 #include "host/procstat.h"
 #include "vmm/auto.h"
@@ -69,6 +70,7 @@ struct vm {
 	bool said_bye;
 	uint32_t oom_kills;
 	struct log_limit stuck_limit;
+	struct files files;
 	int procstat_fd;
 };
 
@@ -131,6 +133,7 @@ static void vm_hello(void *user, const struct msg_hello *m)
 		return;
 	}
 	c.wall_ns = clock_wall_ns();
+	files_put_mounts(&vm->files, guest_out(&vm->guest));
 	(void)msg_guest_config_put(guest_out(&vm->guest), 0, &c);
 	guest_send(&vm->guest);
 	explicit_bzero(entropy, sizeof(entropy));
@@ -299,7 +302,12 @@ static int vm_add_devices(struct vm *vm, struct sbx_err *err)
 		r = console_create(vm->loop, &vm->log, vm_console, vm, &vm->dev[vm->dev_count]);
 		vm->dev_count += r == 0;
 	}
-	return r < 0 ? err_set(err, r, "cannot create the devices: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return err_set(err, r, "cannot create the devices: %s", strerror(-r));
+	r = files_init(&vm->files, vm->loop, &vm->log, vm->pool, &vm->config, err);
+	if (vm->files.dev)
+		vm->dev[vm->dev_count++] = vm->files.dev;
+	return r;
 }
 
 static int vm_start_engine(struct vm *vm, struct sbx_err *err)
@@ -378,6 +386,7 @@ void vm_free(struct vm *vm)
 		guest_done(&vm->guest);
 	for (unsigned i = vm->dev_count; i-- > 0;)
 		vm->dev[i]->ops->free(vm->dev[i]);
+	files_done(&vm->files);
 	work_pool_free(vm->pool);
 	loop_timer_del(vm->loop, &vm->timer);
 	conlog_done(&vm->console);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* host/files.h - the file systems of a VM: a provider for each mount and binding of its configuration, and the virtio-fs device that
+ * shows the mounts to the guest. */
+#ifndef HOST_FILES_H
+#define HOST_FILES_H
+
+#include "base/work.h"
+#include "host/config.h"
+#include "vfs/vfs.h"
+#include "virtio/vdev.h"
+
+/* A mount or binding; the place in files.at is its number in messages. */
+struct attachment {
+	struct vfs *fs; /* NULL: the guest's own (tmpfs) */
+	const struct mount_config *config;
+	int guest_index; /* its directory in the virtio-fs device, or -1 */
+};
+
+struct files {
+	struct loop *loop;
+	const struct log *log;
+	struct work_pool *pool;
+	struct attachment at[2 * PROTO_MOUNTS_MAX];
+	unsigned count, shown; /* all, and those in the device */
+	struct vdev *dev;      /* NULL when nothing is shown; the VM's, which frees it before files_done() */
+};
+
+/* Makes the providers of @config, which outlives @f, and the device. On failure files_done() releases what there is. */
+int files_init(struct files *f, struct loop *loop, const struct log *log, struct work_pool *pool, const struct vm_config *config,
+	       struct sbx_err *err);
+void files_done(struct files *f);
+/* Tells init what to mount where. */
+void files_put_mounts(const struct files *f, struct buf *out);
+
+#endif
