@@ -75,6 +75,9 @@ CC_gcc-san := gcc
 CC_clang-san := clang
 CC_musl := $(MUSL_CC)
 
+# What sandbox-host, and programs that test or measure parts of it, are linked with: archives only.
+LIBS_host := -l:libcares.a
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Sources
 
@@ -144,7 +147,7 @@ ARCHIVE = rm -f $@ && ar rcs $@ $^
 
 # One static program without any dynamic dependency: it runs in an empty root.
 $(BUILD)/sandbox-host: $(call objs,obj,$(src_host))
-	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^ $(LIBS_host)
 
 $(BUILD)/obj/libshared.a: $(call objs,obj,$(src_shared) $(src_policy))
 	$(call say,AR)$(ARCHIVE)
@@ -205,11 +208,11 @@ $$(BUILD)/$1/libsrc.a: $$(call objs,$1,$$(src_testable))
 $$(BUILD)/$1/libtest.a: $$(call objs,$1,$$(test_support))
 	$$(call say,AR)$$(ARCHIVE)
 $$(BUILD)/$1/tests/unit/test_%: $$(BUILD)/$1/tests/unit/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
-	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) $$(fault_wrap) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group
+	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) $$(fault_wrap) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS_host)
 $$(BUILD)/$1/tests/kvm/test_%: $$(BUILD)/$1/tests/kvm/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
-	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) -o $$@ $$^
+	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) -o $$@ $$^ $$(LIBS_host)
 $$(BUILD)/$1/tests/e2e/test_%: $$(BUILD)/$1/tests/e2e/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
-	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) -o $$@ $$^
+	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) -o $$@ $$^ $$(LIBS_host)
 endef
 $(eval $(call test_rules,gcc-san))
 $(eval $(call test_rules,clang-san))
@@ -233,7 +236,7 @@ $(BUILD)/bench/exec: $(BUILD)/obj/bench/exec.o $(BUILD)/libsbx.a
 $(BUILD)/bench/kvm_start: $(BUILD)/obj/bench/kvm_start.o $(call objs,obj,$(filter-out src/host/%,$(src_host)))
 $(BUILD)/bench/interleave $(BUILD)/bench/exec $(BUILD)/bench/kvm_start:
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^ $(LIBS_host)
 $(BUILD)/bench/forkexec $(BUILD)/bench/off: $(BUILD)/bench/%: $(BUILD)/musl/bench/guest/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
@@ -257,11 +260,11 @@ $(lab_check): $(lab_check).o
 # Fuzzers by clang; the same function in a plain gcc program that replays files.
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/clang-san/tests/fuzz/fuzz_%.o $(BUILD)/clang-san/libtest.a $(BUILD)/clang-san/libsrc.a
 	@mkdir -p $(@D)
-	$(call say,FUZZER)clang $(CFLAGS_clang-san) -fsanitize=fuzzer -o $@ $^
+	$(call say,FUZZER)clang $(CFLAGS_clang-san) -fsanitize=fuzzer -o $@ $^ $(LIBS_host)
 $(BUILD)/fuzz/replay_%: $(BUILD)/gcc-san/tests/fuzz/fuzz_%.o $(BUILD)/gcc-san/tests/replay/main.o \
 		$(BUILD)/gcc-san/libtest.a $(BUILD)/gcc-san/libsrc.a
 	@mkdir -p $(@D)
-	$(call say,LINK)gcc $(CFLAGS_gcc-san) -o $@ $^
+	$(call say,LINK)gcc $(CFLAGS_gcc-san) -o $@ $^ $(LIBS_host)
 
 unit_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_unit))
 unit_clang := $(patsubst %.c,$(BUILD)/clang-san/%,$(test_unit))
