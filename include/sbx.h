@@ -127,7 +127,7 @@ enum sbx_cache {
 
 enum sbx_mount_flags {
 	SBX_MOUNT_READONLY = 1 << 0,
-	SBX_MOUNT_OWNER = 1 << 1, /* host directories: every file looks owned by @uid and @gid, and belongs to the user of this process */
+	SBX_MOUNT_OWNER = 1 << 1, /* host directories: every file looks owned by @uid and @gid, and belongs to the user of this process; callbacks: likewise */
 };
 
 /** A path of a mount that the guest gets something else for. */
@@ -136,7 +136,162 @@ struct sbx_mask {
 	const char *redirect; /* the path of a binding or an earlier mount, whose root is seen there; NULL: hidden, as if it did not exist */
 };
 
-struct sbx_fs_callbacks;
+enum {
+	SBX_FS_CALLS_MAX = 1024,           /* calls to callbacks of a VM that are not answered; further ones wait in the host process */
+	SBX_FS_IO_MAX = 1 << 18,           /* bytes that one call reads or writes */
+	SBX_FS_LIST_BYTES_MAX = 16 << 20,  /* a directory's entries as they travel: a name and 4 bytes each, and 28 more with attributes */
+};
+
+enum sbx_file_type {
+	SBX_FILE_REGULAR = 1,
+	SBX_FILE_DIRECTORY,
+	SBX_FILE_SYMLINK,
+};
+
+#define SBX_SIZE_UNKNOWN UINT64_MAX
+
+/** What a file is. */
+struct sbx_file_stat {
+	size_t struct_size;
+	enum sbx_file_type type;
+	uint32_t mode;    /* permissions, up to 07777; 0 takes a default: 0755 for directories, 0644 for files (0555 and 0444 where nothing can be
+			   * written), 0777 for symbolic links */
+	uint64_t size;    /* bytes. SBX_SIZE_UNKNOWN for a regular file is EIO in the guest: a made-up size would cut the file or pad it. */
+	int64_t mtime_ns; /* since 1970 */
+	uint32_t uid, gid; /* not looked at with SBX_MOUNT_OWNER */
+};
+
+#define SBX_FILE_STAT_INIT                                  \
+	{                                                   \
+		.struct_size = sizeof(struct sbx_file_stat) \
+	}
+
+/** An entry of a directory. */
+struct sbx_fs_entry {
+	size_t struct_size;
+	const char *name; /* 1 to 255 bytes without '/', neither "." nor ".." */
+	enum sbx_file_type type;
+	const struct sbx_file_stat *stat; /* of the same type; NULL: there will be a stat call when the guest wants to know */
+};
+
+#define SBX_FS_ENTRY_INIT                                  \
+	{                                                  \
+		.struct_size = sizeof(struct sbx_fs_entry) \
+	}
+
+/** Bits of sbx_fs_change.what. */
+enum sbx_fs_change_bits {
+	SBX_CHANGE_MODE = 1 << 0,
+	SBX_CHANGE_UID = 1 << 1,
+	SBX_CHANGE_GID = 1 << 2,
+	SBX_CHANGE_MTIME = 1 << 3,
+};
+
+/** What set_attr is asked to change. */
+struct sbx_fs_change {
+	uint32_t what; /* enum sbx_fs_change_bits; the other fields are 0 */
+	uint32_t mode, uid, gid;
+	int64_t mtime_ns;
+};
+
+/** Flags of rename, with Linux's numbers. */
+enum sbx_rename_flags {
+	SBX_RENAME_NOREPLACE = 1 << 0, /* EEXIST if the new path exists */
+	SBX_RENAME_EXCHANGE = 1 << 1,  /* both exist, and change places */
+};
+
+/** A call of the guest's (or of a host tool) that waits for an answer: one of the sbx_fs_reply_… functions. */
+struct sbx_fs_call;
+
+/**
+ * A file system that this program implements. Every operation gets a call to answer, the path inside of the file system ("/" or "/a/b"; bytes,
+ * not necessarily UTF-8, at most 4095, no empty, "." or ".." components), its arguments and the mount's callbacks_user.
+ *
+ * Answering: with the reply function that is named here, or with sbx_fs_reply_error(); once, before the callback returns, or later from the VM's
+ * thread after sbx_fs_call_keep(). Arguments are valid until the callback returns. Many calls may wait at once, about the same
+ * file too, and may be answered in any order; a call about a path that is being renamed is not made before the rename is answered,
+ * and a rename not before the calls about its paths are.
+ *
+ * stat and list are required. An operation that is NULL is EROFS in the guest if none of those that write is there, else EOPNOTSUPP (EPERM
+ * for symlink). Hard links, device nodes, extended attributes and fallocate do not exist.
+ *
+ * What is cached in the guest, and for how long, is sbx_mount.cache; the host process keeps nothing but the entries of open directories.
+ * Inode numbers are made from paths; a file keeps its own when it is renamed.
+ */
+struct sbx_fs_callbacks {
+	size_t struct_size;
+	uint32_t call_timeout_ms; /* from the request to its answer, waiting for others included; then the guest gets ETIMEDOUT. 0: none */
+	uint32_t max_calls;       /* made and not answered, of this file system; 0 is SBX_FS_CALLS_MAX, which bounds those of a VM together */
+
+	/** What is at @path? sbx_fs_reply_stat(), or ENOENT. */
+	void (*stat)(struct sbx_fs_call *call, const char *path, void *user);
+	/** All entries of the directory @path: sbx_fs_reply_entries(). Asked when a program begins to read the directory. */
+	void (*list)(struct sbx_fs_call *call, const char *path, void *user);
+	/** sbx_fs_reply_data() with @length bytes (at most SBX_FS_IO_MAX) from @offset on; fewer mean that the file ends there. */
+	void (*read)(struct sbx_fs_call *call, const char *path, uint64_t offset, size_t length, void *user);
+
+	/** Makes an empty regular file; EEXIST if there is anything. sbx_fs_reply_ok(), or sbx_fs_reply_stat() of the new file, which saves a call. */
+	void (*create)(struct sbx_fs_call *call, const char *path, uint32_t mode, void *user);
+	/** sbx_fs_reply_count() of the bytes written; fewer than @length, which is at most SBX_FS_IO_MAX, are a short write in the guest. The file
+	 * grows as needed; a gap before @offset reads as zeros. */
+	void (*write)(struct sbx_fs_call *call, const char *path, uint64_t offset, const void *data, size_t length, void *user);
+	/** Cuts or grows (with zeros) a regular file. sbx_fs_reply_ok(). */
+	void (*truncate)(struct sbx_fs_call *call, const char *path, uint64_t size, void *user);
+	/** As create, for a directory. */
+	void (*mkdir)(struct sbx_fs_call *call, const char *path, uint32_t mode, void *user);
+	/** Removes what is no directory. sbx_fs_reply_ok(). A file that the guest has open is renamed to a hidden name (".sbx-hidden-…") in its directory
+	 * instead if there is rename, and removed when it is closed; without rename, its readers get ESTALE. */
+	void (*unlink)(struct sbx_fs_call *call, const char *path, void *user);
+	/** Removes an empty directory (ENOTEMPTY). sbx_fs_reply_ok(). */
+	void (*rmdir)(struct sbx_fs_call *call, const char *path, void *user);
+	/** Moves a file or a whole directory; without flags (enum sbx_rename_flags) it replaces what is at @to. EINVAL for flags that are not supported.
+	 * sbx_fs_reply_ok(). */
+	void (*rename)(struct sbx_fs_call *call, const char *from, const char *to, uint32_t flags, void *user);
+	/** Makes a symbolic link with the text @target (1 to 4095 bytes). As create. */
+	void (*symlink)(struct sbx_fs_call *call, const char *target, const char *path, void *user);
+	/** sbx_fs_reply_data() with the text of a symbolic link, 1 to 4095 bytes without NUL. */
+	void (*readlink)(struct sbx_fs_call *call, const char *path, void *user);
+	/** Changes attributes. sbx_fs_reply_ok(). Without it, changes of mode, owner and time that would change something are EOPNOTSUPP. */
+	void (*set_attr)(struct sbx_fs_call *call, const char *path, const struct sbx_fs_change *change, void *user);
+	/** Make what was written to @path safe. sbx_fs_reply_ok(). Without it, fsync succeeds: every write has been answered. */
+	void (*fsync)(struct sbx_fs_call *call, const char *path, void *user);
+
+	/** Nobody waits for the answer of @call any more, which was kept: the guest's program was interrupted, the time is over, or the VM ends. Stop
+	 * working on it. Answers have no effect from now on; sbx_fs_call_free() is still due. */
+	void (*on_cancel)(struct sbx_fs_call *call, void *user);
+};
+
+#define SBX_FS_CALLBACKS_INIT                                                            \
+	{                                                                                \
+		.struct_size = sizeof(struct sbx_fs_callbacks), .call_timeout_ms = 30000 \
+	}
+
+/**
+ * sbx_fs_call_keep() - answer later
+ *
+ * Called in the callback that @call was given to: @call stays valid until sbx_fs_call_free(), whatever happens to it or to the VM, sbx_vm_free()
+ * included. Without it @call ends with the callback, and the guest gets EIO if it was not answered.
+ */
+SBX_API void sbx_fs_call_keep(struct sbx_fs_call *call);
+/** Releases a call that was kept; if it was not answered, the guest gets EIO. From the VM's thread. Accepts NULL. */
+SBX_API void sbx_fs_call_free(struct sbx_fs_call *call);
+/** A pointer of the caller's, NULL at first: how on_cancel finds the work on a call. */
+SBX_API void sbx_fs_call_set_user(struct sbx_fs_call *call, void *user);
+SBX_API void *sbx_fs_call_user(const struct sbx_fs_call *call);
+
+/*
+ * Answers. All read their arguments before they return. Return: 0; -EALREADY when it makes no difference any more (the call was answered before or
+ * cancelled, or the VM has ended: that is harmless); -EINVAL when the answer does not fit the call (the guest gets EIO).
+ */
+
+/** The operation failed. @error: a Linux errno (ENOENT); its sign does not matter; EIO if it is none. */
+SBX_API int sbx_fs_reply_error(struct sbx_fs_call *call, int error);
+SBX_API int sbx_fs_reply_ok(struct sbx_fs_call *call);
+SBX_API int sbx_fs_reply_stat(struct sbx_fs_call *call, const struct sbx_file_stat *stat);
+/** @entries: an array of @count; NULL if that is 0. At most SBX_FS_LIST_BYTES_MAX. */
+SBX_API int sbx_fs_reply_entries(struct sbx_fs_call *call, const struct sbx_fs_entry *entries, size_t count);
+SBX_API int sbx_fs_reply_data(struct sbx_fs_call *call, const void *data, size_t len);
+SBX_API int sbx_fs_reply_count(struct sbx_fs_call *call, size_t count);
 
 /** Files that the guest sees at a path (a mount), or that only the host's tools see (a binding). */
 struct sbx_mount {
@@ -151,7 +306,7 @@ struct sbx_mount {
 	uint64_t max_inodes; /* SBX_FS_MEMORY: 0 is 65536 */
 	const struct sbx_mask *masks;
 	size_t mask_count; /* at most SBX_MASKS_MAX */
-	const struct sbx_fs_callbacks *callbacks; /* SBX_FS_CALLBACKS; kept, as @callbacks_user, until the VM is freed */
+	const struct sbx_fs_callbacks *callbacks; /* SBX_FS_CALLBACKS; copied */
 	void *callbacks_user;
 };
 

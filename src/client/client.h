@@ -27,6 +27,7 @@ int host_connect(const char *host_path, struct host_proc *ret, struct link *ret_
 /* A mount or binding, checked and opened. */
 struct launch_mount {
 	struct sbx_mount user; /* borrows from the user's configuration */
+	struct sbx_fs_callbacks callbacks; /* of SBX_FS_CALLBACKS */
 	bool binding;
 	char *path; /* canonical */
 	int fd;     /* of a host directory, else -1 */
@@ -70,6 +71,7 @@ struct sbx_vm {
 	struct loop_fd watch;
 	struct link link;
 	struct host_proc host;
+	struct fs_calls *fs; /* NULL: no mount has callbacks */
 	struct idmap procs; /* struct sbx_proc: running, or freed by the user and not yet ended */
 	bool ready;
 	bool ended;       /* on_end has been called */
@@ -94,5 +96,18 @@ int client_frame(struct sbx_vm *vm, const struct frame *f);
 /* exec.c: the frames of programs; 0, or -EPROTO. Programs that the host no longer knows are ignored. */
 int proc_frame(struct sbx_vm *vm, const struct frame *f);
 void proc_lose_all(struct sbx_vm *vm, const char *why); /* on_exit(LOST) for every program */
+
+/* fs_calls.c: file systems of the embedding program. */
+/* Checks a user's struct and copies it. */
+int fs_callbacks_check(const struct sbx_fs_callbacks *user, const char *kind, const char *path, struct sbx_fs_callbacks *ret, struct sbx_err *err);
+uint32_t fs_callbacks_ops(const struct sbx_fs_callbacks *cb); /* bits of enum proto_fs_op */
+/* Makes room for @count file systems, then takes each in. */
+int fs_calls_create(struct sbx_vm *vm, unsigned count);
+void fs_calls_serve(struct sbx_vm *vm, uint32_t number, const struct sbx_fs_callbacks *cb, void *user);
+void fs_calls_free(struct sbx_vm *vm);
+int fs_frame(struct sbx_vm *vm, const struct frame *f); /* FS_CALL, FS_CANCEL: 0 or -EPROTO */
+void fs_lose_all(struct sbx_vm *vm);                    /* on_cancel for every call that was kept */
+/* Moves answers that waited to the link as it has room; true if there is something to send now. */
+bool fs_calls_pump(struct sbx_vm *vm);
 
 #endif

@@ -104,8 +104,8 @@ static int check_kind(const char *kind, const struct sbx_mount *m, bool binding,
 		return err_set(err, -EINVAL, "%s '%s': this kind needs a source", kind, m->path);
 	if (m->kind == SBX_FS_CALLBACKS && !m->callbacks)
 		return err_set(err, -EINVAL, "%s '%s': this kind needs callbacks", kind, m->path);
-	if ((m->flags & SBX_MOUNT_OWNER) && m->kind != SBX_FS_HOST)
-		return err_set(err, -EINVAL, "%s '%s': an owner is for host directories; elsewhere files belong to whoever makes them", kind, m->path);
+	if ((m->flags & SBX_MOUNT_OWNER) && m->kind != SBX_FS_HOST && m->kind != SBX_FS_CALLBACKS)
+		return err_set(err, -EINVAL, "%s '%s': an owner is for host directories and callbacks; elsewhere files belong to whoever makes them", kind, m->path);
 	if (m->kind == SBX_FS_TMPFS && (binding || m->mask_count > 0))
 		return err_set(err, -EINVAL, "%s '%s': a tmpfs is the guest's own, without bindings and masks; use memory", kind, m->path);
 	if (m->mask_count > SBX_MASKS_MAX)
@@ -180,6 +180,8 @@ static int add_mount(struct launch *l, const struct sbx_mount *user, bool bindin
 	r = check_new_path(l, kind, binding, m->path, err);
 	if (r == 0)
 		r = check_kind(kind, &m->user, binding, err);
+	if (r == 0 && m->user.kind == SBX_FS_CALLBACKS)
+		r = fs_callbacks_check(m->user.callbacks, kind, m->path, &m->callbacks, err);
 	if (r == 0)
 		r = resolve_source(l, kind, m, err);
 	if (r == 0)
@@ -234,6 +236,9 @@ static int send_mount(struct link *link, const struct launch_mount *m, uint32_t 
 		.gid = m->user.gid,
 		.same_as = m->same_as,
 		.callbacks = number,
+		.fs_ops = fs_callbacks_ops(&m->callbacks),
+		.call_timeout_ms = m->callbacks.call_timeout_ms,
+		.max_calls = m->callbacks.max_calls,
 		.max_bytes = m->user.max_bytes,
 		.max_inodes = m->user.max_inodes,
 		.path = slice_of(m->path),

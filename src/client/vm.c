@@ -16,8 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { HOST_GRACE_MS = 400,
-       FRAMES_PER_ROUND = 256 };
+enum { HOST_GRACE_MS = 400 };
 
 static void vm_end(struct sbx_vm *vm, enum sbx_end_reason reason)
 {
@@ -29,6 +28,7 @@ static void vm_end(struct sbx_vm *vm, enum sbx_end_reason reason)
 	vm->end_reason = reason;
 	loop_fd_del(vm->loop, &vm->watch);
 	proc_lose_all(vm, vm->end_err.message);
+	fs_lose_all(vm);
 	if (vm->answer.seq && !vm->answer.come) {
 		vm->answer.come = true;
 		vm->answer.code = err_set(vm->answer.err, -ENOTCONN, "the VM ended meanwhile: %s", vm->end_err.message);
@@ -178,6 +178,9 @@ int client_frame(struct sbx_vm *vm, const struct frame *f)
 		return on_done_frame(vm, f);
 	case PROTO_STATS:
 		return on_stats_frame(vm, f);
+	case PROTO_FS_CALL:
+	case PROTO_FS_CANCEL:
+		return fs_frame(vm, f);
 	default:
 		return proc_frame(vm, f);
 	}
@@ -191,7 +194,8 @@ static int vm_receive(struct sbx_vm *vm)
 
 	if (filled < 0 && filled != -EAGAIN)
 		return filled;
-	for (unsigned i = 0; i < FRAMES_PER_ROUND && !vm->ended && (r = link_next(&vm->link, &f)) > 0; i++) {
+	/* All of them: the socket does not become readable again for frames that stay behind. One read bounds how many there are. */
+	while (!vm->ended && (r = link_next(&vm->link, &f)) > 0) {
 		r = client_frame(vm, &f);
 		link_pop(&vm->link, &f);
 		if (r < 0)
@@ -223,7 +227,9 @@ void vm_send(struct sbx_vm *vm)
 
 	if (vm->ended)
 		return;
-	r = link_flush(&vm->link);
+	do
+		r = link_flush(&vm->link);
+	while (r == 0 && fs_calls_pump(vm));
 	/* A failure shows up as a hang-up of the socket, after what the host still had to say. */
 	(void)loop_fd_set(vm->loop, &vm->watch, r == 1 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
@@ -241,6 +247,20 @@ static int vm_send_config(struct sbx_vm *vm, struct launch *l, struct sbx_err *e
 	return 0;
 }
 
+static int vm_serve_files(struct sbx_vm *vm, const struct launch *l)
+{
+	unsigned count = 0;
+	int r;
+
+	for (unsigned i = 0; i < l->mount_count; i++)
+		count += l->mount[i].user.kind == SBX_FS_CALLBACKS;
+	r = fs_calls_create(vm, count);
+	for (unsigned i = 0; i < l->mount_count && r == 0; i++)
+		if (l->mount[i].user.kind == SBX_FS_CALLBACKS)
+			fs_calls_serve(vm, i, &l->mount[i].callbacks, l->mount[i].user.callbacks_user);
+	return r;
+}
+
 static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct sbx_err *err)
 {
 	struct launch launch;
@@ -248,7 +268,11 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 
 	if (r < 0)
 		return r;
-	r = host_connect(launch.host_path, &vm->host, &vm->link, err);
+	r = vm_serve_files(vm, &launch);
+	if (r < 0)
+		err_set(err, r, "out of memory");
+	else
+		r = host_connect(launch.host_path, &vm->host, &vm->link, err);
 	if (r == 0)
 		r = mounts_send(&vm->link, &launch, err);
 	if (r == 0)
@@ -307,6 +331,7 @@ void sbx_vm_free(struct sbx_vm *vm)
 		link_done(&vm->link); /* the host process sees the end, kills the guest and goes */
 	host_reap(&vm->host, HOST_GRACE_MS, NULL, 0);
 	idmap_done(&vm->procs);
+	fs_calls_free(vm);
 	loop_free(vm->loop);
 	free(vm);
 }

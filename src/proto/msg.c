@@ -110,6 +110,21 @@ static bool frame_end(struct buf *b, size_t at)
 	return true;
 }
 
+uint8_t *frame_grow(struct buf *out, size_t at, size_t len)
+{
+	size_t body = buf_len(out) - at - PROTO_HEADER_BYTES;
+	uint8_t *p = len <= PROTO_BODY_MAX - body ? buf_reserve(out, len) : NULL;
+
+	if (!p) {
+		out->tail = out->head + at;
+		out->bad = false;
+		return NULL;
+	}
+	buf_commit(out, len);
+	store_le32(buf_data(out) + at, (uint32_t)(body + len));
+	return p;
+}
+
 #define DECODE_FIELD_(kind, name) m.name = get_##kind(&r);
 #define ENCODE_FIELD_(kind, name) put_##kind(out, m->name);
 #define DEFINE_(num, name, NAME)                                                         \

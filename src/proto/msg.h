@@ -68,6 +68,9 @@ struct frame {
 /* Looks at the first frame of @p[@len]: 1 and *ret, 0 when more bytes are needed, -EPROTO for a header that no peer of ours
  * sends (length over PROTO_BODY_MAX, reserved bits). The type may be unknown. */
 int frame_peek(const uint8_t *p, size_t len, struct frame *ret);
+/* Adds @len bytes to the last frame in @out, which begins @at bytes behind its front and whose message ends in bytes: where to write them. NULL, and the
+ * frame taken back, when they do not fit @out or PROTO_BODY_MAX. */
+uint8_t *frame_grow(struct buf *out, size_t at, size_t len);
 /* Writes a frame header: for senders that keep the body elsewhere. */
 void frame_header(uint8_t dst[PROTO_HEADER_BYTES], uint16_t type, uint32_t chan, uint32_t body_len);
 const char *proto_type_name(uint16_t type); /* "EXEC_START", or "?" */

@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 3
+#define PROTO_VERSION 4
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -53,12 +53,23 @@
 	M(70, guest_config, GUEST_CONFIG) \
 	M(71, set_time, SET_TIME)         \
 	M(72, power_off, POWER_OFF)       \
-	M(73, guest_mount, GUEST_MOUNT)
+	M(73, guest_mount, GUEST_MOUNT)   \
+	/* callbacks: host to client; the channel is the call */ \
+	M(80, fs_call, FS_CALL)           \
+	M(81, fs_cancel, FS_CANCEL)       \
+	/* callbacks: client to host, one for a call, but for FS_ENTRIES with more to come */ \
+	M(82, fs_error, FS_ERROR)         \
+	M(83, fs_stat, FS_STAT)           \
+	M(84, fs_entries, FS_ENTRIES)     \
+	M(85, fs_data, FS_DATA)           \
+	M(86, fs_count, FS_COUNT)
 
 /* Before CONFIG, bindings first and then mounts, in the user's order: what there is to see. A host directory carries its descriptor. same_as: a MOUNT
- * before it, counted from 0. callbacks: its own number, by which the client knows it. Each MASK belongs to the MOUNT before it. */
+ * before it, counted from 0. callbacks: its own number, by which the client knows it; fs_ops: which of enum proto_fs_op it has, as bits. Each MASK belongs
+ * to the MOUNT before it. */
 #define MSG_MOUNT(F) \
-	F(u32, kind) F(u32, flags) F(u32, cache) F(u32, uid) F(u32, gid) F(u32, same_as) F(u32, callbacks) F(u64, max_bytes) F(u64, max_inodes) F(str, path)
+	F(u32, kind) F(u32, flags) F(u32, cache) F(u32, uid) F(u32, gid) F(u32, same_as) F(u32, callbacks) F(u32, fs_ops) F(u32, call_timeout_ms) \
+	F(u32, max_calls) F(u64, max_bytes) F(u64, max_inodes) F(str, path)
 /* target: which MOUNT (from 0) is seen there, or PROTO_MASK_HIDDEN */
 #define MSG_MASK(F) F(u32, target) F(str, path)
 
@@ -113,6 +124,20 @@
 #define MSG_GUEST_MOUNT(F) F(u32, kind) F(u32, flags) F(u32, index) F(u64, max_bytes) F(str, path)
 #define MSG_SET_TIME(F) F(u64, wall_ns)
 #define MSG_POWER_OFF(F)
+
+/* fs: MSG_MOUNT's callbacks. off, len: of READ and WRITE (len bytes are data); len: TRUNCATE's size; off: SET_ATTR's mtime in ns. flags: RENAME's, and
+ * SET_ATTR's enum sbx_fs_change_bits. path2: RENAME's new path, SYMLINK's target. */
+#define MSG_FS_CALL(F) \
+	F(u32, fs) F(u32, op) F(u32, flags) F(u32, mode) F(u32, uid) F(u32, gid) F(u64, off) F(u64, len) F(str, path) F(str, path2) F(bytes, data)
+#define MSG_FS_CANCEL(F)
+/* err: an errno, or 0: done */
+#define MSG_FS_ERROR(F) F(u32, err)
+/* type: enum proto_file_type. size: UINT64_MAX is unknown. mtime in ns, two's complement. */
+#define MSG_FS_STAT(F) F(u32, type) F(u32, mode) F(u64, size) F(u64, mtime_ns) F(u32, uid) F(u32, gid)
+/* entries: {u8 type, u8 has_stat, u16 name length, name, and with has_stat u32 mode, u64 size, u64 mtime_ns, u32 uid, u32 gid}, repeated */
+#define MSG_FS_ENTRIES(F) F(u32, more) F(bytes, entries)
+#define MSG_FS_DATA(F) F(bytes, data)
+#define MSG_FS_COUNT(F) F(u32, count)
 /* clang-format on */
 
 enum proto_engine { PROTO_ENGINE_AUTO, PROTO_ENGINE_KVM, PROTO_ENGINE_QEMU };
@@ -141,6 +166,29 @@ enum proto_mount_flags {
 };
 
 #define PROTO_MASK_HIDDEN UINT32_MAX
+
+/* What callbacks are asked. */
+enum proto_fs_op {
+	PROTO_FSOP_STAT,
+	PROTO_FSOP_LIST,
+	PROTO_FSOP_READ,
+	PROTO_FSOP_CREATE,
+	PROTO_FSOP_WRITE,
+	PROTO_FSOP_TRUNCATE,
+	PROTO_FSOP_MKDIR,
+	PROTO_FSOP_UNLINK,
+	PROTO_FSOP_RMDIR,
+	PROTO_FSOP_RENAME,
+	PROTO_FSOP_SYMLINK,
+	PROTO_FSOP_READLINK,
+	PROTO_FSOP_SET_ATTR,
+	PROTO_FSOP_FSYNC,
+	PROTO_FSOP_COUNT_
+};
+
+/* As enum sbx_file_type. */
+enum proto_file_type { PROTO_FILE_REGULAR = 1, PROTO_FILE_DIRECTORY, PROTO_FILE_SYMLINK, PROTO_FILE_COUNT_ };
+
 #define PROTO_FS_TAG "sandbox" /* of the virtio-fs device */
 
 enum proto_exec_flags {
@@ -177,6 +225,11 @@ enum proto_limits {
 	PROTO_EXECS_MAX = 256,       /* concurrent execs of a VM */
 	PROTO_WINDOW_BYTES = 1 << 18, /* unacknowledged bytes of an exec, each way, between client and host */
 	PROTO_STRS_MAX = 65536,      /* entries of argv or env */
+	PROTO_FS_CALLS_MAX = 1024,    /* callbacks called and not answered, of a VM */
+	PROTO_FS_IO_MAX = 1 << 18,    /* bytes of a READ or WRITE */
+	PROTO_FS_ENTRIES_MAX = 1 << 18, /* bytes of one FS_ENTRIES */
+	PROTO_FS_LIST_MAX = 16 << 20, /* bytes of all of a LIST's */
+	PROTO_FS_PATH_MAX = 4095,
 	PROTO_CONSOLE_TAIL_BYTES = 4096,
 	PROTO_PORT_CONTROL = 1024, /* vsock: host side, init connects */
 	PROTO_PORT_EXEC = 1025,    /* vsock: guest side, the host connects */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The client's end of the socket: what a host process that has gone wrong might send, to a VM with one program. */
+/* The client's end of the socket: what a host process that has gone wrong might send, to a VM with one program and one file system of callbacks, which
+ * answers some calls at once, some not at all and some later, and some of them wrongly. */
 #include "client/client.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,6 +27,126 @@ static void on_exit_(struct sbx_proc *p, const struct sbx_exit *e, void *user)
 	(void)user;
 	sbx_proc_free(p);
 }
+
+static struct sbx_fs_call *kept[8];
+static unsigned calls;
+
+/* Each call in another way. */
+static void fs_act(struct sbx_fs_call *c, size_t len)
+{
+	static char bytes[SBX_FS_IO_MAX];
+	struct sbx_file_stat s = SBX_FILE_STAT_INIT;
+	struct sbx_fs_entry e = SBX_FS_ENTRY_INIT;
+	unsigned slot = calls % 8;
+
+	s.type = SBX_FILE_REGULAR;
+	e.name = "name";
+	e.type = SBX_FILE_REGULAR;
+	e.stat = &s;
+	switch (calls++ % 7) {
+	case 0:
+		(void)sbx_fs_reply_stat(c, &s);
+		break;
+	case 1:
+		(void)sbx_fs_reply_data(c, bytes, len);
+		break;
+	case 2:
+		(void)sbx_fs_reply_entries(c, &e, 1);
+		break;
+	case 3:
+		(void)sbx_fs_reply_count(c, len);
+		break;
+	case 4:
+		(void)sbx_fs_reply_ok(c);
+		break;
+	case 5:
+		sbx_fs_call_keep(c);
+		if (kept[slot]) {
+			(void)sbx_fs_reply_error(kept[slot], 2);
+			sbx_fs_call_free(kept[slot]);
+		}
+		kept[slot] = c;
+		break;
+	default:
+		break;
+	}
+}
+
+static void fs_path(struct sbx_fs_call *c, const char *path, void *user)
+{
+	(void)user;
+	fs_act(c, strlen(path) + 1);
+}
+
+static void fs_mode(struct sbx_fs_call *c, const char *path, uint32_t mode, void *user)
+{
+	(void)user;
+	fs_act(c, strlen(path) + mode % 2);
+}
+
+static void fs_read(struct sbx_fs_call *c, const char *path, uint64_t off, size_t len, void *user)
+{
+	(void)user;
+	(void)off;
+	fs_act(c, strlen(path) ? len : 0);
+}
+
+static void fs_write(struct sbx_fs_call *c, const char *path, uint64_t off, const void *data, size_t len, void *user)
+{
+	volatile uint8_t last = len ? ((const uint8_t *)data)[len - 1] : 0;
+
+	(void)last;
+	(void)off;
+	(void)user;
+	fs_act(c, strlen(path) ? len : 0);
+}
+
+static void fs_rename(struct sbx_fs_call *c, const char *from, const char *to, uint32_t flags, void *user)
+{
+	(void)flags;
+	(void)user;
+	fs_act(c, strlen(from) + strlen(to));
+}
+
+static void fs_symlink(struct sbx_fs_call *c, const char *target, const char *path, void *user)
+{
+	fs_rename(c, target, path, 0, user);
+}
+
+static void fs_set_attr(struct sbx_fs_call *c, const char *path, const struct sbx_fs_change *change, void *user)
+{
+	(void)user;
+	fs_act(c, strlen(path) + change->what % 2);
+}
+
+static void fs_cancelled(struct sbx_fs_call *c, void *user)
+{
+	(void)user;
+	(void)sbx_fs_reply_ok(c);
+	for (unsigned i = 0; i < 8; i++) {
+		if (kept[i] != c)
+			continue;
+		kept[i] = NULL;
+		sbx_fs_call_free(c);
+	}
+}
+
+static const struct sbx_fs_callbacks callbacks = {
+	.struct_size = sizeof(callbacks),
+	.stat = fs_path,
+	.list = fs_path,
+	.read = fs_read,
+	.create = fs_mode,
+	.write = fs_write,
+	.mkdir = fs_mode,
+	.unlink = fs_path,
+	.rmdir = fs_path,
+	.rename = fs_rename,
+	.symlink = fs_symlink,
+	.readlink = fs_path,
+	.set_attr = fs_set_attr,
+	.on_cancel = fs_cancelled,
+};
 
 static void on_io(struct loop_fd *w, uint32_t events)
 {
@@ -56,6 +178,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, on_io) < 0)
 		abort();
 	vm->ready = true;
+	if (fs_calls_create(vm, 1) < 0)
+		abort();
+	fs_calls_serve(vm, 0, &callbacks, NULL);
+	calls = 0;
 	spec.argv = (const char *const[]){ "true", NULL };
 	spec.on_output = on_output;
 	spec.on_exit = on_exit_;
@@ -70,5 +196,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	close(pair[1]);
 	sbx_vm_free(vm);
+	for (unsigned i = 0; i < 8; i++) {
+		sbx_fs_call_free(kept[i]); /* those that were answered */
+		kept[i] = NULL;
+	}
 	return 0;
 }

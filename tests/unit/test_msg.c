@@ -104,7 +104,8 @@ TEST(a_decoded_list_can_be_sent_on)
 
 static bool ends_in_bytes(uint16_t type)
 {
-	return type == PROTO_EXEC_STDIN || type == PROTO_EXEC_STDOUT || type == PROTO_EXEC_STDERR || type == PROTO_GUEST_CONFIG;
+	return type == PROTO_EXEC_STDIN || type == PROTO_EXEC_STDOUT || type == PROTO_EXEC_STDERR || type == PROTO_GUEST_CONFIG ||
+	       type == PROTO_FS_CALL || type == PROTO_FS_ENTRIES || type == PROTO_FS_DATA;
 }
 
 static int decode_any(uint16_t type, const uint8_t *body, size_t len)
@@ -255,7 +256,35 @@ TEST(unknown_types_have_no_name)
 		CHECK((decode_any((uint16_t)t, nothing, 0) == -ENOENT) == (strcmp(proto_type_name((uint16_t)t), "?") == 0), "type %u", t);
 }
 
+TEST(a_frame_grows_at_its_end_or_is_taken_back)
+{
+	struct msg_fs_call m = { .op = PROTO_FSOP_WRITE, .len = 3, .path = slice_of("/f") }, got;
+	struct frame f;
+	uint8_t *p;
+
+	setup();
+	CHECK(msg_bye_put(&out, 1, &(struct msg_bye){ 0 }), "a frame before it");
+
+	size_t at = buf_len(&out);
+
+	CHECK(msg_fs_call_put(&out, 2, &m), "put");
+	p = frame_grow(&out, at, 3);
+	CHECK(p, "it fits");
+	memcpy(p, "abc", 3);
+	buf_consume(&out, at);
+	f = sent();
+	CHECK(f.chan == 2 && msg_fs_call_decode(f.body, f.len, &got) == 0 && same(got.data, "abc") && same(got.path, "/f"), "decode");
+
+	CHECK(msg_bye_put(&out, 1, &(struct msg_bye){ 0 }) && msg_fs_call_put(&out, 2, &m), "put");
+	CHECK(!frame_grow(&out, at, PROTO_BODY_MAX) && buf_len(&out) == at && buf_ok(&out), "longer than any frame");
+	buf_done(&out);
+	buf_init(&out, 200);
+	CHECK(msg_bye_put(&out, 1, &(struct msg_bye){ 0 }) && msg_fs_call_put(&out, 2, &m), "put");
+	CHECK(!frame_grow(&out, at, 200) && buf_len(&out) == at && buf_ok(&out), "more than the buffer takes");
+	teardown();
+}
+
 RUN_TESTS(T(every_field_kind_survives_the_journey), T(a_decoded_list_can_be_sent_on), T(every_message_is_decoded_whole_or_not_at_all),
 	  T(text_and_lists_that_lie_are_refused), T(lists_with_more_entries_than_bytes_are_refused), T(frames_are_found_a_byte_at_a_time),
 	  T(frame_headers_that_no_peer_sends_are_refused), T(a_message_that_does_not_fit_is_not_appended_at_all),
-	  T(slices_become_strings_within_their_bounds), T(unknown_types_have_no_name))
+	  T(slices_become_strings_within_their_bounds), T(unknown_types_have_no_name), T(a_frame_grows_at_its_end_or_is_taken_back))
