@@ -236,12 +236,17 @@ void virtq_unpop(struct virtq *q)
 
 int virtq_push(struct virtq *q, const struct vchain *c, size_t written)
 {
+	return virtq_push_head(q, c->head, written);
+}
+
+int virtq_push_head(struct virtq *q, uint16_t head, size_t written)
+{
 	uint8_t raw[USED_ELEM_BYTES];
 
 	if (!q->enabled)
 		return -EPROTO;
 	assert(written <= UINT32_MAX);
-	store_le32(raw, c->head);
+	store_le32(raw, head);
 	store_le32(raw + 4, (uint32_t)written);
 	if (!gmem_write(q->mem, used_entry_gpa(q, q->used_idx), raw, sizeof(raw)))
 		return -EPROTO;

@@ -55,6 +55,8 @@ int virtq_pop(struct virtq *q, struct vchain *ret);
 void virtq_unpop(struct virtq *q);
 /* Returns a chain with @written bytes to the guest. -EPROTO when the ring has become unusable. */
 int virtq_push(struct virtq *q, const struct vchain *c, size_t written);
+/* The same for a device that kept no more of the chain than its head. */
+int virtq_push_head(struct virtq *q, uint16_t head, size_t written);
 /* Whether what was pushed since the last call wants an interrupt (event index, or the NO_INTERRUPT flag). */
 bool virtq_wants_signal(struct virtq *q);
 /* Notifications off while the device polls anyway; on again is part of an empty virtq_pop(). */

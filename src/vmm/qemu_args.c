@@ -15,6 +15,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -158,9 +159,18 @@ static const char *front_end(const struct vdev *d)
 	}
 }
 
+/* The front end has a configuration space of its own, and limits a request to the size of its queue. */
+static void add_fs(struct vdev *d, unsigned i, struct qemu_args *a)
+{
+	char tag[sizeof(((struct virtio_fs_config *)NULL)->tag) + 1] = { 0 };
+
+	d->ops->config_read(d, 0, tag, sizeof(tag) - 1);
+	OPTION(a, "-device", "vhost-user-fs-device,chardev=d%u,tag=%s,num-request-queues=%u,queue-size=%u", i, tag, d->ops->nqueues - 1u, d->ops->queue_size);
+}
+
 static int add_device(const struct engine_config *c, unsigned i, const struct qemu_args_in *in, struct qemu_args *a, struct sbx_err *err)
 {
-	const struct vdev *d = c->devs[i];
+	struct vdev *d = c->devs[i];
 	const char *name = front_end(d);
 
 	if (d->ops->id == VIRTIO_ID_CONSOLE) { /* QEMU has no vhost-user console */
@@ -169,10 +179,13 @@ static int add_device(const struct engine_config *c, unsigned i, const struct qe
 		OPTION(a, "-device", "virtconsole,chardev=console");
 		return 0;
 	}
-	if (!name)
+	if (!name && d->ops->id != VIRTIO_ID_FS)
 		return err_set(err, -EINVAL, "the qemu engine cannot attach a %s device", d->ops->name);
 	OPTION(a, "-chardev", "socket,id=d%u,fd=%u", i, child_fd(a, in->vhost[i]));
-	OPTION(a, "-device", "%s,chardev=d%u", name, i);
+	if (name)
+		OPTION(a, "-device", "%s,chardev=d%u", name, i);
+	else
+		add_fs(d, i, a);
 	return 0;
 }
 

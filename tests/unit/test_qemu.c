@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/loop.h"
 #include "dev/console.h"
+#include "dev/fs.h"
 #include "dev/rng.h"
 #include "dev/vsock.h"
 
@@ -508,10 +509,31 @@ TEST(the_command_line_says_what_was_configured)
 	teardown();
 }
 
+TEST(the_file_system_device_is_announced_by_its_tag)
+{
+	static const int vhost[] = { 30 };
+	static const struct qemu_args_in in = { .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
+	static struct qemu_args a;
+	struct sbx_err err = { 0 };
+	struct vdev *fs, **devs;
+
+	setup();
+	devs = box.config.devs;
+	CHECK(fs_create(box.loop, NULL, "sandbox", NULL, 0, &fs) == 0, "device");
+	box.config.devs = &fs;
+	box.config.dev_count = 1;
+	CHECK(qemu_args_build(&box.config, &in, &a, &err) == 0, "%s", err.message);
+	CHECK(has(&a, "-device", "vhost-user-fs-device,chardev=d0,tag=sandbox,num-request-queues=1,queue-size=1024"), "device");
+	fs->ops->free(fs);
+	box.config.devs = devs;
+	box.config.dev_count = DEVS;
+	teardown();
+}
+
 RUN_TESTS(T(versions_are_read), T(a_look_says_what_is_wrong_with_the_path), T(a_probe_runs_the_program_and_judges_what_it_says),
 	  T(a_child_has_what_it_was_given_and_nothing_else), T(a_program_that_cannot_be_started_is_an_error_with_words),
 	  T(a_child_dies_with_the_process_that_started_it), T(how_it_ends_is_told_once_and_with_the_reason),
 	  T(the_consoles_last_words_come_before_the_end), T(paused_means_that_nothing_runs),
 	  T(a_qemu_that_drops_a_device_but_lives_is_a_failure), T(freeing_is_possible_at_any_time),
 	  T(what_cannot_work_is_refused_before_anything_starts), T(creating_fails_cleanly_whatever_is_missing),
-	  T(the_command_line_says_what_was_configured))
+	  T(the_command_line_says_what_was_configured), T(the_file_system_device_is_announced_by_its_tag))
