@@ -40,7 +40,7 @@ const struct fuse_rule fuse_rules[FUSE_OPCODE_COUNT] = {
 			 PAYLOAD(sizeof(struct fuse_write_in)) },
 	[FUSE_FLUSH] = { fuse_begin_flush, .code = VFS_FLUSH },
 	[FUSE_FSYNC] = { fuse_begin_fsync, .code = VFS_FSYNC },
-	[FUSE_RELEASE] = { fuse_begin_release },
+	[FUSE_RELEASE] = { .begin = fuse_begin_release },
 	[FUSE_LSEEK] = { fuse_begin_lseek, fuse_end_lseek, REPLY(fuse_lseek_out), .code = VFS_LSEEK },
 	[FUSE_FALLOCATE] = { fuse_begin_fallocate, .code = VFS_FALLOCATE },
 	[FUSE_COPY_FILE_RANGE] = { fuse_begin_copy, fuse_end_written, REPLY(fuse_write_out), .code = VFS_COPY_FILE_RANGE },
