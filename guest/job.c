@@ -31,7 +31,6 @@
 #include <termios.h>
 
 enum {
-	JOB_START_MS = 30000,          /* from the connection to EXEC_START */
 	JOB_DYING_MS = 5000,           /* for processes that SIGKILL does not end at once */
 	JOB_STUCK_MS = 100,            /* after that they are likely to wait for the host */
 	JOB_STUCK_AGAIN_MS = 500,
@@ -577,11 +576,6 @@ static void job_bury(struct job *j)
 	loop_task_add(j->all->loop, &j->free_task, job_free_task);
 }
 
-static void job_start_timer(struct loop_timer *t)
-{
-	job_host_gone(CONTAINER_OF(t, struct job, timer));
-}
-
 struct job *job_create(struct jobs *all, unsigned slot, int fd, uint32_t id)
 {
 	struct job *j = calloc(1, sizeof(*j));
@@ -598,8 +592,7 @@ struct job *job_create(struct jobs *all, unsigned slot, int fd, uint32_t id)
 	j->out[0] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDOUT };
 	j->out[1] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDERR };
 	link_init(&j->link, fd);
-	if (loop_fd_add(all->loop, &j->conn, fd, EPOLLIN | EPOLLRDHUP, conn_event) < 0 ||
-	    loop_timer_set(all->loop, &j->timer, clock_mono_ns() + JOB_START_MS * NS_PER_MS, job_start_timer) < 0) {
+	if (loop_fd_add(all->loop, &j->conn, fd, EPOLLIN | EPOLLRDHUP, conn_event) < 0) {
 		job_free(j);
 		return NULL;
 	}

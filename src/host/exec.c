@@ -3,6 +3,8 @@
  *
  * Out: frames are looked at in the stream's own receive buffer and copied once, into the client's queue, as long as the client's window
  * and queue have room; otherwise they stay, the stream's credit runs out, and the program in the guest waits.
+ * A stream is opened ahead of the program that it is for (execs.spare), because the connection is a round trip of its own; it is the next
+ * program's, and the one after that is opened when a program has ended.
  * In: EXEC_START and stdin are queued here (bounded by the frame limit and the window), and handed to the stream as it has room; what
  * has been handed over is credited back to the client.
  * Beside: signals, resizes and aborts go over the control stream, so that blocked input cannot hold them up; until init has said
@@ -27,7 +29,7 @@ struct held_frame {
 struct exec {
 	struct execs *all;
 	struct vsock_conn *conn;
-	uint32_t chan; /* the client's id */
+	uint32_t chan; /* the client's id; 0: nobody's yet, this is the spare */
 	uint32_t port; /* the guest's id, and our vsock port */
 	bool connected, started;
 	size_t window;       /* bytes of output the client still takes */
@@ -42,7 +44,10 @@ static void exec_free(struct exec *e)
 	if (e->conn)
 		vsock_conn_close(e->conn);
 	(void)idmap_del(&e->all->by_port, e->port);
-	e->all->by_slot[(e->chan & 0xffff) - 1] = NULL;
+	if (e->chan)
+		e->all->by_slot[(e->chan & 0xffff) - 1] = NULL;
+	else
+		e->all->spare = NULL;
 	buf_done(&e->in);
 	free(e);
 }
@@ -52,8 +57,10 @@ static void exec_fail(struct exec *e, const char *why)
 {
 	struct msg_exec_exit m = { .reason = PROTO_EXIT_REFUSED, .message = slice_of(why) };
 
-	(void)msg_exec_exit_put(ctl_out(e->all->ctl), e->chan, &m);
-	ctl_send(e->all->ctl);
+	if (e->chan) {
+		(void)msg_exec_exit_put(ctl_out(e->all->ctl), e->chan, &m);
+		ctl_send(e->all->ctl);
+	}
 	exec_free(e);
 }
 
@@ -143,8 +150,8 @@ static void exec_readable(void *user)
 		const uint8_t *p = vsock_conn_peek(e->conn, &len);
 
 		r = frame_peek(p, len, &f);
-		if (r == 0 && len >= PROTO_HEADER_BYTES + PROTO_DATA_MAX)
-			r = -EPROTO; /* no frame of a program is that long */
+		if ((r == 0 && len >= PROTO_HEADER_BYTES + PROTO_DATA_MAX) || (r > 0 && !e->chan))
+			r = -EPROTO; /* no frame of a program is that long, and there is none before there is a program */
 		if (r > 0)
 			r = exec_relay(e, &f);
 		if (r <= 0)
@@ -152,7 +159,10 @@ static void exec_readable(void *user)
 		ctl_send(e->all->ctl);
 		vsock_conn_consume(e->conn, f.wire_len);
 		if (r == 2) {
+			struct execs *x = e->all;
+
 			exec_free(e);
+			execs_open_spare(x);
 			return;
 		}
 	}
@@ -201,7 +211,9 @@ static void exec_closed(void *user, int reason)
 
 	e->conn = NULL;
 	e->connected = false;
-	if (reason == -ECONNREFUSED)
+	if (!e->chan)
+		exec_free(e);
+	else if (reason == -ECONNREFUSED)
 		exec_fail(e, "the guest's init does not accept programs (is it overloaded?)");
 	else if (reason == -ECONNRESET)
 		exec_fail(e, "the guest reset the program's stream");
@@ -217,14 +229,15 @@ static const struct vsock_conn_ops exec_conn_ops = {
 	.closed = exec_closed,
 };
 
-static int exec_create(struct execs *x, uint32_t chan, struct exec **ret)
+/* Opens a stream that is nobody's yet. */
+static int exec_open(struct execs *x, struct exec **ret)
 {
 	AUTOFREE struct exec *e = calloc(1, sizeof(*e));
 	int r;
 
 	if (!e)
 		return -ENOMEM;
-	*e = (struct exec){ .all = x, .chan = chan, .window = PROTO_WINDOW_BYTES };
+	*e = (struct exec){ .all = x, .window = PROTO_WINDOW_BYTES };
 	buf_init(&e->in, EXEC_IN_MAX);
 	r = idmap_add(&x->by_port, e, &e->port);
 	if (r < 0)
@@ -234,8 +247,28 @@ static int exec_create(struct execs *x, uint32_t chan, struct exec **ret)
 		(void)idmap_del(&x->by_port, e->port);
 		return r;
 	}
-	x->by_slot[(chan & 0xffff) - 1] = e;
 	*ret = TAKE_PTR(e);
+	return 0;
+}
+
+void execs_open_spare(struct execs *x)
+{
+	if (!x->spare)
+		(void)exec_open(x, &x->spare); /* else the next program opens its own */
+}
+
+/* The stream for the program on the client's channel @chan. */
+static int exec_create(struct execs *x, uint32_t chan, struct exec **ret)
+{
+	struct exec *e = x->spare;
+	int r = e ? 0 : exec_open(x, &e);
+
+	if (r < 0)
+		return r;
+	x->spare = NULL;
+	e->chan = chan;
+	x->by_slot[(chan & 0xffff) - 1] = e;
+	*ret = e;
 	return 0;
 }
 
@@ -345,10 +378,15 @@ void execs_resume(struct execs *x)
 			exec_readable(x->by_slot[i]);
 }
 
+uint32_t execs_running(const struct execs *x)
+{
+	return x->by_port.count - (x->spare != NULL);
+}
+
 void execs_init(struct execs *x, struct ctl *ctl, struct guest *guest, struct vsock *vsock)
 {
 	*x = (struct execs){ .ctl = ctl, .guest = guest, .vsock = vsock };
-	idmap_init(&x->by_port, PROTO_EXECS_MAX);
+	idmap_init(&x->by_port, PROTO_EXECS_MAX + 1); /* and the spare */
 }
 
 void execs_done(struct execs *x)
@@ -358,5 +396,7 @@ void execs_done(struct execs *x)
 	for (unsigned i = 0; i < PROTO_EXECS_MAX; i++)
 		if (x->by_slot[i])
 			exec_free(x->by_slot[i]);
+	if (x->spare)
+		exec_free(x->spare);
 	idmap_done(&x->by_port);
 }

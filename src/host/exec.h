@@ -12,11 +12,15 @@ struct execs {
 	struct guest *guest;
 	struct vsock *vsock;
 	struct idmap by_port;                  /* the host port of an exec's stream is its id */
+	struct exec *spare;                    /* connected ahead for the next one, or NULL; in by_port, in no slot */
 	struct exec *by_slot[PROTO_EXECS_MAX]; /* the low half of the client's channel numbers */
 	uint64_t started;                      /* statistics */
 };
 
 void execs_init(struct execs *x, struct ctl *ctl, struct guest *guest, struct vsock *vsock);
+/* Connects the stream of the next program ahead. When the guest is ready; from then on it is done here. */
+void execs_open_spare(struct execs *x);
+uint32_t execs_running(const struct execs *x);
 void execs_done(struct execs *x); /* closes every stream; says nothing to the client */
 /* A frame of the client's with a type from EXEC_START to EXEC_ABORT, or EXEC_CREDIT. 0, or -EPROTO. */
 int execs_frame(struct execs *x, const struct frame *f);

@@ -158,6 +158,7 @@ static void vm_guest_ready(void *user, const struct msg_guest_ready *m)
 				    .kernel_release = slice_of(vm->release),
 			    });
 	ctl_send(vm->ctl);
+	execs_open_spare(&vm->execs);
 }
 
 static void vm_guest_failed(void *user, const struct msg_guest_failed *m)
@@ -465,7 +466,7 @@ static int vm_stats(struct vm *vm, const struct frame *f)
 	for (unsigned i = 0; i < vm->dev_count; i++)
 		s.device_breaks += vm->dev[i]->breaks;
 	s.execs_started = vm->execs.started;
-	s.execs_running = vm->execs.by_port.count;
+	s.execs_running = execs_running(&vm->execs);
 	s.oom_kills = vm->oom_kills;
 	s.uptime_ns = clock_mono_ns() - vm->born_ns;
 	(void)msg_stats_put(ctl_out(vm->ctl), 0, &s);

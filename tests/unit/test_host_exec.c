@@ -219,7 +219,7 @@ TEST(nonsense_of_the_guest_ends_the_program_and_nothing_else)
 		f = next_at_client();
 		CHECK(f.type == PROTO_EXEC_EXIT && msg_exec_exit_decode(f.body, f.len, &m) == 0, "%s: type %u", cases[i].why, f.type);
 		CHECK(m.reason == PROTO_EXIT_REFUSED && m.message.len > 0, "%s: reason %u", cases[i].why, m.reason);
-		CHECK(!fake_vsock.conn.open && execs.by_port.count == 0, "%s: still there", cases[i].why);
+		CHECK(!fake_vsock.conn.open && execs_running(&execs) == 0, "%s: still there", cases[i].why);
 		teardown();
 	}
 }
@@ -290,7 +290,7 @@ TEST(a_stream_that_breaks_is_an_exit_with_a_reason)
 		CHECK(start_exec() == 0, "start");
 		fake_vsock.conn.ops->closed(fake_vsock.conn.user, reasons[i]);
 		f = next_at_client();
-		CHECK(f.type == PROTO_EXEC_EXIT && execs.by_port.count == 0, "type %u", f.type);
+		CHECK(f.type == PROTO_EXEC_EXIT && execs_running(&execs) == 0, "type %u", f.type);
 		teardown();
 	}
 }
@@ -307,11 +307,42 @@ TEST(a_stream_whose_device_is_reset_leaves_the_last_word_to_the_end_of_the_vm)
 	buf_init(&b, 64);
 	CHECK(msg_exec_abort_put(&b, CHAN, &(struct msg_exec_abort){ 0 }) && from_client(&b) == 0, "abort");
 	f = next_at_client();
-	CHECK(f.type == PROTO_EXEC_EXIT && execs.by_port.count == 0, "an abort has nothing to wait for");
+	CHECK(f.type == PROTO_EXEC_EXIT && execs_running(&execs) == 0, "an abort has nothing to wait for");
 	teardown();
 }
 
-RUN_TESTS(T(output_passes_with_the_clients_channel_and_stops_at_its_window), T(credit_that_was_never_used_is_a_protocol_error),
+TEST(the_next_programs_stream_is_opened_ahead)
+{
+	struct frame f;
+
+	setup();
+	execs_open_spare(&execs);
+	CHECK(fake_vsock.conn.open && execs_running(&execs) == 0, "a stream, and no program");
+	fake_vsock.conn.ops->connected(fake_vsock.conn.user);
+	CHECK(start_exec() == 0 && execs_running(&execs) == 1, "start");
+	CHECK(frame_peek(buf_data(&fake_vsock.conn.to_guest), buf_len(&fake_vsock.conn.to_guest), &f) == 1 && f.type == PROTO_EXEC_START,
+	      "the request leaves at once");
+	teardown();
+}
+
+TEST(a_spare_stream_that_the_guest_ends_is_forgotten)
+{
+	static const uint8_t started[] = { 4, 0, 0, 0, PROTO_EXEC_STARTED, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0 };
+
+	setup();
+	execs_open_spare(&execs);
+	fake_vsock.conn.ops->closed(fake_vsock.conn.user, -ENETRESET);
+	CHECK(!execs.spare && execs_running(&execs) == 0, "reset");
+	execs_open_spare(&execs);
+	fake_vsock.conn.ops->connected(fake_vsock.conn.user);
+	fake_guest_sends(started, sizeof(started));
+	CHECK(!execs.spare && !fake_vsock.conn.open, "it speaks before there is a program");
+	CHECK(start_exec() == 0 && execs_running(&execs) == 1, "the next program opens its own");
+	teardown();
+}
+
+RUN_TESTS(T(the_next_programs_stream_is_opened_ahead), T(a_spare_stream_that_the_guest_ends_is_forgotten),
+	  T(output_passes_with_the_clients_channel_and_stops_at_its_window), T(credit_that_was_never_used_is_a_protocol_error),
 	  T(an_abort_waits_until_the_guest_knows_the_program), T(nonsense_of_the_guest_ends_the_program_and_nothing_else),
 	  T(a_frame_that_can_never_fit_the_stream_is_refused), T(input_is_credited_when_it_has_been_handed_over),
 	  T(input_beyond_the_window_is_a_protocol_error), T(a_stream_that_breaks_is_an_exit_with_a_reason),
