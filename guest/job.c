@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* guest/job.c - one job's streams and end.
+/* guest/job.c - one job's life: start, frames from the host, end. Its bytes are job_io.c's.
  *
- * Out: a chunk is read from a pipe only when everything before it has been taken by the stream to the host. When that is full the pipes are
- * not watched, they fill, and the program waits; nothing is stored here but the rest of one chunk.
- * In: an EXEC_STDIN frame stays in the receive buffer until the program's pipe has taken it; meanwhile the stream is not read, and its credit
- * holds the host back. Signals and aborts come over the control stream and are not held up by this.
+ * Input that the program does not read holds the stream up; signals and aborts come over the control stream and are not held up by this.
  * End: the main process decides. What was in the pipes when it was reaped goes out, then EXEC_EXIT, and then the stream is closed. Descendants that
  * hold the pipes open delay nothing; what is left of them goes to jobs_leave(). Only after a kill (time limit, abort) the end waits until the whole
  * cgroup is dead, at most JOB_DYING_MS.
@@ -16,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "frames.h"
+#include "job_io.h"
 #include "jobs.h"
 #include "spawn.h"
 #include "stdio_fds.h"
@@ -26,50 +24,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <termios.h>
 
 enum {
 	JOB_DYING_MS = 5000,           /* for processes that SIGKILL does not end at once */
 	JOB_STUCK_MS = 100,            /* after that they are likely to wait for the host */
 	JOB_STUCK_AGAIN_MS = 500,
-	JOB_TTY_DRAIN_BYTES = 1 << 17, /* more than a terminal holds */
 	JOB_CODE_TIMEOUT = 124,
 	JOB_CODE_SIGNAL = 128,
 };
 
 static void job_bury(struct job *j);
-static void job_advance(struct job *j);
-static void job_input(struct job *j);
 
 /* ---- What is watched ---- */
-
-static bool job_congested(const struct job *j)
-{
-	return !j->host_gone && buf_len(&j->link.out) > 0;
-}
-
-static void out_close(struct job_out *o)
-{
-	loop_fd_del(o->job->all->loop, &o->watch);
-	close_fd(&o->fd);
-	o->left = 0;
-}
-
-static void out_event(struct loop_fd *w, uint32_t events);
-
-static void out_watch(struct job_out *o)
-{
-	struct job *j = o->job;
-	bool want = o->fd >= 0 && !job_congested(j) && (j->phase == JOB_RUNNING || (j->phase == JOB_ENDING && o->left > 0));
-
-	/* A hang-up is reported whether asked for or not, so "not now" is not to be watched at all. */
-	if (!want)
-		loop_fd_del(j->all->loop, &o->watch);
-	else if (!o->watch.fn && loop_fd_add(j->all->loop, &o->watch, o->fd, EPOLLIN, out_event) < 0)
-		out_close(o);
-}
 
 /* Watches what the job's state calls for: the last thing every callback does. */
 static void job_watch(struct job *j)
@@ -79,7 +46,7 @@ static void job_watch(struct job *j)
 	if (j->phase == JOB_DEAD)
 		return;
 	for (int i = 0; i < 2; i++)
-		out_watch(&j->out[i]);
+		job_out_watch(&j->out[i]);
 	if (j->host_gone)
 		return;
 	if (j->phase != JOB_FLUSHING && !j->in_watch.fn)
@@ -117,7 +84,7 @@ static void job_kill(struct job *j, int why)
 		(void)kill(j->pid, SIGKILL);
 }
 
-static void job_host_gone(struct job *j)
+void job_host_gone(struct job *j)
 {
 	if (j->host_gone || j->phase == JOB_DEAD)
 		return;
@@ -167,12 +134,6 @@ static void job_spawn_failed(struct job *j, int code, const char *why)
 static void job_refuse(struct job *j, const char *why)
 {
 	job_say_exit(j, &(struct msg_exec_exit){ .reason = PROTO_EXIT_REFUSED, .message = slice_of(why) });
-}
-
-static void in_close(struct job *j)
-{
-	loop_fd_del(j->all->loop, &j->in_watch);
-	close_fd(&j->in_fd);
 }
 
 static void job_describe(const struct job *j, struct msg_exec_exit *m)
@@ -249,17 +210,6 @@ static void job_await_group(struct job *j)
 		(void)loop_timer_set(j->all->loop, &j->timer, loop_now_ns(j->all->loop) + JOB_DYING_MS * NS_PER_MS, job_dying_timer);
 }
 
-static size_t out_pending(const struct job_out *o)
-{
-	int n = 0;
-
-	if (o->fd < 0)
-		return 0;
-	if (o->job->tty)
-		return JOB_TTY_DRAIN_BYTES;
-	return ioctl(o->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
-}
-
 void job_reaped(struct job *j, int status)
 {
 	if (j->phase != JOB_RUNNING)
@@ -268,67 +218,14 @@ void job_reaped(struct job *j, int status)
 	j->status = status;
 	jobs_check_oom(j->all);
 	loop_timer_del(j->all->loop, &j->timer);
-	in_close(j);
+	job_in_close(j);
 	for (int i = 0; i < 2; i++)
-		j->out[i].left = out_pending(&j->out[i]);
+		j->out[i].left = job_out_pending(&j->out[i]);
 	job_await_group(j);
 	job_advance(j);
 }
 
-/* ---- Output ---- */
-
-/* The stream is empty of ours: what it does not take now is the rest of one chunk. */
-static void job_send(struct job *j, const uint8_t *p, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = send(j->link.fd, p, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN) {
-		job_host_gone(j);
-		return;
-	}
-	n = MAX(n, 0);
-	if ((size_t)n < len && !buf_put(link_out(&j->link), p + n, len - (size_t)n))
-		job_host_gone(j); /* out of memory: a stream with a hole in it is worse than none */
-}
-
-/* Moves one chunk. */
-static void out_pump(struct job_out *o)
-{
-	struct job *j = o->job;
-	uint8_t *p = j->all->chunk;
-	size_t want = j->phase == JOB_ENDING ? MIN(o->left, (size_t)JOBS_CHUNK_BYTES) : JOBS_CHUNK_BYTES;
-	ssize_t n = read(o->fd, p + PROTO_HEADER_BYTES, want);
-
-	if (n < 0 && errno == EINTR)
-		return;
-	if (n < 0 && errno == EAGAIN) {
-		o->left = 0;
-		return;
-	}
-	if (n <= 0) { /* the end; a terminal says EIO */
-		out_close(o);
-		return;
-	}
-	o->left -= MIN(o->left, (size_t)n);
-	frame_header(p, o->type, 0, (uint32_t)n);
-	if (!j->host_gone)
-		job_send(j, p, (size_t)n + PROTO_HEADER_BYTES);
-}
-
-static void out_event(struct loop_fd *w, uint32_t events)
-{
-	struct job_out *o = CONTAINER_OF(w, struct job_out, watch);
-
-	(void)events;
-	out_pump(o);
-	job_advance(o->job);
-}
-
-/* Goes as far towards the end as can be gone now. */
-static void job_advance(struct job *j)
+void job_advance(struct job *j)
 {
 	bool drained = true;
 
@@ -336,62 +233,12 @@ static void job_advance(struct job *j)
 		struct job_out *o = &j->out[i];
 
 		while (o->left > 0 && !job_congested(j))
-			out_pump(o);
+			job_out_pump(o);
 		drained = drained && o->left == 0;
 	}
 	if (j->phase == JOB_ENDING && drained && j->cleared)
 		job_end(j);
 	job_watch(j);
-}
-
-/* ---- Input ---- */
-
-static void in_event(struct loop_fd *w, uint32_t events)
-{
-	struct job *j = CONTAINER_OF(w, struct job, in_watch);
-
-	(void)events;
-	loop_fd_del(j->all->loop, &j->in_watch);
-	job_input(j);
-	job_watch(j);
-}
-
-/* Writes on from where it stopped. 1: all written, or nobody reads it any more; 0: the program has to read first. */
-static int in_write(struct job *j, const uint8_t *p, size_t len)
-{
-	while (j->in_fd >= 0 && j->in_done < len) {
-		ssize_t n = write(j->in_fd, p + j->in_done, len - j->in_done);
-
-		if (n >= 0)
-			j->in_done += (size_t)n;
-		else if (errno == EAGAIN && loop_fd_add(j->all->loop, &j->in_watch, j->in_fd, EPOLLOUT, in_event) == 0)
-			return 0;
-		else if (errno != EINTR)
-			in_close(j);
-	}
-	j->in_done = 0;
-	if (len > 0)
-		j->in_open_line = p[len - 1] != '\n';
-	return 1;
-}
-
-/* End of input. A terminal is told by its end-of-file character, twice if a line is open; one in raw mode has no such thing. */
-static int in_finish(struct job *j)
-{
-	struct termios t;
-	uint8_t eof[2];
-
-	if (j->tty && j->in_fd >= 0 && tcgetattr(j->in_fd, &t) == 0 && t.c_lflag & ICANON) {
-		bool open_line = j->in_open_line;
-
-		eof[0] = eof[1] = t.c_cc[VEOF];
-		if (in_write(j, eof, open_line ? 2 : 1) == 0) {
-			j->in_open_line = open_line;
-			return 0;
-		}
-	}
-	in_close(j);
-	return 1;
 }
 
 /* ---- Starting ---- */
@@ -474,9 +321,9 @@ static int job_frame(struct job *j, const struct frame *f)
 		job_start(j, &jf.start);
 		return 1;
 	case PROTO_EXEC_STDIN:
-		return in_write(j, jf.data.p, jf.data.len);
+		return job_in_write(j, jf.data.p, jf.data.len);
 	default:
-		return in_finish(j);
+		return job_in_finish(j);
 	}
 }
 
@@ -497,6 +344,12 @@ static void job_input(struct job *j)
 		job_refuse(j, "init does not understand the request to start a program");
 	else if (r < 0)
 		job_host_gone(j);
+}
+
+void job_resume_input(struct job *j)
+{
+	job_input(j);
+	job_watch(j);
 }
 
 static void conn_event(struct loop_fd *w, uint32_t events)
@@ -550,9 +403,9 @@ static void job_close(struct job *j)
 	loop_fd_del(l, &j->conn);
 	loop_timer_del(l, &j->timer);
 	loop_timer_del(l, &j->stuck_timer);
-	in_close(j);
+	job_in_close(j);
 	for (int i = 0; i < 2; i++)
-		out_close(&j->out[i]);
+		job_out_close(&j->out[i]);
 	close_fd(&j->slave_fd);
 	close_fd(&j->report);
 	cgroup_forget(&j->cgroup);
