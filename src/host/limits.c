@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* host/limits.c - rlimits and prctls from the start of the process. They bind QEMU too, which inherits them. The number of descriptors
- * is what a full VM needs: each of 8 devices has a few, each vhost-user connection up to 8 regions and 2 a queue. */
+ * is for the guest's open files in lent directories; a VM without any needs 1024 at most: each of 8 devices has a few, each vhost-user
+ * connection up to 8 regions and 2 a queue. */
 #include "host/limits.h"
 
 #include "base/cleanup.h"
@@ -11,7 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-enum { LIMIT_FDS = 1024,
+enum { LIMIT_FDS = 1 << 16,
        LIMIT_STACK = 8 << 20 };
 
 static const struct {

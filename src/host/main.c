@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 enum { CLIENT_FD = 3,
@@ -153,6 +154,8 @@ static int host_run(struct host *h)
 	int r;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN); /* a guest's file that grows beyond a limit of ours is an error for the guest */
+	(void)umask(0);                 /* the guest's kernel has applied the guest's */
 	r = limits_apply(&err);
 	if (r == 0)
 		r = loop_create(&h->loop);

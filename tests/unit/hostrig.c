@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* unit/hostrig.c - sets up and removes a lent directory. */
+#include "hostrig.h"
+
+#include "base/cleanup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../test.h"
+
+static void remove_tree(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *e;
+
+	while (d && (e = readdir(d)) != NULL)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dirfd(d), e->d_name, 0) < 0)
+			remove_tree(dirfd(d), e->d_name);
+	if (d)
+		closedir(d);
+	(void)unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+void rig_base(struct rig *r)
+{
+	*r = (struct rig){ .path = "/tmp/test-hostdir-XXXXXX" };
+	umask(0);
+	CHECK(mkdtemp(r->path), "mkdtemp");
+	CHECK(chmod(r->path, 0755) == 0, "chmod");
+	r->base = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(r->base >= 0 && mkdirat(r->base, "lent", 0755) == 0 && mkdirat(r->base, "outside", 0755) == 0, "%s", r->path);
+	rig_host_put(r, "outside/secret", "secret");
+}
+
+void rig_serve(struct rig *r, enum rig_way way, const struct hostdir_config *config)
+{
+	struct hostdir_config c = config ? *config : (struct hostdir_config){ 0 };
+	int fd = openat(r->base, "lent", O_RDONLY | O_DIRECTORY | O_CLOEXEC), e;
+	struct sbx_err err = { 0 };
+
+	CHECK(loop_create(&r->loop) == 0 && work_pool_create(r->loop, 2, &r->pool) == 0, "rig");
+	c.pool_only = c.pool_only || way == RIG_POOL;
+	c.no_clone = c.no_clone || way == RIG_CAREFUL;
+	e = hostdir_create(r->loop, NULL, r->pool, fd, &c, &r->fs, &err);
+	CHECK(e == 0, "%s", err.message);
+}
+
+void rig_up(struct rig *r, enum rig_way way, const struct hostdir_config *config)
+{
+	rig_base(r);
+	rig_serve(r, way, config);
+}
+
+void rig_down(struct rig *r)
+{
+	struct hostdir_stats stats;
+
+	if (r->fs) {
+		hostdir_get_stats(r->fs, &stats);
+		CHECK(stats.nodes == 1, "%u objects are left", stats.nodes);
+	}
+	vfs_free(r->fs);
+	work_pool_free(r->pool);
+	loop_free(r->loop);
+	close_fd(&r->base);
+	remove_tree(AT_FDCWD, r->path);
+}
+
+void rig_host_put(const struct rig *r, const char *path, const char *text)
+{
+	AUTOCLOSE int fd = openat(r->base, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%s", path);
+}
+
+void rig_host_get(const struct rig *r, const char *path, char *ret, size_t size)
+{
+	AUTOCLOSE int fd = openat(r->base, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
+
+	CHECK(n >= 0, "%s", path);
+	ret[n] = '\0';
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* unit/hostrig.h - a directory "lent" beside a directory "outside", and the provider over the first. */
+#ifndef TESTS_UNIT_HOSTRIG_H
+#define TESTS_UNIT_HOSTRIG_H
+
+#include "vfs/hostdir.h"
+
+/* How operations are run: on the loop thread, by the pool, and on the loop thread where the kernel would open devices. */
+enum rig_way { RIG_INLINE, RIG_POOL, RIG_CAREFUL, RIG_WAYS_ };
+
+struct rig {
+	struct loop *loop;
+	struct work_pool *pool;
+	struct vfs *fs;
+	int base;      /* the directory that holds both */
+	char path[64]; /* of it */
+};
+
+/* @config may be NULL. */
+void rig_up(struct rig *r, enum rig_way way, const struct hostdir_config *config);
+/* With a base made before by rig_base(). */
+void rig_base(struct rig *r);
+void rig_serve(struct rig *r, enum rig_way way, const struct hostdir_config *config);
+void rig_down(struct rig *r);
+
+/* The host's side; paths from the base. */
+void rig_host_put(const struct rig *r, const char *path, const char *text);
+void rig_host_get(const struct rig *r, const char *path, char *ret, size_t size);
+
+#endif
