@@ -1,19 +1,66 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* host/files.c - from the configuration's mounts to providers. Each mount is its kind's provider, wrapped by what it asks for: masks, then
- * read-only, so that a mask's target in a read-only mount is read-only too. */
+/* host/files.c - from the configuration's mounts to providers. */
 #include "host/files.h"
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "dev/fs.h"
+#include "vfs/hostdir.h"
+#include "vfs/mem.h"
 
 #include <errno.h>
 #include <string.h>
 
+_Static_assert((int)FUSE_CACHE_AUTO == (int)PROTO_CACHE_AUTO && (int)FUSE_CACHE_NONE == (int)PROTO_CACHE_NONE &&
+		       (int)FUSE_CACHE_ALWAYS == (int)PROTO_CACHE_ALWAYS,
+	       "cache policies travel as they are");
+
+enum {
+	MEMORY_BYTES = 256 << 20,
+	MEMORY_INODES = 65536,
+	LENT_FDS = 1 << 15, /* for files of all lent directories: half of what host/limits.c leaves this process at most */
+};
+
+static int make_memory(const struct msg_mount *m, struct vfs **ret)
+{
+	const struct mem_config c = {
+		.max_bytes = m->max_bytes ? m->max_bytes : MEMORY_BYTES,
+		.max_inodes = m->max_inodes ? m->max_inodes : MEMORY_INODES,
+		.root_mode = 0755,
+	};
+
+	return mem_create(&c, ret);
+}
+
+static int make_hostdir(struct files *f, struct mount_config *m, struct vfs **ret, struct sbx_err *err)
+{
+	const struct hostdir_config c = {
+		.readonly = m->msg.flags & PROTO_MOUNT_READONLY,
+		.map_owner = m->msg.flags & PROTO_MOUNT_OWNER,
+		.uid = m->msg.uid,
+		.gid = m->msg.gid,
+		.budget = &f->budget,
+	};
+
+	return hostdir_create(f->loop, f->log, f->pool, take_fd(&m->dir_fd), &c, ret, err);
+}
+
+/* Whoever shares the file system of another mount is one more owner of it. */
 static int make_provider(struct files *f, struct mount_config *m, struct vfs **ret, struct sbx_err *err)
 {
-	(void)f;
-	(void)ret;
-	return err_set(err, -EOPNOTSUPP, "mount '%s': this kind of file system is not served", m->path);
+	switch (m->msg.kind) {
+	case PROTO_FS_MEMORY:
+		return make_memory(&m->msg, ret);
+	case PROTO_FS_HOST:
+		return make_hostdir(f, m, ret, err);
+	case PROTO_FS_SAME:
+		if (!f->at[m->msg.same_as].fs)
+			return -EINVAL; /* a tmpfs: libsbx refuses it */
+		*ret = vfs_ref(f->at[m->msg.same_as].fs);
+		return 0;
+	default:
+		return -EINVAL;
+	}
 }
 
 static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
@@ -24,8 +71,10 @@ static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
 	*a = (struct attachment){ .config = m, .guest_index = -1 };
 	if (m->msg.kind != PROTO_FS_TMPFS) {
 		r = make_provider(f, m, &a->fs, err);
+		if (r == 0 && !(m->msg.flags & PROTO_MOUNT_BINDING) && f->shown == PROTO_MOUNTS_MAX)
+			r = -E2BIG;
 		if (r < 0)
-			return r;
+			return err && err->code < 0 ? r : err_set(err, r, "cannot serve '%s': %s", m->path, strerror(-r));
 		if (!(m->msg.flags & PROTO_MOUNT_BINDING))
 			a->guest_index = (int)f->shown++;
 	}
@@ -33,21 +82,50 @@ static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
 	return 0;
 }
 
+/* The device that shows what the guest shall see. */
+static int show(struct files *f, struct sbx_err *err)
+{
+	struct fuse_mount mounts[PROTO_MOUNTS_MAX];
+	int r;
+
+	if (f->shown == 0)
+		return 0;
+	for (unsigned i = 0; i < f->count; i++) {
+		const struct attachment *a = &f->at[i];
+
+		if (a->guest_index >= 0)
+			mounts[a->guest_index] = (struct fuse_mount){
+				.fs = a->fs,
+				.cache = (enum fuse_cache)a->config->msg.cache, /* the numbers agree: see the asserts above */
+				.readonly = a->config->msg.flags & PROTO_MOUNT_READONLY,
+				.flush = a->config->msg.kind == PROTO_FS_CALLBACKS,
+			};
+	}
+	r = fs_create(f->loop, f->log, PROTO_FS_TAG, mounts, f->shown, &f->dev);
+	return r < 0 ? err_set(err, r, "cannot create the file system device: %s", strerror(-r)) : 0;
+}
+
 int files_init(struct files *f, struct loop *loop, const struct log *log, struct work_pool *pool, const struct vm_config *config,
 	       struct sbx_err *err)
 {
 	int r = 0;
 
-	*f = (struct files){ .loop = loop, .log = log, .pool = pool };
+	*f = (struct files){ .loop = loop, .log = log, .pool = pool, .budget.max = LENT_FDS };
 	for (unsigned i = 0; i < config->mount_count && r == 0; i++)
 		r = attach(f, config->mount[i], err);
-	return r;
+	return r == 0 ? show(f, err) : r;
 }
 
 void files_done(struct files *f)
 {
 	while (f->count > 0)
 		vfs_free(f->at[--f->count].fs);
+}
+
+void files_interrupt(struct files *f, uint32_t pid)
+{
+	if (f->dev)
+		(void)fs_interrupt_pid(f->dev, pid);
 }
 
 void files_put_mounts(const struct files *f, struct buf *out)

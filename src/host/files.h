@@ -6,7 +6,7 @@
 
 #include "base/work.h"
 #include "host/config.h"
-#include "vfs/vfs.h"
+#include "vfs/hostdir.h"
 #include "virtio/vdev.h"
 
 /* A mount or binding; the place in files.at is its number in messages. */
@@ -22,6 +22,7 @@ struct files {
 	struct work_pool *pool;
 	struct attachment at[2 * PROTO_MOUNTS_MAX];
 	unsigned count, shown; /* all, and those in the device */
+	struct hostdir_budget budget;
 	struct vdev *dev;      /* NULL when nothing is shown; the VM's, which frees it before files_done() */
 };
 
@@ -29,6 +30,8 @@ struct files {
 int files_init(struct files *f, struct loop *loop, const struct log *log, struct work_pool *pool, const struct vm_config *config,
 	       struct sbx_err *err);
 void files_done(struct files *f);
+/* Ends what the guest's thread @pid waits for, because it should die. */
+void files_interrupt(struct files *f, uint32_t pid);
 /* Tells init what to mount where. */
 void files_put_mounts(const struct files *f, struct buf *out);
 

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 enum { LIMIT_FDS = 1 << 16,
        LIMIT_STACK = 8 << 20 };
@@ -39,6 +40,7 @@ int limits_apply(struct sbx_err *err)
 		if (setrlimit((__rlimit_resource_t)limits[i].resource, &want) < 0)
 			return err_set(err, -errno, "cannot set the resource limit %s: %m", limits[i].name);
 	}
+	(void)umask(0); /* the guest's programs have their own: a lent directory gets the modes that they ask for */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_set(err, -errno, "cannot give up new privileges: %m");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

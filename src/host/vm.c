@@ -36,7 +36,7 @@ enum {
 	ENTROPY_BYTES = 64,
 	LOST_GRACE_MS = 2000, /* from a lost control stream to a dead engine: a panic prints itself, a reboot shuts drivers down. A halted
 	                       * guest (without ACPI the kernel cannot switch the machine off) never gets there, and is ended then. */
-	VM_DEVS_MAX = 4,
+	VM_DEVS_MAX = 5,
 };
 
 enum vm_state {
@@ -190,6 +190,7 @@ static void vm_guest_stuck(void *user, const struct msg_guest_stuck *m)
 
 	if (log_limit_pass(&vm->stuck_limit, loop_now_ns(vm->loop), &held_back))
 		log_line(&vm->log, LOG_DEBUG, "thread %u of the guest was killed and has not died yet", m->pid);
+	files_interrupt(&vm->files, m->pid);
 }
 
 static void vm_guest_bye(void *user)
