@@ -230,14 +230,16 @@ $(guest_tests): $(BUILD)/%: $(BUILD)/musl/%.o
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
 
 # What `make bench` runs: tools on the host, and static programs for the guest.
-bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start forkexec off port)
+bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server forkexec off fsload port)
 $(BUILD)/bench/interleave: $(BUILD)/obj/bench/interleave.o
 $(BUILD)/bench/exec: $(BUILD)/obj/bench/exec.o $(BUILD)/libsbx.a
 $(BUILD)/bench/kvm_start: $(BUILD)/obj/bench/kvm_start.o $(call objs,obj,$(filter-out src/host/%,$(src_host)))
-$(BUILD)/bench/interleave $(BUILD)/bench/exec $(BUILD)/bench/kvm_start:
+$(BUILD)/bench/fs_ops: $(BUILD)/obj/bench/fs_ops.o $(BUILD)/obj/bench/front.o
+$(BUILD)/bench/fs_server: $(BUILD)/obj/bench/fs_server.o $(call objs,obj,$(filter-out src/host/%,$(src_host)))
+$(BUILD)/bench/interleave $(BUILD)/bench/exec $(BUILD)/bench/kvm_start $(BUILD)/bench/fs_ops $(BUILD)/bench/fs_server:
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^ $(LIBS_host)
-$(BUILD)/bench/forkexec $(BUILD)/bench/off: $(BUILD)/bench/%: $(BUILD)/musl/bench/guest/%.o
+$(BUILD)/bench/forkexec $(BUILD)/bench/off $(BUILD)/bench/fsload: $(BUILD)/bench/%: $(BUILD)/musl/bench/guest/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
 $(BUILD)/bench/port: bench/guest/port.S

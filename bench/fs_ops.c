@@ -25,6 +25,7 @@ struct file {
 };
 
 static struct front f;
+static uint64_t root = FUSE_ROOT_ID;
 static uint64_t took[RANDOM_READS];
 
 /* Appends a string to arguments; returns their length. */
@@ -44,7 +45,7 @@ static int lookup(const char *name, struct file *ret)
 {
 	uint8_t args[64];
 	struct fuse_entry_out e;
-	ssize_t r = front_call(&f, FUSE_LOOKUP, FUSE_ROOT_ID, args, with_name(args, 0, name), 0, &e, sizeof(e), 0);
+	ssize_t r = front_call(&f, FUSE_LOOKUP, root, args, with_name(args, 0, name), 0, &e, sizeof(e), 0);
 
 	if (r == -ENOENT || (r >= 0 && e.nodeid == 0))
 		return -ENOENT;
@@ -63,7 +64,7 @@ static void create_file(const char *name, struct file *ret)
 		struct fuse_entry_out e;
 		struct fuse_open_out o;
 	} out;
-	ssize_t r = front_call(&f, FUSE_CREATE, FUSE_ROOT_ID, &args, with_name(&args, sizeof(args.in), name), 0, &out, sizeof(out), 0);
+	ssize_t r = front_call(&f, FUSE_CREATE, root, &args, with_name(&args, sizeof(args.in), name), 0, &out, sizeof(out), 0);
 
 	expect("CREATE", r, r == (ssize_t)sizeof(out));
 	*ret = (struct file){ .nodeid = out.e.nodeid, .fh = out.o.fh };
@@ -159,7 +160,7 @@ static void small_delete(const char *name)
 	ssize_t r;
 
 	expect("LOOKUP", 0, lookup(name, &o) == 0);
-	r = front_call(&f, FUSE_UNLINK, FUSE_ROOT_ID, args, with_name(args, 0, name), 0, NULL, 0, 0);
+	r = front_call(&f, FUSE_UNLINK, root, args, with_name(args, 0, name), 0, NULL, 0, 0);
 	expect("UNLINK", r, r == 0);
 	front_forget(&f, o.nodeid);
 }
@@ -197,14 +198,14 @@ static void small_files(const char *name, void (*operation)(const char *name))
 
 static void list_once(void)
 {
-	struct file dir = { .nodeid = FUSE_ROOT_ID };
+	struct file dir = { .nodeid = root };
 	struct fuse_read_in in = { .size = 32 << 10 };
 	unsigned entries = 0;
 	ssize_t r;
 
 	open_file(&dir, O_RDONLY | O_DIRECTORY, FUSE_OPENDIR);
 	in.fh = dir.fh;
-	while ((r = front_call(&f, FUSE_READDIRPLUS, FUSE_ROOT_ID, &in, sizeof(in), 0, NULL, 0, in.size)) > 0) {
+	while ((r = front_call(&f, FUSE_READDIRPLUS, root, &in, sizeof(in), 0, NULL, 0, in.size)) > 0) {
 		for (size_t at = 0; at + sizeof(struct fuse_direntplus) <= (size_t)r;) {
 			struct fuse_direntplus *e = (struct fuse_direntplus *)(f.data + at);
 
@@ -277,6 +278,15 @@ static void large_file(void)
 	small_delete("large");
 }
 
+/* Our device shows its mounts as the directories "0", "1", ... of its root; virtiofsd has its one mount there. */
+static void find_root(void)
+{
+	struct file first;
+
+	if (lookup("0", &first) == 0)
+		root = first.nodeid;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -284,6 +294,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	front_open(&f, argv[1]);
+	find_root();
 	small_files("create", small_create);
 	small_files("stat", small_stat);
 	small_files("read_small", small_read);
