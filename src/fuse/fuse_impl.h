@@ -35,6 +35,7 @@ struct fuse_node {
 /* An open file or directory. Lives in session.handles under its fh until it is released and no request uses it. */
 struct fuse_handle {
 	struct vfile *file;
+	struct vfile *plain; /* the same without O_APPEND, once a page was written through it; else NULL */
 	uint64_t id;
 	uint32_t refs; /* the guest's, and one a request */
 	bool released; /* the guest's is gone */
@@ -83,6 +84,9 @@ enum { FUSE_OPCODE_COUNT = FUSE_TMPFILE + 1 };
 extern const struct fuse_rule fuse_rules[FUSE_OPCODE_COUNT];
 
 /* ---- session.c ---- */
+
+/* Gives r->op to its provider: r->rule->end is called when it has ended. */
+void fuse_go(struct fuse_req *r);
 
 /* Ends a request: the reply is header only if @error (0 or -errno), else @len bytes of body follow, copied from @body or there already
  * (NULL). The request is gone. */

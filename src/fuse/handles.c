@@ -47,12 +47,14 @@ struct fuse_handle *fuse_handle_hold(struct fuse_session *s, uint64_t fh, const 
 
 void fuse_handle_drop(struct fuse_session *s, struct fuse_handle *h)
 {
-	struct vfile *file;
+	struct vfile *file, *plain;
 
 	if (!h || --h->refs > 0)
 		return;
 	file = h->file;
+	plain = h->plain;
 	table_del(&s->handles, h->id);
+	vfile_free(plain);
 	vfile_free(file);
 }
 

@@ -205,6 +205,38 @@ void fuse_end_read(struct fuse_req *r)
 	fuse_end_data(r);
 }
 
+/* A mapped page comes back with whatever handle the guest's kernel finds. If that appends, the page would end up behind the end of the
+ * file: so the file is opened once more, without O_APPEND, and the write goes there. */
+static void end_reopen(struct fuse_req *r)
+{
+	static const struct fuse_rule write_rule = { .end = fuse_end_written, .code = VFS_WRITE };
+
+	if (r->handle->plain)
+		vfile_free(r->op.ret_file); /* another page was faster */
+	else
+		r->handle->plain = r->op.ret_file;
+	r->op.ret_file = NULL;
+	r->op.file = r->handle->plain;
+	r->op.flags = 0;
+	r->op.code = write_rule.code;
+	r->rule = &write_rule;
+	fuse_go(r);
+}
+
+static void write_page(struct fuse_req *r)
+{
+	static const struct fuse_rule reopen_rule = { .end = end_reopen, .code = VFS_OPEN };
+
+	if (r->handle->plain) {
+		r->op.file = r->handle->plain;
+		return;
+	}
+	r->op.file = NULL;
+	r->op.flags = O_RDWR;
+	r->op.code = reopen_rule.code;
+	r->rule = &reopen_rule;
+}
+
 int fuse_begin_write(struct fuse_req *r, struct rd *args)
 {
 	const size_t at = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in);
@@ -223,9 +255,12 @@ int fuse_begin_write(struct fuse_req *r, struct rd *args)
 	e = take_handle(r, fh, false);
 	if (e == 0 && !r->handle->writable)
 		e = -EBADF;
-	if (e == 0)
-		fuse_cut_in(r, at, size);
-	return e;
+	if (e < 0)
+		return e;
+	fuse_cut_in(r, at, size);
+	if ((flags & FUSE_WRITE_CACHE) && r->handle->append)
+		write_page(r);
+	return 0;
 }
 
 /* Of WRITE and COPY_FILE_RANGE, neither of which was asked for more than 32 bits. */

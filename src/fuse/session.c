@@ -184,6 +184,12 @@ static void op_done(struct vfs_op *op)
 		fuse_reply(r, 0, NULL, 0);
 }
 
+void fuse_go(struct fuse_req *r)
+{
+	list_add_tail(&r->session->pending, &r->pending);
+	vfs_submit(&r->op);
+}
+
 /* ---- the beginning ---- */
 
 /* The arguments, copied: 0, -E2BIG or -ENOMEM. */
@@ -298,6 +304,5 @@ void fuse_submit(struct fuse_session *s, struct fuse_req *r)
 		fuse_reply(r, e, NULL, 0);
 		return;
 	}
-	list_add_tail(&s->pending, &r->pending);
-	vfs_submit(&r->op);
+	fuse_go(r);
 }
