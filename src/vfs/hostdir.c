@@ -10,8 +10,10 @@
  * The schedule. An operation is prepared and ended on the loop thread, which alone sees the table of objects, and what it asks of the kernel
  * is run in between, on the loop thread or by the pool. A trip through the pool costs two wake-ups, ten times what most metadata operations
  * take; but the loop thread must not wait for a disk for long. So:
- *  - on file systems of this machine (by statfs type) metadata is run inline, and timed. When a call took longer than STALL_NS, its
- *    class goes to the pool for SLOW_NS: a cold disk stalls the loop at most once in that time.
+ *  - on file systems of this machine (by statfs type) metadata is run inline, and timed. What a call takes beyond STALL_NS is a debt of
+ *    its class, of which every swift one pays PAID_NS back; with more than DEBT_NS its class goes to the pool for SLOW_NS. So a cold
+ *    disk stalls the loop for DEBT_NS or one call in that time, and a loop thread that only had to give its CPU to others does not
+ *    take the disk for slow.
  *  - on others (network, FUSE, unknown) everything is run by the pool, for a call may wait for ever.
  *  - reads are tried inline with RWF_NOWAIT, which does not wait for a disk, and otherwise read by the pool; writes likewise where the
  *    file system supports it, and if it does not, small ones are run inline as metadata is: they copy into the page cache.
@@ -40,6 +42,8 @@
 #include <sys/syscall.h>
 
 #define STALL_NS (2 * NS_PER_MS)
+#define DEBT_NS (16 * NS_PER_MS)
+#define PAID_NS (NS_PER_MS / 20)
 #define SLOW_NS NS_PER_S
 
 enum {
@@ -167,23 +171,35 @@ static int req_end(struct hd_req *r, int error)
 
 static bool may_run_here(const struct hd_req *r)
 {
-	const struct hostdir *h = r->h;
-	enum hd_class class = r->verb->class;
+	const struct hd_pace *pace = &r->h->pace[r->verb->class];
 
-	return h->local && class != HD_SLOW && loop_now_ns(h->loop) >= h->slow_until_ns[class];
+	if (!r->h->local || r->verb->class == HD_SLOW)
+		return false;
+	return pace->slow_until_ns == 0 || clock_mono_ns() >= pace->slow_until_ns;
+}
+
+static void pace_note(struct hostdir *h, struct hd_pace *pace, uint64_t start, uint64_t end)
+{
+	pace->slow_until_ns = 0;
+	if (end - start <= STALL_NS) {
+		pace->debt_ns -= MIN(pace->debt_ns, PAID_NS);
+		return;
+	}
+	h->stats.stalls++;
+	pace->debt_ns += end - start - STALL_NS;
+	if (pace->debt_ns > DEBT_NS) {
+		pace->debt_ns = 0;
+		pace->slow_until_ns = end + SLOW_NS;
+	}
 }
 
 static void run_here(struct hd_req *r)
 {
-	uint64_t start = clock_mono_ns(), end;
+	uint64_t start = clock_mono_ns();
 
 	r->error = r->verb->run(r);
-	end = clock_mono_ns();
+	pace_note(r->h, &r->h->pace[r->verb->class], start, clock_mono_ns());
 	r->h->stats.inlined++;
-	if (end - start > STALL_NS) {
-		r->h->stats.stalls++;
-		r->h->slow_until_ns[r->verb->class] = end + SLOW_NS;
-	}
 }
 
 /* On a pool thread. */

@@ -81,6 +81,12 @@ enum hd_class {
 	HD_CLASSES_,
 };
 
+/* How operations of a class went on the loop thread. */
+struct hd_pace {
+	uint64_t debt_ns;       /* what they took too long, less what swift ones made up for */
+	uint64_t slow_until_ns; /* CLOCK_MONOTONIC: in the pool until then; 0: on the loop thread */
+};
+
 struct hostdir {
 	struct vfs vfs;
 	struct loop *loop;
@@ -102,7 +108,7 @@ struct hostdir {
 	struct list lru;     /* struct hd_dirfd, the longest unused first */
 	struct list dirbufs; /* struct hd_dirbuf, likewise */
 	unsigned dirbuf_count;
-	uint64_t slow_until_ns[HD_CLASSES_];
+	struct hd_pace pace[HD_CLASSES_];
 	uint64_t cap_effective; /* of threads that were not touched: see hd_become() */
 	struct hostdir_stats stats;
 };
