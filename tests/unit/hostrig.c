@@ -57,6 +57,15 @@ void rig_up(struct rig *r, enum rig_way way, const struct hostdir_config *config
 	rig_serve(r, way, config);
 }
 
+bool rig_each(struct rig *r, enum rig_way way)
+{
+	if (way > 0)
+		rig_down(r);
+	if (way < RIG_WAYS_)
+		rig_up(r, way, NULL);
+	return way < RIG_WAYS_;
+}
+
 void rig_down(struct rig *r)
 {
 	struct hostdir_stats stats;

@@ -21,6 +21,8 @@ void rig_up(struct rig *r, enum rig_way way, const struct hostdir_config *config
 /* With a base made before by rig_base(). */
 void rig_base(struct rig *r);
 void rig_serve(struct rig *r, enum rig_way way, const struct hostdir_config *config);
+/* For each way: takes down the one before and sets up this; false behind the last. */
+bool rig_each(struct rig *r, enum rig_way way);
 void rig_down(struct rig *r);
 
 /* The host's side; paths from the base. */
