@@ -196,6 +196,32 @@ bool vfs_dir_next(struct vfs_dir *d, struct vfs_dirent *ret, const char **ret_na
 	return true;
 }
 
+void vfs_dir_edit(struct vfs_dir *d, bool (*edit)(struct vfs_dirent *e, const char *name, void *user), void *user)
+{
+	uint8_t *p = buf_data(&d->buf), *end, *to;
+
+	if (!p)
+		return; /* nothing was added */
+	end = p + buf_len(&d->buf);
+	p += d->taken;
+	for (to = p; p < end;) {
+		struct vfs_dirent e;
+		size_t len;
+
+		memcpy(&e, p, sizeof(e));
+		len = sizeof(e) + e.name_len;
+		if (edit(&e, (const char *)p + sizeof(e), user)) {
+			memmove(to, p, len);
+			memcpy(to, &e, sizeof(e));
+			to += len;
+		} else {
+			d->room += wire_bytes(d, e.name_len);
+		}
+		p += len;
+	}
+	d->buf.tail -= (size_t)(end - to);
+}
+
 void vfs_dir_done(struct vfs_dir *d)
 {
 	struct vfs_dirent e;

@@ -174,6 +174,9 @@ void vfs_dir_init(struct vfs_dir *d, size_t room, bool plus);
 bool vfs_dir_add(struct vfs_dir *d, const struct vfs_dirent *e, const char *name);
 /* Takes the first entry out; *@ret_name (not terminated) is valid until the next call. */
 bool vfs_dir_next(struct vfs_dir *d, struct vfs_dirent *ret, const char **ret_name);
+/* Shows @edit all entries that were not taken, in order: it may change all of an entry but its name, or answer false: the entry goes, and its
+ * room comes back. What becomes of the reference in it is @edit's business. */
+void vfs_dir_edit(struct vfs_dir *d, bool (*edit)(struct vfs_dirent *e, const char *name, void *user), void *user);
 void vfs_dir_done(struct vfs_dir *d); /* drops the references of entries that were not taken */
 
 /* A provider. All required, unless it says so. */

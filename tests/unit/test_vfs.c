@@ -269,6 +269,40 @@ TEST(entries_that_nobody_took_give_their_references_back)
 	CHECK(f.node.refs == 2, "%u references: the taken one is ours, the other was dropped", f.node.refs);
 }
 
+static bool keep_even(struct vfs_dirent *e, const char *name, void *user)
+{
+	unsigned *calls = user;
+
+	CHECK(e->ino == ++*calls && name[0] == (char)('a' + e->ino), "call %u: entry %u", *calls, (unsigned)e->ino);
+	e->next = 100 + e->ino;
+	return e->ino % 2 == 0;
+}
+
+TEST(entries_are_edited_and_taken_out_in_place)
+{
+	static const char *const names[] = { "a", "bcd", "cdefghij", "d", "e" };
+	unsigned calls = 0, count = 0;
+	struct vfs_dir d;
+	struct vfs_dirent e;
+	const char *name;
+
+	vfs_dir_init(&d, 1000, false);
+	vfs_dir_edit(&d, keep_even, &calls);
+	CHECK(calls == 0, "entries of an empty buffer");
+	for (unsigned i = 0; i < 5; i++) {
+		e = (struct vfs_dirent){ .ino = i, .name_len = (uint16_t)strlen(names[i]) };
+		CHECK(vfs_dir_add(&d, &e, names[i]), "add");
+	}
+	CHECK(d.room == 1000 - 5 * 32, "room %zu", d.room);
+	CHECK(vfs_dir_next(&d, &e, &name) && e.ino == 0, "the first");
+	vfs_dir_edit(&d, keep_even, &calls);
+	CHECK(calls == 4 && d.room == 1000 - 3 * 32, "%u calls, room %zu", calls, d.room);
+	for (; vfs_dir_next(&d, &e, &name); count++)
+		CHECK(e.ino == 2 + 2 * count && e.next == 100 + e.ino && memcmp(name, names[e.ino], e.name_len) == 0, "entry %u", (unsigned)e.ino);
+	CHECK(count == 2, "%u left", count);
+	vfs_dir_done(&d);
+}
+
 TEST(an_entry_for_which_memory_is_short_is_not_added)
 {
 	struct fake f;
@@ -302,4 +336,4 @@ RUN_TESTS(T(the_last_reference_frees_a_node_and_a_file_holds_one), T(a_file_syst
 	  T(an_operation_is_submitted_cancelled_and_finished_at_its_file_system), T(names_are_one_to_255_bytes_without_slash_and_no_dots),
 	  T(every_code_has_its_name), T(what_changes_a_file_system_is_known), T(copies_go_through_all_parts_of_an_iov_and_end_with_it),
 	  T(entries_come_out_as_they_went_in), T(room_is_counted_as_fuse_counts), T(entries_that_nobody_took_give_their_references_back),
-	  T(an_entry_for_which_memory_is_short_is_not_added))
+	  T(entries_are_edited_and_taken_out_in_place), T(an_entry_for_which_memory_is_short_is_not_added))
