@@ -101,22 +101,28 @@ static void req_init(struct hd_req *r, struct hostdir *h, struct vfs_op *op)
 	r->data = NULL;
 }
 
-/* About what is mounted on the host beneath the directory: shown as an empty directory that cannot be changed. */
+/* About what is mounted on the host beneath the directory: shown as an empty directory that cannot be changed, or as a file that cannot be
+ * opened. */
 static int barred_answer(struct hd_req *r)
 {
+	static const struct hd_verb nothing = { 0 };
 	struct vfs_op *op = r->op;
 	struct hd_node *n = hd_node_of(op->node);
 
+	if (op->code == VFS_STATFS || op->code == VFS_SYNCFS)
+		return HD_RUN;
+	r->verb = &nothing;
 	switch (op->code) {
 	case VFS_GETATTR: hd_attr(r->h, n, NULL, &op->attr); return HD_OVER;
-	case VFS_OPEN: return hd_file_new(r, n) < 0 ? -ENOMEM : HD_OVER;
+	case VFS_OPEN:
+		if (!S_ISDIR(n->mode) || (op->flags & O_ACCMODE) != O_RDONLY)
+			return -EACCES;
+		return hd_file_new(r, n) < 0 ? -ENOMEM : HD_OVER;
 	case VFS_LOOKUP: return -ENOENT;
 	case VFS_READDIR:
 	case VFS_ACCESS:
 	case VFS_FLUSH:
 	case VFS_FSYNC: return HD_OVER;
-	case VFS_STATFS:
-	case VFS_SYNCFS: return HD_RUN;
 	default: return -EACCES;
 	}
 }

@@ -201,8 +201,7 @@ static inline struct hd_file *hd_file_of(struct vfile *f)
 /* hostdir_node.c: all on the loop thread. */
 int hd_nodes_init(struct hostdir *h, int rootfd, const struct statx *stx);
 void hd_nodes_done(struct hostdir *h);
-/* The object that @stx tells of, which was found as @name in @dir (NULL: it has no name), with a reference. A @barred one is shown as an empty
- * directory. 0, -ENOMEM, -ENFILE, -EXDEV. */
+/* The object that @stx tells of, which was found as @name in @dir (NULL: it has no name), with a reference. 0, -ENOMEM, -ENFILE, -EXDEV. */
 int hd_node_enter(struct hostdir *h, struct hd_node *dir, const char *name, const struct statx *stx, struct hd_node **ret);
 /* The known object that @stx tells of, or NULL; without a reference. */
 struct hd_node *hd_node_find(struct hostdir *h, const struct statx *stx);

@@ -6,7 +6,7 @@
  * like, so this is a hint: whoever follows it checks who he meets (hostdir_way.c). Two directories could be remembered as each
  * other's parents when the host moves them about; hd_node_move() keeps the chains free of cycles, by losing the older hint.
  *
- * What is mounted on the host beneath the lent directory is not shown ("barred": an empty directory). It would let a guest into /proc, or
+ * What is mounted on the host beneath the lent directory is not shown ("barred": an empty directory, or a file without rights). It would let a guest into /proc, or
  * wait for a file system that answers to somebody else. */
 #include "vfs/hostdir_impl.h"
 
@@ -200,7 +200,7 @@ static struct hd_node *node_new(struct hostdir *h, uint8_t dev, const struct sta
 		.name = n->own_name,
 		.ino = stx->stx_ino,
 		.born = stx_born(stx),
-		.mode = dev == HD_DEV_BARRED ? S_IFDIR | 0555 : stx->stx_mode,
+		.mode = dev != HD_DEV_BARRED ? stx->stx_mode : S_ISDIR(stx->stx_mode) ? S_IFDIR | 0555 : S_IFREG,
 		.dev = dev,
 		.hashed = true,
 		.own_room = (uint8_t)MIN(room, (size_t)UINT8_MAX),
@@ -317,7 +317,7 @@ static uint32_t rdev_of(const struct statx *stx)
 void hd_attr(const struct hostdir *h, struct hd_node *n, const struct statx *stx, struct vattr *ret)
 {
 	if (hd_node_barred(n)) {
-		*ret = (struct vattr){ .ino = hd_ino(n, n->ino), .mode = n->mode, .nlink = 2, .blksize = 4096 };
+		*ret = (struct vattr){ .ino = hd_ino(n, n->ino), .mode = n->mode, .nlink = 1, .blksize = 4096 };
 	} else {
 		n->mode = stx->stx_mode;
 		*ret = (struct vattr){

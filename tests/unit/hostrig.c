@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "../test.h"
 
@@ -66,7 +67,7 @@ bool rig_each(struct rig *r, enum rig_way way)
 	return way < RIG_WAYS_;
 }
 
-void rig_down(struct rig *r)
+void rig_stop(struct rig *r)
 {
 	struct hostdir_stats stats;
 
@@ -77,6 +78,14 @@ void rig_down(struct rig *r)
 	vfs_free(r->fs);
 	work_pool_free(r->pool);
 	loop_free(r->loop);
+	r->fs = NULL;
+	r->pool = NULL;
+	r->loop = NULL;
+}
+
+void rig_down(struct rig *r)
+{
+	rig_stop(r);
 	close_fd(&r->base);
 	remove_tree(AT_FDCWD, r->path);
 }
@@ -95,4 +104,11 @@ void rig_host_get(const struct rig *r, const char *path, char *ret, size_t size)
 
 	CHECK(n >= 0, "%s", path);
 	ret[n] = '\0';
+}
+
+void rig_expect_child(pid_t child)
+{
+	int status;
+
+	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with %x", status);
 }

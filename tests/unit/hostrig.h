@@ -5,6 +5,8 @@
 
 #include "vfs/hostdir.h"
 
+#include <sys/types.h>
+
 /* How operations are run: on the loop thread, by the pool, and on the loop thread where the kernel would open devices. */
 enum rig_way { RIG_INLINE, RIG_POOL, RIG_CAREFUL, RIG_WAYS_ };
 
@@ -23,7 +25,10 @@ void rig_base(struct rig *r);
 void rig_serve(struct rig *r, enum rig_way way, const struct hostdir_config *config);
 /* For each way: takes down the one before and sets up this; false behind the last. */
 bool rig_each(struct rig *r, enum rig_way way);
+void rig_stop(struct rig *r); /* ends the provider; the files stay */
 void rig_down(struct rig *r);
+/* The child must end with 0. */
+void rig_expect_child(pid_t child);
 
 /* The host's side; paths from the base. */
 void rig_host_put(const struct rig *r, const char *path, const char *text);
