@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* host/files.c - from the configuration's mounts to providers. */
+/* host/files.c - from the configuration's mounts to providers. Each mount is its kind's provider, wrapped by what it asks for: masks, then
+ * read-only, so that a mask's target in a read-only mount is read-only too. */
 #include "host/files.h"
 
 #include "base/cleanup.h"
@@ -7,6 +8,7 @@
 #include "dev/fs.h"
 #include "vfs/hostdir.h"
 #include "vfs/mem.h"
+#include "vfs/wrap.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,6 +65,29 @@ static int make_provider(struct files *f, struct mount_config *m, struct vfs **r
 	}
 }
 
+/* Puts the wrappers that @m asks for around *@fs, which is freed if that fails. */
+static int wrap(struct files *f, const struct mount_config *m, struct vfs **fs)
+{
+	struct vfs_mask masks[PROTO_MASKS_MAX];
+	struct vfs *inner = *fs;
+	int r = 0;
+
+	for (unsigned i = 0; i < m->mask_count; i++)
+		masks[i] = (struct vfs_mask){
+			.path = m->mask[i].path,
+			.target = m->mask[i].target == PROTO_MASK_HIDDEN ? NULL : f->at[m->mask[i].target].fs,
+		};
+	if (m->mask_count > 0)
+		r = mask_create(inner, masks, m->mask_count, fs);
+	if (r == 0 && (m->msg.flags & PROTO_MOUNT_READONLY)) {
+		inner = *fs;
+		r = ro_create(inner, fs);
+	}
+	if (r < 0)
+		vfs_free(inner);
+	return r;
+}
+
 static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
 {
 	struct attachment *a = &f->at[f->count];
@@ -71,6 +96,8 @@ static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
 	*a = (struct attachment){ .config = m, .guest_index = -1 };
 	if (m->msg.kind != PROTO_FS_TMPFS) {
 		r = make_provider(f, m, &a->fs, err);
+		if (r == 0)
+			r = wrap(f, m, &a->fs);
 		if (r == 0 && !(m->msg.flags & PROTO_MOUNT_BINDING) && f->shown == PROTO_MOUNTS_MAX)
 			r = -E2BIG;
 		if (r < 0)
