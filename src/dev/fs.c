@@ -26,7 +26,7 @@ enum {
 	FS_INFLIGHT_MAX = 1024,
 	FS_HIPRIO_EXTRA = 64,
 	FS_SEGS_SMALL = 40, /* the guest's usual read-ahead of 32 pages fits */
-	FS_KEPT_MAX = 128,  /* requests of each size that wait for reuse */
+	FS_KEPT_MAX = 64,   /* requests of each size that wait for reuse */
 };
 
 /* Requests come in two sizes, by their number of segments. */

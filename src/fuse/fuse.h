@@ -29,6 +29,9 @@ struct fuse_mount {
 	struct vfs *fs; /* outlives the session; may be in several mounts */
 	enum fuse_cache cache;
 	bool readonly;
+	/* Extended attributes are refused. If no mount has them the guest's kernel asks once and never again; otherwise it asks before each write() whether
+	 * there are capabilities to be dropped. */
+	bool no_xattrs;
 	bool flush; /* the provider wants VFS_FLUSH at each close; else close() does not wait for the host */
 };
 

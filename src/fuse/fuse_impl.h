@@ -54,6 +54,7 @@ struct fuse_session {
 	struct list pending; /* struct fuse_req.pending: given to a provider */
 	bool started;        /* INIT was answered */
 	bool submounts, writeback, setxattr_ext;
+	bool xattrs; /* some mount has them */
 	struct fuse_stats stats;
 	unsigned mount_count;
 	struct fuse_mount_state mount[FUSE_MOUNTS_MAX];
@@ -66,6 +67,7 @@ enum fuse_rule_flags {
 	FUSE_RULE_DIR = 1 << 3,     /* the node is a directory */
 	FUSE_RULE_PAYLOAD = 1 << 4, /* only @args bytes are copied; the rest stays where it is */
 	FUSE_RULE_FAILS = 1 << 5,   /* @end also hears of failures */
+	FUSE_RULE_XATTR = 1 << 6,   /* only for mounts with extended attributes */
 };
 
 /* What is done with an opcode. */

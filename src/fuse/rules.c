@@ -6,7 +6,7 @@
 #define DIR FUSE_RULE_DIR
 #define REPLY(type) .reply = sizeof(struct type)
 #define CREATED .reply = sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out)
-#define PAYLOAD(bytes) .flags = FUSE_RULE_PAYLOAD, .args = (bytes)
+#define XATTR FUSE_RULE_XATTR
 
 const struct fuse_rule fuse_rules[FUSE_OPCODE_COUNT] = {
 	[FUSE_INIT] = { fuse_begin_init, .flags = FUSE_RULE_ALONE | FUSE_RULE_EARLY },
@@ -37,7 +37,7 @@ const struct fuse_rule fuse_rules[FUSE_OPCODE_COUNT] = {
 	[FUSE_TMPFILE] = { fuse_begin_tmpfile, fuse_end_create, CREATED, .code = VFS_TMPFILE, .flags = DIR },
 	[FUSE_READ] = { fuse_begin_read, fuse_end_read, .code = VFS_READ },
 	[FUSE_WRITE] = { fuse_begin_write, fuse_end_written, REPLY(fuse_write_out), .code = VFS_WRITE,
-			 PAYLOAD(sizeof(struct fuse_write_in)) },
+			 .args = sizeof(struct fuse_write_in), .flags = FUSE_RULE_PAYLOAD },
 	[FUSE_FLUSH] = { fuse_begin_flush, .code = VFS_FLUSH },
 	[FUSE_FSYNC] = { fuse_begin_fsync, .code = VFS_FSYNC },
 	[FUSE_RELEASE] = { .begin = fuse_begin_release },
@@ -51,8 +51,9 @@ const struct fuse_rule fuse_rules[FUSE_OPCODE_COUNT] = {
 	[FUSE_RELEASEDIR] = { fuse_begin_releasedir, .flags = DIR },
 	[FUSE_FSYNCDIR] = { fuse_begin_fsyncdir, .code = VFS_FSYNC, .flags = DIR },
 
-	[FUSE_SETXATTR] = { fuse_begin_setxattr, .code = VFS_SETXATTR, PAYLOAD(sizeof(struct fuse_setxattr_in) + VFS_NAME_MAX + 1) },
-	[FUSE_GETXATTR] = { fuse_begin_getxattr, fuse_end_xattr, .code = VFS_GETXATTR },
-	[FUSE_LISTXATTR] = { fuse_begin_listxattr, fuse_end_xattr, .code = VFS_LISTXATTR },
-	[FUSE_REMOVEXATTR] = { fuse_begin_removexattr, .code = VFS_REMOVEXATTR },
+	[FUSE_SETXATTR] = { fuse_begin_setxattr, .args = sizeof(struct fuse_setxattr_in) + VFS_NAME_MAX + 1, .code = VFS_SETXATTR,
+			    .flags = XATTR | FUSE_RULE_PAYLOAD },
+	[FUSE_GETXATTR] = { fuse_begin_getxattr, fuse_end_xattr, .code = VFS_GETXATTR, .flags = XATTR },
+	[FUSE_LISTXATTR] = { fuse_begin_listxattr, fuse_end_xattr, .code = VFS_LISTXATTR, .flags = XATTR },
+	[FUSE_REMOVEXATTR] = { fuse_begin_removexattr, .code = VFS_REMOVEXATTR, .flags = XATTR },
 };

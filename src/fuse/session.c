@@ -7,7 +7,7 @@
  * under it. Many are under way at once, in any order; only the device bounds their number. Each ends in fuse_reply(), once.
  *
  * One connection serves all mounts, and the guest's kernel takes ENOSYS for the whole connection: a provider's ENOSYS becomes
- * EOPNOTSUPP here. Only opcodes that no mount has are answered with it. */
+ * EOPNOTSUPP here. Only what no mount has is answered with it. */
 #include "fuse/fuse_impl.h"
 
 #include "base/cleanup.h"
@@ -53,6 +53,7 @@ int fuse_session_create(const struct fuse_mount *mounts, unsigned count, struct 
 	assert(r < 0 || id == FUSE_ROOT_ID);
 	for (; r == 0 && s->mount_count < count; s->mount_count++) {
 		mount_init(&s->mount[s->mount_count], &mounts[s->mount_count]);
+		s->xattrs |= !mounts[s->mount_count].no_xattrs;
 		r = fuse_node_pin(s, s->mount_count, mounts[s->mount_count].fs->root, &s->mount[s->mount_count].root);
 	}
 	if (r < 0) {
@@ -219,6 +220,8 @@ static int find_node(struct fuse_req *r)
 	if ((r->rule->flags & FUSE_RULE_DIR) && n->type != S_IFDIR)
 		return -ENOTDIR;
 	r->mount = n->mount;
+	if ((r->rule->flags & FUSE_RULE_XATTR) && fuse_mount_of(r)->is.no_xattrs)
+		return -EOPNOTSUPP;
 	r->op.node = vnode_ref(n->vnode);
 	return 0;
 }
@@ -234,6 +237,8 @@ static int request_begin(struct fuse_req *r, uint32_t opcode)
 	if (r->rule->reply > 0 && fuse_room(r) < r->rule->reply)
 		return -EINVAL;
 	r->op.code = r->rule->code;
+	if ((r->rule->flags & FUSE_RULE_XATTR) && !r->session->xattrs)
+		return -ENOSYS;
 	if (r->rule->flags & FUSE_RULE_ALONE)
 		return r->rule->begin(r, &args);
 	if (r->nodeid == FUSE_ROOT_ID)

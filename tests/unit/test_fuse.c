@@ -674,6 +674,28 @@ TEST(a_read_only_mount_refuses_what_writes)
 	fuserig_down(&g);
 }
 
+TEST(extended_attributes_are_off_for_a_mount_or_for_all)
+{
+	struct fuserig g;
+	uint64_t root;
+	char v[8];
+
+	fuserig_up(&g, 2);
+	fuse_session_free(g.s);
+	g.mount[1].no_xattrs = true;
+	fuserig_start(&g);
+	fuserig_init(&g);
+	root = rig_root(&g, 1);
+	CHECK(setxattr(&g, rig_root(&g, 0), "user.a", "v", 1, 0) == 0, "the mount that has them");
+	CHECK(setxattr(&g, root, "user.a", "v", 1, 0) == -EOPNOTSUPP && getxattr(&g, root, "security.capability", v, sizeof(v)) == -EOPNOTSUPP, "the one that has not");
+	fuse_session_free(g.s);
+	g.mount[0].no_xattrs = true;
+	fuserig_start(&g);
+	fuserig_init(&g);
+	CHECK(getxattr(&g, rig_root(&g, 0), "user.a", v, sizeof(v)) == -ENOSYS && getxattr(&g, FUSE_ROOT_ID, "user.a", v, sizeof(v)) == -ENOSYS, "none");
+	fuserig_down(&g);
+}
+
 /* ---- Everything again ---- */
 
 TEST(how_the_guest_lays_out_its_memory_does_not_matter)
@@ -726,5 +748,6 @@ RUN_TESTS(T(init_agrees_on_what_serves_all_mounts), T(only_private_mounts_get_a_
 	  T(holes_are_found_and_made_and_ranges_copied), T(flushing_and_syncing_answer),
 	  T(listing_shows_every_name_once_and_counts_its_lookups), T(extended_attributes_are_set_read_listed_and_removed),
 	  T(each_mount_has_its_rule_for_caching), T(a_file_system_that_is_mounted_twice_has_nodes_in_both),
-	  T(a_read_only_mount_refuses_what_writes), T(how_the_guest_lays_out_its_memory_does_not_matter),
+	  T(a_read_only_mount_refuses_what_writes), T(extended_attributes_are_off_for_a_mount_or_for_all),
+	  T(how_the_guest_lays_out_its_memory_does_not_matter),
 	  T(statistics_count_what_happened))
