@@ -153,13 +153,10 @@ int control_listen(void)
 	return take_fd(&fd);
 }
 
-bool control_is_host(int fd, uint32_t *ret_port)
+bool control_is_host(int fd)
 {
 	struct sockaddr_vm peer = { 0 };
 	socklen_t len = sizeof(peer);
 
-	if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0 || peer.svm_family != AF_VSOCK || peer.svm_cid != VMADDR_CID_HOST)
-		return false;
-	*ret_port = peer.svm_port;
-	return true;
+	return getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.svm_family == AF_VSOCK && peer.svm_cid == VMADDR_CID_HOST;
 }

@@ -28,6 +28,6 @@ void control_flush(struct control *c); /* sends what has been queued at link_out
 
 /* The listening socket for jobs, and the check of what it accepts. */
 int control_listen(void);
-bool control_is_host(int fd, uint32_t *ret_port);
+bool control_is_host(int fd);
 
 #endif

@@ -111,13 +111,13 @@ static int decode_start(const struct frame *f, struct msg_exec_start *ret)
 
 int job_frame_decode(const struct frame *f, struct job_frame *ret)
 {
-	struct job_frame j = { .type = f->type };
+	struct job_frame j = { .type = f->type, .job = f->chan };
 	struct msg_exec_stdin m;
 	int r = 0;
 
 	switch (f->type) {
 	case PROTO_EXEC_START:
-		r = decode_start(f, &j.start);
+		r = f->chan == 0 ? -EPROTO : decode_start(f, &j.start);
 		break;
 	case PROTO_EXEC_STDIN:
 		if (msg_exec_stdin_decode(f->body, f->len, &m) < 0 || m.data.len > PROTO_DATA_MAX)

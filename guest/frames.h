@@ -26,6 +26,7 @@ struct control_frame {
 /* A frame of a job's own stream. */
 struct job_frame {
 	uint16_t type;               /* EXEC_START, EXEC_STDIN or EXEC_STDIN_EOF */
+	uint32_t job;                /* EXEC_START: what the control stream calls it */
 	struct msg_exec_start start; /* borrows from the frame; at least argv[0], which is not empty */
 	struct slice data;           /* at most PROTO_DATA_MAX bytes */
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* guest/job.c - one job's life: start, frames from the host, end. Its bytes are job_io.c's.
  *
+ * The stream waits for EXEC_START, carries one program until EXEC_EXIT, and waits again: to connect anew would cost as much as to start a
+ * program. A program that ends at once is told of in one packet, EXEC_STARTED and EXEC_EXIT together.
  * Input that the program does not read holds the stream up; signals and aborts come over the control stream and are not held up by this.
- * End: the main process decides. What was in the pipes when it was reaped goes out, then EXEC_EXIT, and then the stream is closed. Descendants that
+ * End: the main process decides. What was in the pipes when it was reaped goes out, then EXEC_EXIT. Descendants that
  * hold the pipes open delay nothing; what is left of them goes to jobs_leave(). Only after a kill (time limit, abort) the end waits until the whole
  * cgroup is dead, at most JOB_DYING_MS.
  * The host's closing the stream before EXEC_EXIT is an abort.
@@ -27,6 +29,7 @@
 #include <sys/wait.h>
 
 enum {
+	JOB_STARTED_MS = 5,            /* the host holds signals for a new program back until it is told of its start */
 	JOB_DYING_MS = 5000,           /* for processes that SIGKILL does not end at once */
 	JOB_STUCK_MS = 100,            /* after that they are likely to wait for the host */
 	JOB_STUCK_AGAIN_MS = 500,
@@ -35,6 +38,8 @@ enum {
 };
 
 static void job_bury(struct job *j);
+static void job_rest(struct job *j);
+static void job_input(struct job *j);
 
 /* ---- What is watched ---- */
 
@@ -102,8 +107,10 @@ static void job_flush(struct job *j)
 
 	if (r < 0)
 		job_host_gone(j);
-	else if (r == 0 && j->phase == JOB_FLUSHING)
+	else if (r == 0 && j->phase == JOB_FLUSHING && j->unfit)
 		job_bury(j);
+	else if (r == 0 && j->phase == JOB_FLUSHING)
+		job_rest(j);
 }
 
 /* The last word. For every failure it has a line on the program's stderr as well, where people look. */
@@ -111,6 +118,7 @@ static void job_say_exit(struct job *j, const struct msg_exec_exit *m)
 {
 	struct buf *out = link_out(&j->link);
 
+	job_tell_started(j);
 	if (m->reason == PROTO_EXIT_SPAWN) {
 		char line[SPAWN_WHY_MAX + 128];
 		int n = snprintf(line, sizeof(line), "%.*s%s", (int)m->message.len, (const char *)m->message.p, j->tty ? "\r\n" : "\n");
@@ -238,6 +246,8 @@ void job_advance(struct job *j)
 	}
 	if (j->phase == JOB_ENDING && drained && j->cleared)
 		job_end(j);
+	if (j->phase == JOB_WAITING)
+		job_input(j);
 	job_watch(j);
 }
 
@@ -269,6 +279,15 @@ static void job_timeout(struct loop_timer *t)
 	job_kill(CONTAINER_OF(t, struct job, timer), PROTO_EXIT_TIMEOUT);
 }
 
+static void job_started_timer(struct loop_timer *t)
+{
+	struct job *j = CONTAINER_OF(t, struct job, started_timer);
+
+	job_tell_started(j);
+	job_flush(j);
+	job_watch(j);
+}
+
 static void job_start(struct job *j, const struct msg_exec_start *m)
 {
 	struct stdio s;
@@ -277,7 +296,6 @@ static void job_start(struct job *j, const struct msg_exec_start *m)
 	uint64_t now = loop_now_ns(j->all->loop);
 	int r;
 
-	loop_timer_del(j->all->loop, &j->timer);
 	(void)slices_next(&argv, &name);
 	slice_copy(name, j->name, sizeof(j->name));
 	j->tty = m->flags & PROTO_EXECF_TTY;
@@ -303,8 +321,9 @@ static void job_start(struct job *j, const struct msg_exec_start *m)
 	stdio_close(&s);
 	if (m->timeout_ns > 0 && m->timeout_ns < UINT64_MAX - now)
 		(void)loop_timer_set(j->all->loop, &j->timer, now + m->timeout_ns, job_timeout);
-	(void)msg_exec_started_put(link_out(&j->link), 0, &(struct msg_exec_started){ .pid = (uint32_t)j->pid });
-	job_flush(j);
+	j->started_owed = true;
+	if (loop_timer_set(j->all->loop, &j->started_timer, now + JOB_STARTED_MS * NS_PER_MS, job_started_timer) < 0)
+		job_started_timer(&j->started_timer);
 }
 
 /* ---- The stream from the host ---- */
@@ -314,10 +333,11 @@ static int job_frame(struct job *j, const struct frame *f)
 {
 	struct job_frame jf;
 
-	if (job_frame_decode(f, &jf) < 0 || (jf.type == PROTO_EXEC_START) != (j->phase == JOB_WAITING))
+	if (job_frame_decode(f, &jf) < 0 || (jf.type == PROTO_EXEC_START && j->phase != JOB_WAITING))
 		return -EPROTO;
 	switch (jf.type) {
 	case PROTO_EXEC_START:
+		j->id = jf.job;
 		job_start(j, &jf.start);
 		return 1;
 	case PROTO_EXEC_STDIN:
@@ -325,6 +345,12 @@ static int job_frame(struct job *j, const struct frame *f)
 	default:
 		return job_in_finish(j);
 	}
+}
+
+static void job_refuse_stream(struct job *j)
+{
+	j->unfit = true;
+	job_refuse(j, "init does not understand the request to start a program");
 }
 
 static void job_input(struct job *j)
@@ -341,7 +367,7 @@ static void job_input(struct job *j)
 		link_pop(&j->link, &f);
 	}
 	if (r < 0 && j->phase == JOB_WAITING)
-		job_refuse(j, "init does not understand the request to start a program");
+		job_refuse_stream(j);
 	else if (r < 0)
 		job_host_gone(j);
 }
@@ -396,12 +422,13 @@ void job_abort(struct job *j)
 
 /* ---- Birth and burial ---- */
 
-static void job_close(struct job *j)
+/* Everything of the program that has run. */
+static void job_clear(struct job *j)
 {
 	struct loop *l = j->all->loop;
 
-	loop_fd_del(l, &j->conn);
 	loop_timer_del(l, &j->timer);
+	loop_timer_del(l, &j->started_timer);
 	loop_timer_del(l, &j->stuck_timer);
 	job_in_close(j);
 	for (int i = 0; i < 2; i++)
@@ -409,6 +436,28 @@ static void job_close(struct job *j)
 	close_fd(&j->slave_fd);
 	close_fd(&j->report);
 	cgroup_forget(&j->cgroup);
+}
+
+static void job_close(struct job *j)
+{
+	loop_fd_del(j->all->loop, &j->conn);
+	job_clear(j);
+}
+
+/* Until the next program. */
+static void job_rest(struct job *j)
+{
+	job_clear(j);
+	j->phase = JOB_WAITING;
+	j->id = 0;
+	j->tty = j->cleared = j->started_owed = j->in_open_line = false;
+	j->killed = 0;
+	j->oom_told = 0;
+	j->in_done = 0;
+	j->in_fd = j->slave_fd = j->report = -1;
+	j->cgroup = (struct cgroup){ .all = &j->all->groups, .fd = -1, .events_fd = -1 };
+	j->out[0] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDOUT };
+	j->out[1] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDERR };
 }
 
 static void job_free_task(struct loop_task *t)
@@ -429,7 +478,7 @@ static void job_bury(struct job *j)
 	loop_task_add(j->all->loop, &j->free_task, job_free_task);
 }
 
-struct job *job_create(struct jobs *all, unsigned slot, int fd, uint32_t id)
+struct job *job_create(struct jobs *all, unsigned slot, int fd)
 {
 	struct job *j = calloc(1, sizeof(*j));
 
@@ -439,11 +488,10 @@ struct job *job_create(struct jobs *all, unsigned slot, int fd, uint32_t id)
 	}
 	j->all = all;
 	j->slot = slot;
-	j->id = id;
 	j->in_fd = j->slave_fd = j->report = -1;
-	j->cgroup = (struct cgroup){ .all = &all->groups, .fd = -1, .events_fd = -1 };
-	j->out[0] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDOUT };
-	j->out[1] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDERR };
+	j->out[0].fd = j->out[1].fd = -1;
+	j->out[0].job = j->out[1].job = j;
+	job_rest(j);
 	link_init(&j->link, fd);
 	if (loop_fd_add(all->loop, &j->conn, fd, EPOLLIN | EPOLLRDHUP, conn_event) < 0) {
 		job_free(j);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* guest/job.h - one program that the host asked for: its stream to the host, its pipes or terminal, its end. The service that
- * owns the jobs is guest/jobs.h. */
+/* guest/job.h - one stream to the host, and the program that runs on it: its pipes or terminal, its end. A stream serves one program after
+ * another. The service that owns the jobs is guest/jobs.h. */
 #ifndef GUEST_JOB_H
 #define GUEST_JOB_H
 
@@ -13,7 +13,7 @@
 struct jobs;
 
 enum job_phase {
-	JOB_WAITING, /* for EXEC_START */
+	JOB_WAITING, /* for the next EXEC_START; input for a program that has ended may still come */
 	JOB_RUNNING,
 	JOB_ENDING,  /* the main process has been reaped: what is in the pipes goes out first */
 	JOB_FLUSHING, /* EXEC_EXIT is queued */
@@ -32,10 +32,12 @@ struct job_out {
 struct job {
 	struct jobs *all;
 	unsigned slot;
-	uint32_t id; /* the host's port, which is how the control stream names it */
+	uint32_t id; /* the channel of EXEC_START, which is how the control stream names the program */
 	enum job_phase phase;
 	bool tty;
 	bool host_gone; /* the stream is of no use any more */
+	bool unfit;	/* nor is it for another program */
+	bool started_owed; /* EXEC_STARTED goes out with what comes next, or by its timer */
 	bool cleared;   /* no kill, or nothing of the group lives any more, or it was waited for long enough */
 	int killed;     /* PROTO_EXIT_TIMEOUT or PROTO_EXIT_ABORTED, 0 otherwise */
 	pid_t pid;
@@ -51,14 +53,15 @@ struct job {
 	size_t in_done;    /* bytes of the first input frame that are written */
 	bool in_open_line; /* the last input byte was not a newline */
 	struct loop_fd in_watch;
-	struct loop_timer timer; /* for the start; then the time limit; then for the dying */
+	struct loop_timer timer; /* the time limit; then for the dying */
+	struct loop_timer started_timer;
 	struct loop_timer stuck_timer; /* since it was killed */
 	struct loop_task free_task;
 	struct cgroup cgroup;
 };
 
 /* Takes @fd over. NULL when memory is short; @fd is then closed. */
-struct job *job_create(struct jobs *all, unsigned slot, int fd, uint32_t id);
+struct job *job_create(struct jobs *all, unsigned slot, int fd);
 void job_free(struct job *j); /* at once, killing what runs; for the end of the service */
 
 void job_signal(struct job *j, int signo);

@@ -43,6 +43,23 @@ size_t job_out_pending(const struct job_out *o)
 	return ioctl(o->fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
 }
 
+void job_tell_started(struct job *j)
+{
+	if (!j->started_owed)
+		return;
+	j->started_owed = false;
+	loop_timer_del(j->all->loop, &j->started_timer);
+	(void)msg_exec_started_put(link_out(&j->link), 0, &(struct msg_exec_started){ .pid = (uint32_t)j->pid });
+}
+
+/* The first output: EXEC_STARTED travels in its packet. */
+static void job_send_first(struct job *j, const uint8_t *p, size_t len)
+{
+	job_tell_started(j);
+	if (!buf_put(link_out(&j->link), p, len) || link_flush(&j->link) < 0)
+		job_host_gone(j);
+}
+
 /* The stream is empty of ours: what it does not take now is the rest of one chunk. */
 static void job_send(struct job *j, const uint8_t *p, size_t len)
 {
@@ -79,7 +96,11 @@ void job_out_pump(struct job_out *o)
 	}
 	o->left -= MIN(o->left, (size_t)n);
 	frame_header(p, o->type, 0, (uint32_t)n);
-	if (!j->host_gone)
+	if (j->host_gone)
+		return;
+	if (j->started_owed)
+		job_send_first(j, p, (size_t)n + PROTO_HEADER_BYTES);
+	else
 		job_send(j, p, (size_t)n + PROTO_HEADER_BYTES);
 }
 

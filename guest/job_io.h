@@ -19,6 +19,9 @@ int job_in_write(struct job *j, const uint8_t *p, size_t len);
 int job_in_finish(struct job *j);
 void job_in_close(struct job *j);
 
+/* Puts EXEC_STARTED before what is to be sent next, if it has not gone out yet. */
+void job_tell_started(struct job *j);
+
 /* What job.c does about it. */
 void job_advance(struct job *j);      /* output was moved: goes as far towards the end as can be gone now */
 void job_resume_input(struct job *j); /* the program has read: job_in_write() may have room */

@@ -201,12 +201,12 @@ static void groups_oom(struct cgroups *g)
 
 /* ---- Connections ---- */
 
-void jobs_add(struct jobs *js, int fd, uint32_t id)
+void jobs_add(struct jobs *js, int fd)
 {
 	for (unsigned i = 0; i < JOBS_MAX; i++) {
 		if (js->job[i])
 			continue;
-		js->job[i] = job_create(js, i, fd, id);
+		js->job[i] = job_create(js, i, fd);
 		return;
 	}
 	close(fd);
@@ -215,7 +215,6 @@ void jobs_add(struct jobs *js, int fd, uint32_t id)
 static void listen_event(struct loop_fd *w, uint32_t events)
 {
 	struct jobs *js = CONTAINER_OF(w, struct jobs, listen_watch);
-	uint32_t id;
 
 	(void)events;
 	for (int i = 0; i < ACCEPT_MAX; i++) {
@@ -223,14 +222,14 @@ static void listen_event(struct loop_fd *w, uint32_t events)
 
 		if (fd < 0)
 			return;
-		if (js->trusted(fd, &id))
-			jobs_add(js, fd, id);
+		if (js->trusted(fd))
+			jobs_add(js, fd);
 		else
 			close(fd);
 	}
 }
 
-int jobs_listen(struct jobs *js, int fd, bool (*trusted)(int fd, uint32_t *ret_id))
+int jobs_listen(struct jobs *js, int fd, bool (*trusted)(int fd))
 {
 	js->listen_fd = fd;
 	js->trusted = trusted;

@@ -7,7 +7,7 @@
 #include "job.h"
 
 enum {
-	JOBS_MAX = PROTO_EXECS_MAX + 64,  /* running ones, and ones that only wait, are refused or flush their end */
+	JOBS_MAX = PROTO_EXECS_MAX + 64,  /* streams: with a running program, and ones that wait for one or flush their end */
 	JOBS_LEFTOVERS_MAX = 256,         /* ended jobs of which processes still run; beyond it the oldest's pipes are closed */
 	JOBS_CHUNK_BYTES = PROTO_DATA_MAX - PROTO_HEADER_BYTES, /* of output in a frame: with its header one vsock packet */
 };
@@ -27,7 +27,7 @@ struct jobs {
 	int null_fd;
 	int listen_fd;
 	struct loop_fd listen_watch;
-	bool (*trusted)(int fd, uint32_t *ret_id); /* of an accepted connection: whether it is the host, and its job id */
+	bool (*trusted)(int fd); /* of an accepted connection: whether it is the host */
 	void (*oom)(void *user, uint32_t job, uint32_t kills);
 	void *user;
 	unsigned running;
@@ -50,9 +50,9 @@ int jobs_init(struct jobs *js, struct loop *loop, const char *cgroup_base, void 
 void jobs_done(struct jobs *js);
 void jobs_reap(struct jobs *js); /* now, without a SIGCHLD */
 /* Accepts from the listening socket @fd, which stays the caller's. */
-int jobs_listen(struct jobs *js, int fd, bool (*trusted)(int fd, uint32_t *ret_id));
-/* Takes one connection over: a new job, which waits for its EXEC_START. */
-void jobs_add(struct jobs *js, int fd, uint32_t id);
+int jobs_listen(struct jobs *js, int fd, bool (*trusted)(int fd));
+/* Takes one connection over: a new job, which waits for its first EXEC_START. */
+void jobs_add(struct jobs *js, int fd);
 struct job *jobs_find(struct jobs *js, uint32_t id); /* NULL when there is none, or it has ended */
 
 /* For job.c. */

@@ -3,8 +3,9 @@
  *
  * Out: frames are looked at in the stream's own receive buffer and copied once, into the client's queue, as long as the client's window
  * and queue have room; otherwise they stay, the stream's credit runs out, and the program in the guest waits.
- * A stream is opened ahead of the program that it is for (execs.spare), because the connection is a round trip of its own; it is the next
- * program's, and the one after that is opened when a program has ended.
+ * A stream serves one program after another, as opening one is a round trip and costs the guest as much as starting a program does. The first is
+ * opened ahead; at most EXECS_IDLE_MAX stay when their programs have ended. Since streams are not ordered among each other, a late word on
+ * the control stream must not reach the next program: each has a number of its own.
  * In: EXEC_START and stdin are queued here (bounded by the frame limit and the window), and handed to the stream as it has room; what
  * has been handed over is credited back to the client.
  * Beside: signals, resizes and aborts go over the control stream, so that blocked input cannot hold them up; until init has said
@@ -18,6 +19,7 @@
 
 enum {
 	EXEC_HELD_MAX = 16,
+	EXECS_IDLE_MAX = 8,
 	EXEC_IN_MAX = PROTO_BODY_MAX + (PROTO_HEADER_BYTES + 2) * PROTO_WINDOW_BYTES, /* a window of one-byte frames */
 };
 
@@ -29,8 +31,10 @@ struct held_frame {
 struct exec {
 	struct execs *all;
 	struct vsock_conn *conn;
-	uint32_t chan; /* the client's id; 0: nobody's yet, this is the spare */
-	uint32_t port; /* the guest's id, and our vsock port */
+	struct list idle; /* in execs.idle while it is no program's */
+	uint32_t chan;    /* the client's id; 0: it is no program's */
+	uint32_t id;      /* the guest's id */
+	uint32_t port;    /* our vsock port */
 	bool connected, started;
 	size_t window;       /* bytes of output the client still takes */
 	size_t stdin_queued; /* bytes of input taken from the client and not credited back */
@@ -38,6 +42,19 @@ struct exec {
 	unsigned held_count;
 	struct held_frame held[EXEC_HELD_MAX];
 };
+
+static void exec_idle(struct exec *e)
+{
+	e->chan = 0;
+	list_add_tail(e->all->idle.next, &e->idle);
+	e->all->idle_count++;
+}
+
+static void exec_unidle(struct exec *e)
+{
+	list_del(&e->idle);
+	e->all->idle_count--;
+}
 
 static void exec_free(struct exec *e)
 {
@@ -47,9 +64,25 @@ static void exec_free(struct exec *e)
 	if (e->chan)
 		e->all->by_slot[(e->chan & 0xffff) - 1] = NULL;
 	else
-		e->all->spare = NULL;
+		exec_unidle(e);
 	buf_done(&e->in);
 	free(e);
+}
+
+/* Its program has ended. False when the stream has too, as input is left that has nowhere to go, and part of which may be on its way. */
+static bool exec_release(struct exec *e)
+{
+	if (buf_len(&e->in) > 0 || e->all->idle_count == EXECS_IDLE_MAX) {
+		exec_free(e);
+		return false;
+	}
+	e->all->by_slot[(e->chan & 0xffff) - 1] = NULL;
+	e->started = false;
+	e->window = PROTO_WINDOW_BYTES;
+	e->stdin_queued = 0;
+	e->held_count = 0;
+	exec_idle(e);
+	return true;
 }
 
 /* Tells the client how it ended, in our words, and forgets the program. */
@@ -80,7 +113,7 @@ static void exec_release_held(struct exec *e)
 {
 	e->started = true;
 	for (unsigned i = 0; i < e->held_count; i++)
-		(void)held_put(guest_out(e->all->guest), e->port, &e->held[i]);
+		(void)held_put(guest_out(e->all->guest), e->id, &e->held[i]);
 	if (e->held_count > 0)
 		guest_send(e->all->guest);
 	e->held_count = 0;
@@ -158,13 +191,8 @@ static void exec_readable(void *user)
 			break;
 		ctl_send(e->all->ctl);
 		vsock_conn_consume(e->conn, f.wire_len);
-		if (r == 2) {
-			struct execs *x = e->all;
-
-			exec_free(e);
-			execs_open_spare(x);
+		if (r == 2 && !exec_release(e))
 			return;
-		}
 	}
 	if (r < 0)
 		exec_fail(e, "the guest sent malformed frames for this program");
@@ -229,8 +257,8 @@ static const struct vsock_conn_ops exec_conn_ops = {
 	.closed = exec_closed,
 };
 
-/* Opens a stream that is nobody's yet. */
-static int exec_open(struct execs *x, struct exec **ret)
+/* Opens a stream. It is idle. */
+static int exec_open(struct execs *x)
 {
 	AUTOFREE struct exec *e = calloc(1, sizeof(*e));
 	int r;
@@ -247,26 +275,28 @@ static int exec_open(struct execs *x, struct exec **ret)
 		(void)idmap_del(&x->by_port, e->port);
 		return r;
 	}
-	*ret = TAKE_PTR(e);
+	exec_idle(TAKE_PTR(e));
 	return 0;
 }
 
 void execs_open_spare(struct execs *x)
 {
-	if (!x->spare)
-		(void)exec_open(x, &x->spare); /* else the next program opens its own */
+	if (list_empty(&x->idle))
+		(void)exec_open(x); /* else the first program opens its own */
 }
 
 /* The stream for the program on the client's channel @chan. */
 static int exec_create(struct execs *x, uint32_t chan, struct exec **ret)
 {
-	struct exec *e = x->spare;
-	int r = e ? 0 : exec_open(x, &e);
+	int r = list_empty(&x->idle) ? exec_open(x) : 0;
+	struct exec *e;
 
 	if (r < 0)
 		return r;
-	x->spare = NULL;
+	e = CONTAINER_OF(x->idle.next, struct exec, idle);
+	exec_unidle(e);
 	e->chan = chan;
+	e->id = ++x->last_id ? x->last_id : ++x->last_id;
 	x->by_slot[(chan & 0xffff) - 1] = e;
 	*ret = e;
 	return 0;
@@ -295,7 +325,7 @@ static int execs_start(struct execs *x, const struct frame *f)
 	if (r < 0)
 		return execs_refuse(x, f->chan, "the host process is out of memory or streams for another program");
 	x->started++;
-	if (!msg_exec_start_put(&e->in, 0, &m)) {
+	if (!msg_exec_start_put(&e->in, e->id, &m)) {
 		exec_free(e);
 		return execs_refuse(x, f->chan, "the host process is out of memory for another program");
 	}
@@ -380,13 +410,14 @@ void execs_resume(struct execs *x)
 
 uint32_t execs_running(const struct execs *x)
 {
-	return x->by_port.count - (x->spare != NULL);
+	return x->by_port.count - x->idle_count;
 }
 
 void execs_init(struct execs *x, struct ctl *ctl, struct guest *guest, struct vsock *vsock)
 {
 	*x = (struct execs){ .ctl = ctl, .guest = guest, .vsock = vsock };
-	idmap_init(&x->by_port, PROTO_EXECS_MAX + 1); /* and the spare */
+	list_init(&x->idle);
+	idmap_init(&x->by_port, PROTO_EXECS_MAX + EXECS_IDLE_MAX);
 }
 
 void execs_done(struct execs *x)
@@ -396,7 +427,7 @@ void execs_done(struct execs *x)
 	for (unsigned i = 0; i < PROTO_EXECS_MAX; i++)
 		if (x->by_slot[i])
 			exec_free(x->by_slot[i]);
-	if (x->spare)
-		exec_free(x->spare);
+	while (!list_empty(&x->idle))
+		exec_free(CONTAINER_OF(x->idle.next, struct exec, idle));
 	idmap_done(&x->by_port);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* host/exec.h - programs in the guest: relays between the client's channels and one vsock stream each. */
+/* host/exec.h - programs in the guest: relays between the client's channels and vsock streams, one program at a time on a stream. */
 #ifndef HOST_EXEC_H
 #define HOST_EXEC_H
 
@@ -11,14 +11,16 @@ struct execs {
 	struct ctl *ctl;
 	struct guest *guest;
 	struct vsock *vsock;
-	struct idmap by_port;                  /* the host port of an exec's stream is its id */
-	struct exec *spare;                    /* connected ahead for the next one, or NULL; in by_port, in no slot */
+	struct idmap by_port;                  /* streams, by the host's port */
+	struct list idle;                      /* streams of no program, the last used one first; in no slot */
+	unsigned idle_count;
+	uint32_t last_id;                      /* of a program, by which the guest knows it; never used twice */
 	struct exec *by_slot[PROTO_EXECS_MAX]; /* the low half of the client's channel numbers */
 	uint64_t started;                      /* statistics */
 };
 
 void execs_init(struct execs *x, struct ctl *ctl, struct guest *guest, struct vsock *vsock);
-/* Connects the stream of the next program ahead. When the guest is ready; from then on it is done here. */
+/* Connects the stream of the first program ahead. When the guest is ready. */
 void execs_open_spare(struct execs *x);
 uint32_t execs_running(const struct execs *x);
 void execs_done(struct execs *x); /* closes every stream; says nothing to the client */

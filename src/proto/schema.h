@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 4
+#define PROTO_VERSION 5
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \

@@ -133,22 +133,24 @@ TEST(frames_of_the_other_stream_or_direction_are_refused)
 	buf_done(&b);
 }
 
-TEST(a_start_needs_a_program_and_known_flags)
+TEST(a_start_needs_a_number_a_program_and_known_flags)
 {
 	static const char *const empty[] = { "", "x" }, *const good[] = { "x", "" };
 	struct buf b;
 
 	buf_init(&b, 4096);
-	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .argv = { .count = 2, .array = good } }), "put");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .argv = { .count = 2, .array = good } }), "put");
 	CHECK(job(&b) == 0, "a good one");
-	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ 0 }), "put");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ 0 }), "put");
 	CHECK(job(&b) == -EPROTO, "no argv");
-	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .argv = { .count = 2, .array = empty } }), "put");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .argv = { .count = 2, .array = empty } }), "put");
 	CHECK(job(&b) == -EPROTO, "an empty name");
-	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .flags = 4, .argv = { .count = 2, .array = good } }), "put");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .flags = 4, .argv = { .count = 2, .array = good } }), "put");
 	CHECK(job(&b) == -EPROTO, "flags");
-	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .rows = 65536, .argv = { .count = 2, .array = good } }), "put");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .rows = 65536, .argv = { .count = 2, .array = good } }), "put");
 	CHECK(job(&b) == -EPROTO, "rows");
+	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .argv = { .count = 2, .array = good } }), "put");
+	CHECK(job(&b) == -EPROTO, "no number");
 	buf_done(&b);
 }
 
@@ -167,4 +169,4 @@ TEST(input_beyond_the_limit_of_a_frame_is_refused)
 
 RUN_TESTS(T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
 	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(a_mount_needs_an_absolute_path_and_a_known_kind), T(frames_of_the_other_stream_or_direction_are_refused),
-	  T(a_start_needs_a_program_and_known_flags), T(input_beyond_the_limit_of_a_frame_is_refused))
+	  T(a_start_needs_a_number_a_program_and_known_flags), T(input_beyond_the_limit_of_a_frame_is_refused))

@@ -27,7 +27,6 @@ static uint32_t ooms;
 
 /* The host's end of one job. */
 struct peer {
-	uint32_t id;
 	struct link link;
 	bool hold; /* does not read */
 	bool started, ended, eof;
@@ -95,17 +94,16 @@ static void finish(void)
 	loop_free(loop);
 }
 
-static void connect_peer(struct peer *p, uint32_t id)
+static void connect_peer(struct peer *p)
 {
 	int fd[2];
 
 	memset(p, 0, sizeof(*p));
-	p->id = id;
 	buf_init(&p->out, 64 << 20);
 	buf_init(&p->err, 1 << 20);
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fd) == 0, "socketpair");
 	link_init(&p->link, fd[0]);
-	jobs_add(&jobs, fd[1], id);
+	jobs_add(&jobs, fd[1]);
 }
 
 static void drop_peer(struct peer *p)
@@ -171,8 +169,8 @@ static void serve(struct peer *p)
 
 static void start_with(struct peer *p, uint32_t id, const struct msg_exec_start *m)
 {
-	connect_peer(p, id);
-	CHECK(msg_exec_start_put(link_out(&p->link), 0, m), "START");
+	connect_peer(p);
+	CHECK(msg_exec_start_put(link_out(&p->link), id, m), "START");
 }
 
 static struct slices list_of(const char *const *array)
@@ -194,7 +192,6 @@ static void start_shell(struct peer *p, uint32_t id, uint32_t flags, const char 
 static void run_to_end(struct peer *p)
 {
 	UNTIL(p, p->ended);
-	UNTIL(p, p->eof);
 }
 
 static void run_shell(struct peer *p, const char *script)
@@ -269,6 +266,53 @@ TEST(death_by_a_signal_is_128_and_its_number)
 	run_shell(&p, "kill -TERM $$");
 	CHECK(p.exit.reason == PROTO_EXIT_SIGNALED && p.exit.code == 143 && p.exit.signo == SIGTERM, "code %u", p.exit.code);
 	drop_peer(&p);
+	finish();
+}
+
+static uint8_t *pattern(size_t len)
+{
+	uint8_t *b = malloc(len);
+
+	CHECK(b, "memory");
+	for (size_t i = 0; i < len; i++)
+		b[i] = (uint8_t)(i * 7 + (i >> 8));
+	return b;
+}
+
+/* The next program on the stream of one that has ended. */
+static void start_again(struct peer *p, uint32_t id, uint32_t flags, const char *script)
+{
+	CHECK(p->ended && !p->eof, "the stream is not free");
+	p->started = p->ended = false;
+	CHECK(msg_exec_start_put(link_out(&p->link), id, &(struct msg_exec_start){ .flags = flags, .argv = ARGV("/bin/sh", "-c", script) }), "START");
+}
+
+TEST(a_stream_serves_one_program_after_another)
+{
+	uint8_t *data = pattern(1 << 18);
+	struct peer p;
+
+	begin();
+	start_shell(&p, 1, PROTO_EXECF_STDIN, "echo one; exit 1");
+	send_stdin(&p, data, 1 << 18); /* never read, and still there when the next one starts */
+	run_to_end(&p);
+	CHECK(p.exit.code == 1 && text_is(&p.out, "one\n"), "code %u", p.exit.code);
+	send_eof(&p);
+	start_again(&p, 2, PROTO_EXECF_STDIN, "cat; kill -TERM $$");
+	UNTIL(&p, p.started);
+	CHECK(!jobs_find(&jobs, 1) && jobs_find(&jobs, 2), "the old number, or not the new one");
+	send_stdin(&p, "two\n", 4);
+	send_eof(&p);
+	run_to_end(&p);
+	CHECK(p.exit.code == 143 && text_is(&p.out, "one\ntwo\n"), "code %u '%s'", p.exit.code, text(&p.out));
+	start_again(&p, 3, PROTO_EXECF_TTY, "test -t 1 && exit 3");
+	run_to_end(&p);
+	CHECK(p.exit.code == 3, "code %u", p.exit.code);
+	start_again(&p, 4, 0, "test -t 1 || exit 4");
+	run_to_end(&p);
+	CHECK(p.exit.reason == PROTO_EXIT_EXITED && p.exit.code == 4, "code %u", p.exit.code);
+	drop_peer(&p);
+	free(data);
 	finish();
 }
 
@@ -389,16 +433,6 @@ TEST(a_user_by_number_gets_its_identity_and_may_reopen_its_output)
 	CHECK(text_is(&p.err, "no\n"), "'%s'", text(&p.err));
 	drop_peer(&p);
 	finish();
-}
-
-static uint8_t *pattern(size_t len)
-{
-	uint8_t *b = malloc(len);
-
-	CHECK(b, "memory");
-	for (size_t i = 0; i < len; i++)
-		b[i] = (uint8_t)(i * 7 + (i >> 8));
-	return b;
 }
 
 TEST(input_of_many_frames_comes_back_whole)
@@ -689,9 +723,9 @@ TEST(two_hundred_that_begin_and_end_together_all_deliver)
 		CHECK(loop_once(loop, 5) == 0, "loop");
 		ended = 0;
 		for (uint32_t i = 0; i < ARRAY_LEN(p); i++) {
-			if (!p[i].eof)
+			if (!p[i].ended)
 				serve(&p[i]);
-			ended += p[i].eof;
+			ended += p[i].ended;
 		}
 	}
 	for (uint32_t i = 0; i < ARRAY_LEN(p); i++) {
@@ -707,16 +741,16 @@ TEST(frames_that_make_no_sense_end_the_job)
 	pid_t pid;
 
 	begin();
-	connect_peer(&p, 9);
-	send_eof(&p);
-	run_to_end(&p);
-	CHECK(p.exit.reason == PROTO_EXIT_REFUSED, "reason %u", p.exit.reason);
+	connect_peer(&p);
+	CHECK(msg_exec_abort_put(link_out(&p.link), 0, &(struct msg_exec_abort){ 0 }), "put");
+	UNTIL(&p, p.eof);
+	CHECK(p.ended && p.exit.reason == PROTO_EXIT_REFUSED, "reason %u", p.exit.reason);
 	drop_peer(&p);
 
-	connect_peer(&p, 9);
+	connect_peer(&p);
 	CHECK(buf_put(link_out(&p.link), "\xff\xff\xff\xff\1\0\0\0\0\0\0\0", 12), "put");
-	run_to_end(&p);
-	CHECK(p.exit.reason == PROTO_EXIT_REFUSED, "reason %u", p.exit.reason);
+	UNTIL(&p, p.eof);
+	CHECK(p.ended && p.exit.reason == PROTO_EXIT_REFUSED, "reason %u", p.exit.reason);
 	drop_peer(&p);
 
 	start_shell(&p, 9, 0, "sleep 1000");
@@ -729,6 +763,14 @@ TEST(frames_that_make_no_sense_end_the_job)
 	finish();
 }
 
+static bool no_streams(void)
+{
+	for (unsigned i = 0; i < JOBS_MAX; i++)
+		if (jobs.job[i])
+			return false;
+	return true;
+}
+
 TEST(no_descriptor_is_left_after_many_jobs)
 {
 	struct peer p;
@@ -737,6 +779,7 @@ TEST(no_descriptor_is_left_after_many_jobs)
 	begin();
 	run_shell(&p, "true");
 	drop_peer(&p);
+	UNTIL(&p, no_streams());
 	before = test_count_fds();
 	for (int i = 0; i < 10; i++) {
 		run_shell(&p, "sleep 0.01 & echo x");
@@ -748,7 +791,7 @@ TEST(no_descriptor_is_left_after_many_jobs)
 		run_to_end(&p);
 		drop_peer(&p);
 	}
-	UNTIL(&p, list_empty(&jobs.leftovers));
+	UNTIL(&p, list_empty(&jobs.leftovers) && no_streams());
 	CHECK(test_count_fds() == before, "%u descriptors more", test_count_fds() - before);
 	finish();
 }
@@ -761,8 +804,8 @@ TEST(jobs_survive_every_failing_allocation)
 		uint64_t limit = clock_mono_ns() + 10 * NS_PER_S;
 
 		fault_pause();
-		connect_peer(&p, 9);
-		CHECK(msg_exec_start_put(link_out(&p.link), 0, &(struct msg_exec_start){ .flags = PROTO_EXECF_STDIN, .argv = ARGV("true") }), "START");
+		connect_peer(&p);
+		CHECK(msg_exec_start_put(link_out(&p.link), 9, &(struct msg_exec_start){ .flags = PROTO_EXECF_STDIN, .argv = ARGV("true") }), "START");
 		while (!p.ended && !p.eof && clock_mono_ns() < limit) {
 			serve(&p);
 			fault_resume();
@@ -778,7 +821,7 @@ TEST(jobs_survive_every_failing_allocation)
 	finish();
 }
 
-RUN_TESTS(T(output_and_exit_code_of_a_program_arrive_in_this_order), T(death_by_a_signal_is_128_and_its_number),
+RUN_TESTS(T(a_stream_serves_one_program_after_another), T(output_and_exit_code_of_a_program_arrive_in_this_order), T(death_by_a_signal_is_128_and_its_number),
 	  T(what_cannot_start_says_why_on_stderr_and_in_its_exit), T(a_script_without_an_interpreter_line_is_run_by_the_shell),
 	  T(programs_are_found_in_the_path_of_their_own_environment), T(a_program_starts_in_the_root_with_defaults_and_nothing_of_inits),
 	  T(a_user_by_number_gets_its_identity_and_may_reopen_its_output), T(input_of_many_frames_comes_back_whole),

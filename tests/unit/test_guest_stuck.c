@@ -118,7 +118,7 @@ static void begin(void)
 	jobs.on_stuck = on_stuck;
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0, "socketpair");
 	link_init(&host, pair[0]);
-	jobs_add(&jobs, pair[1], 9);
+	jobs_add(&jobs, pair[1]);
 }
 
 static void finish(void)
@@ -166,7 +166,7 @@ static void start(const char *script)
 	const char *const argv[] = { "/bin/sh", "-c", script };
 	struct msg_exec_start m = { .argv = { .count = 3, .array = argv } };
 
-	CHECK(msg_exec_start_put(link_out(&host), 0, &m), "START");
+	CHECK(msg_exec_start_put(link_out(&host), 9, &m), "START");
 }
 
 TEST(a_killed_process_that_waits_for_a_file_system_is_told_to_the_host_until_it_dies)

@@ -311,7 +311,7 @@ TEST(a_stream_whose_device_is_reset_leaves_the_last_word_to_the_end_of_the_vm)
 	teardown();
 }
 
-TEST(the_next_programs_stream_is_opened_ahead)
+TEST(the_first_programs_stream_is_opened_ahead)
 {
 	struct frame f;
 
@@ -325,6 +325,70 @@ TEST(the_next_programs_stream_is_opened_ahead)
 	teardown();
 }
 
+static void guest_exits(void)
+{
+	static const uint8_t exited[20];
+
+	guest_frame_out(PROTO_EXEC_EXIT, exited, sizeof(exited));
+}
+
+/* The frame that is first in what the guest was sent, which is dropped. */
+static struct frame next_at_guest(void)
+{
+	struct frame f;
+
+	CHECK(frame_peek(buf_data(&fake_vsock.conn.to_guest), buf_len(&fake_vsock.conn.to_guest), &f) == 1, "no frame");
+	buf_consume(&fake_vsock.conn.to_guest, f.wire_len);
+	return f;
+}
+
+TEST(a_stream_serves_the_next_program_by_a_new_number)
+{
+	struct frame f;
+	uint32_t id;
+
+	setup();
+	CHECK(start_exec() == 0, "start");
+	fake_vsock.conn.ops->connected(fake_vsock.conn.user);
+	id = next_at_guest().chan;
+	guest_exits();
+	f = next_at_client();
+	CHECK(f.type == PROTO_EXEC_EXIT && f.chan == CHAN, "type %u", f.type);
+	link_pop(&client, &f);
+	CHECK(fake_vsock.conn.open && execs.idle_count == 1 && execs_running(&execs) == 0, "the stream went with its program");
+	CHECK(start_exec() == 0 && execs.idle_count == 0 && execs_running(&execs) == 1, "start again");
+	f = next_at_guest();
+	CHECK(f.type == PROTO_EXEC_START && f.chan != 0 && f.chan != id, "type %u, number %u after %u", f.type, f.chan, id);
+	guest_exits();
+	f = next_at_client();
+	CHECK(f.type == PROTO_EXEC_EXIT && f.chan == CHAN, "type %u", f.type);
+	teardown();
+}
+
+TEST(a_stream_is_not_used_again_when_it_has_ended_or_holds_input)
+{
+	struct buf b;
+
+	setup();
+	CHECK(start_exec() == 0, "start");
+	fake_vsock.conn.ops->connected(fake_vsock.conn.user);
+	fake_vsock.conn.eof = true;
+	guest_exits();
+	CHECK(execs.idle_count == 0 && !fake_vsock.conn.open, "it has ended");
+	teardown();
+
+	setup();
+	CHECK(start_exec() == 0, "start");
+	fake_vsock.conn.ops->connected(fake_vsock.conn.user);
+	fake_vsock.conn.write_limit = 3;
+	buf_init(&b, 64);
+	CHECK(msg_exec_stdin_put(&b, CHAN, &(struct msg_exec_stdin){ .data = { .p = (const uint8_t *)"input", .len = 5 } }), "put");
+	CHECK(from_client(&b) == 0, "stdin");
+	guest_exits();
+	CHECK(execs.idle_count == 0 && !fake_vsock.conn.open, "half a frame is on its way");
+	teardown();
+}
+
 TEST(a_spare_stream_that_the_guest_ends_is_forgotten)
 {
 	static const uint8_t started[] = { 4, 0, 0, 0, PROTO_EXEC_STARTED, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0 };
@@ -332,16 +396,17 @@ TEST(a_spare_stream_that_the_guest_ends_is_forgotten)
 	setup();
 	execs_open_spare(&execs);
 	fake_vsock.conn.ops->closed(fake_vsock.conn.user, -ENETRESET);
-	CHECK(!execs.spare && execs_running(&execs) == 0, "reset");
+	CHECK(execs.idle_count == 0 && execs_running(&execs) == 0, "reset");
 	execs_open_spare(&execs);
 	fake_vsock.conn.ops->connected(fake_vsock.conn.user);
 	fake_guest_sends(started, sizeof(started));
-	CHECK(!execs.spare && !fake_vsock.conn.open, "it speaks before there is a program");
+	CHECK(execs.idle_count == 0 && !fake_vsock.conn.open, "it speaks before there is a program");
 	CHECK(start_exec() == 0 && execs_running(&execs) == 1, "the next program opens its own");
 	teardown();
 }
 
-RUN_TESTS(T(the_next_programs_stream_is_opened_ahead), T(a_spare_stream_that_the_guest_ends_is_forgotten),
+RUN_TESTS(T(the_first_programs_stream_is_opened_ahead), T(a_stream_serves_the_next_program_by_a_new_number),
+	  T(a_stream_is_not_used_again_when_it_has_ended_or_holds_input), T(a_spare_stream_that_the_guest_ends_is_forgotten),
 	  T(output_passes_with_the_clients_channel_and_stops_at_its_window), T(credit_that_was_never_used_is_a_protocol_error),
 	  T(an_abort_waits_until_the_guest_knows_the_program), T(nonsense_of_the_guest_ends_the_program_and_nothing_else),
 	  T(a_frame_that_can_never_fit_the_stream_is_refused), T(input_is_credited_when_it_has_been_handed_over),
