@@ -23,6 +23,7 @@
 #include "host/files.h"
 #include "host/guest.h"
 #include "host/procstat.h"
+#include "host/tools.h"
 #include "vmm/auto.h"
 
 #include <errno.h>
@@ -71,6 +72,7 @@ struct vm {
 	uint32_t oom_kills;
 	struct log_limit stuck_limit;
 	struct files files;
+	struct tools tools;
 	int procstat_fd;
 };
 
@@ -306,6 +308,7 @@ static int vm_add_devices(struct vm *vm, struct sbx_err *err)
 	}
 	if (r < 0)
 		return err_set(err, r, "cannot create the devices: %s", strerror(-r));
+	tools_init(&vm->tools, vm->loop, vm->ctl, &vm->files);
 	r = files_init(&vm->files, vm->loop, &vm->log, vm->pool, &vm->config, err);
 	if (vm->files.dev)
 		vm->dev[vm->dev_count++] = vm->files.dev;
@@ -388,6 +391,7 @@ void vm_free(struct vm *vm)
 		guest_done(&vm->guest);
 	for (unsigned i = vm->dev_count; i-- > 0;)
 		vm->dev[i]->ops->free(vm->dev[i]);
+	tools_done(&vm->tools);
 	files_done(&vm->files);
 	work_pool_free(vm->pool);
 	loop_timer_del(vm->loop, &vm->timer);
@@ -487,6 +491,9 @@ int vm_frame(struct vm *vm, const struct frame *f)
 		return vm_shutdown(vm, f);
 	case PROTO_STATS_GET:
 		return vm_stats(vm, f);
+	case PROTO_FS_TOOL:
+	case PROTO_FS_TOOL_CANCEL:
+		return tools_frame(&vm->tools, f);
 	case PROTO_EXEC_START ... PROTO_EXEC_ABORT:
 	case PROTO_EXEC_CREDIT:
 		return vm->state == VM_BOOTING ? -EPROTO : execs_frame(&vm->execs, f);
@@ -497,6 +504,9 @@ int vm_frame(struct vm *vm, const struct frame *f)
 
 void vm_client_drained(struct vm *vm)
 {
-	if (vm->state != VM_ENDED && vm->execs.ctl)
+	if (vm->state == VM_ENDED)
+		return;
+	if (vm->execs.ctl)
 		execs_resume(&vm->execs);
+	tools_resume(&vm->tools);
 }

@@ -62,7 +62,12 @@
 	M(83, fs_stat, FS_STAT)           \
 	M(84, fs_entries, FS_ENTRIES)     \
 	M(85, fs_data, FS_DATA)           \
-	M(86, fs_count, FS_COUNT)
+	M(86, fs_count, FS_COUNT)         \
+	/* host tools: client to host; the channel is the request */ \
+	M(90, fs_tool, FS_TOOL)           \
+	M(91, fs_tool_cancel, FS_TOOL_CANCEL) \
+	/* host tools: host to client, one for a request */ \
+	M(95, fs_result, FS_RESULT)
 
 /* Before CONFIG, bindings first and then mounts, in the user's order: what there is to see. A host directory carries its descriptor. same_as: a MOUNT
  * before it, counted from 0. callbacks: its own number, by which the client knows it; fs_ops: which of enum proto_fs_op it has, as bits. Each MASK belongs
@@ -138,6 +143,23 @@
 #define MSG_FS_ENTRIES(F) F(u32, more) F(bytes, entries)
 #define MSG_FS_DATA(F) F(bytes, data)
 #define MSG_FS_COUNT(F) F(u32, count)
+
+/* flags: enum proto_tool_flags; set: SETATTR's, enum proto_tool_set. ino: WRITE and READ fail with ESTALE if the file is another one; 0: any.
+ * mount: the path of a mount or binding. path2: RENAME's and LINK's new path, SYMLINK's target, LIST: entries behind this name, SEARCH: the pattern.
+ * data: WRITE's; PATCH: {u32 length, old, u32 length, new}, repeated. */
+#define MSG_FS_TOOL(F) \
+	F(u32, tool) F(u32, flags) F(u32, set) F(u32, mode) F(u32, uid) F(u32, gid) F(u32, timeout_ms) F(u64, offset) F(u64, length) F(u64, ino) \
+	F(u64, atime_sec) F(u32, atime_nsec) F(u64, mtime_sec) F(u32, mtime_nsec) F(str, mount) F(str, path) F(str, path2) F(strs, include) \
+	F(strs, exclude) F(bytes, data)
+#define MSG_FS_TOOL_CANCEL(F)
+/* From size to ctime: the object's, as stat(2) has them; ino 0: there is none to tell about. count, total: see enum proto_tool.
+ * data: READ, READ_LINES: content; READLINK: the target; STAT: the path without symbolic links;
+ *       LIST: {u64 ino, size, blocks, u32 mode, nlink, uid, gid, rdev, {u64 sec, u32 nsec} of atime, mtime, ctime, u32 length, name, NUL}, repeated;
+ *       SEARCH: {u64 line, u32 flags, u32 length, path, NUL, u32 length, text, NUL}, repeated */
+#define MSG_FS_RESULT(F) \
+	F(u32, err) F(u32, flags) F(u64, count) F(u64, total) F(u64, ino) F(u64, size) F(u64, blocks) F(u32, mode) F(u32, nlink) F(u32, uid) F(u32, gid) \
+	F(u32, rdev) F(u64, atime_sec) F(u32, atime_nsec) F(u64, mtime_sec) F(u32, mtime_nsec) F(u64, ctime_sec) F(u32, ctime_nsec) F(str, message) \
+	F(bytes, data)
 /* clang-format on */
 
 enum proto_engine { PROTO_ENGINE_AUTO, PROTO_ENGINE_KVM, PROTO_ENGINE_QEMU };
@@ -189,6 +211,60 @@ enum proto_fs_op {
 /* As enum sbx_file_type. */
 enum proto_file_type { PROTO_FILE_REGULAR = 1, PROTO_FILE_DIRECTORY, PROTO_FILE_SYMLINK, PROTO_FILE_COUNT_ };
 
+/* What host tools there are, and their results' count and total. As enum sbx_fs_tool. */
+enum proto_tool {
+	PROTO_TOOL_STAT,
+	PROTO_TOOL_LIST,       /* count: entries */
+	PROTO_TOOL_READ,       /* count: bytes */
+	PROTO_TOOL_READ_LINES, /* count: lines; total: lines of the file */
+	PROTO_TOOL_WRITE,      /* count: bytes */
+	PROTO_TOOL_PATCH,      /* count: edits */
+	PROTO_TOOL_MKDIR,
+	PROTO_TOOL_REMOVE,     /* count: objects */
+	PROTO_TOOL_RENAME,
+	PROTO_TOOL_LINK,
+	PROTO_TOOL_SYMLINK,
+	PROTO_TOOL_READLINK,
+	PROTO_TOOL_SETATTR,
+	PROTO_TOOL_SEARCH,     /* count: matches; total: files looked at */
+	PROTO_TOOL_COUNT_
+};
+
+/* As enum sbx_fs_flags. */
+enum proto_tool_flags {
+	PROTO_TOOLF_NOFOLLOW = 1 << 0,  /* STAT, SETATTR, LINK: the object may be a symbolic link */
+	PROTO_TOOLF_PARENTS = 1 << 1,   /* WRITE, MKDIR, SYMLINK, LINK, RENAME: missing directories are made; MKDIR: it may exist */
+	PROTO_TOOLF_EXCLUSIVE = 1 << 2, /* WRITE: the file must not exist; RENAME: the new path must not */
+	PROTO_TOOLF_APPEND = 1 << 3,    /* WRITE: at the end */
+	PROTO_TOOLF_UPDATE = 1 << 4,    /* WRITE: at offset, and what is there otherwise stays */
+	PROTO_TOOLF_EXISTING = 1 << 5,  /* WRITE: the file must exist */
+	PROTO_TOOLF_EXCHANGE = 1 << 6,  /* RENAME */
+	PROTO_TOOLF_RECURSIVE = 1 << 7, /* REMOVE */
+	PROTO_TOOLF_REGEX = 1 << 8,     /* SEARCH: the pattern is a POSIX extended regular expression */
+	PROTO_TOOLF_NOCASE = 1 << 9,    /* SEARCH: ASCII letters match in either case */
+	PROTO_TOOLF_OWNER = 1 << 10,    /* what is created belongs to uid and gid, not to the owner of its directory */
+	PROTO_TOOLF_ALL_ = (1 << 11) - 1,
+};
+
+/* As enum sbx_fs_set. */
+enum proto_tool_set {
+	PROTO_TOOLSET_MODE = 1 << 0,
+	PROTO_TOOLSET_UID = 1 << 1,
+	PROTO_TOOLSET_GID = 1 << 2,
+	PROTO_TOOLSET_SIZE = 1 << 3, /* length */
+	PROTO_TOOLSET_ATIME = 1 << 4,
+	PROTO_TOOLSET_MTIME = 1 << 5,
+	PROTO_TOOLSET_ATIME_NOW = 1 << 6,
+	PROTO_TOOLSET_MTIME_NOW = 1 << 7,
+	PROTO_TOOLSET_ALL_ = (1 << 8) - 1,
+};
+
+/* Of a result, and of a match in SEARCH's data. */
+enum proto_tool_result_flags {
+	PROTO_TOOLR_MORE = 1 << 0, /* there is more than the result holds */
+	PROTO_TOOLR_CUT = 1 << 1,  /* a line is not whole */
+};
+
 #define PROTO_FS_TAG "sandbox" /* of the virtio-fs device */
 
 enum proto_exec_flags {
@@ -225,6 +301,11 @@ enum proto_limits {
 	PROTO_EXECS_MAX = 256,       /* concurrent execs of a VM */
 	PROTO_WINDOW_BYTES = 1 << 18, /* unacknowledged bytes of an exec, each way, between client and host */
 	PROTO_STRS_MAX = 65536,      /* entries of argv or env */
+	PROTO_TOOLS_MAX = 64,          /* requests of host tools that are not answered, of a VM */
+	PROTO_TOOL_DATA_MAX = PROTO_BODY_MAX - (1 << 16), /* bytes of an FS_TOOL's or FS_RESULT's data */
+	PROTO_TOOL_LINES = 2000,       /* lines that READ_LINES gives by default */
+	PROTO_TOOL_MATCHES = 1000,     /* matches that SEARCH gives by default */
+	PROTO_TOOL_GLOBS_MAX = 64,     /* of include, and of exclude */
 	PROTO_FS_CALLS_MAX = 1024,    /* callbacks called and not answered, of a VM */
 	PROTO_FS_IO_MAX = 1 << 18,    /* bytes of a READ or WRITE */
 	PROTO_FS_ENTRIES_MAX = 1 << 18, /* bytes of one FS_ENTRIES */
