@@ -234,26 +234,37 @@ void virtq_unpop(struct virtq *q)
 	q->last_avail--;
 }
 
-int virtq_push(struct virtq *q, const struct vchain *c, size_t written)
-{
-	return virtq_push_head(q, c->head, written);
-}
-
-int virtq_push_head(struct virtq *q, uint16_t head, size_t written)
+int virtq_fill(struct virtq *q, uint16_t nth, uint16_t head, size_t written)
 {
 	uint8_t raw[USED_ELEM_BYTES];
 
 	if (!q->enabled)
 		return -EPROTO;
-	assert(written <= UINT32_MAX);
+	assert(written <= UINT32_MAX && nth < q->size);
 	store_le32(raw, head);
 	store_le32(raw + 4, (uint32_t)written);
-	if (!gmem_write(q->mem, used_entry_gpa(q, q->used_idx), raw, sizeof(raw)))
+	return gmem_write(q->mem, used_entry_gpa(q, (uint16_t)(q->used_idx + nth)), raw, sizeof(raw)) ? 0 : -EPROTO;
+}
+
+int virtq_publish(struct virtq *q, uint16_t count)
+{
+	if (!q->enabled)
 		return -EPROTO;
-	/* release: the driver that sees the index sees the entry, and the data before it */
-	if (!gmem_store16(q->mem, q->used_gpa + 2, ++q->used_idx))
-		return -EPROTO;
-	return 0;
+	q->used_idx = (uint16_t)(q->used_idx + count);
+	/* release: the driver that sees the index sees the entries, and the data before them */
+	return gmem_store16(q->mem, q->used_gpa + 2, q->used_idx) ? 0 : -EPROTO;
+}
+
+int virtq_push_head(struct virtq *q, uint16_t head, size_t written)
+{
+	int r = virtq_fill(q, 0, head, written);
+
+	return r < 0 ? r : virtq_publish(q, 1);
+}
+
+int virtq_push(struct virtq *q, const struct vchain *c, size_t written)
+{
+	return virtq_push_head(q, c->head, written);
 }
 
 bool virtq_wants_signal(struct virtq *q)

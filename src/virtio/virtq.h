@@ -51,12 +51,17 @@ void virtq_disable(struct virtq *q); /* last_avail stays readable; pops yield no
 /* Takes the next chain: 1, 0 when the ring is empty, -EPROTO when the guest broke the rules (call vdev_break()). With the event
  * index, an empty result has re-armed the guest's notification and looked once more. */
 int virtq_pop(struct virtq *q, struct vchain *ret);
-/* Puts the last popped chain back, for a device that cannot serve it yet (at most one, before any other pop or push). */
+/* Puts the last popped chain back, for a device that cannot serve it yet; once more, the one popped before it, and so on. Only chains popped
+ * since the last push. */
 void virtq_unpop(struct virtq *q);
 /* Returns a chain with @written bytes to the guest. -EPROTO when the ring has become unusable. */
 int virtq_push(struct virtq *q, const struct vchain *c, size_t written);
 /* The same for a device that kept no more of the chain than its head. */
 int virtq_push_head(struct virtq *q, uint16_t head, size_t written);
+/* The same for chains that the guest must see at once, such as the buffers of one frame: fill in each, counted from 0, then publish all of them.
+ * Without the latter nothing has happened. */
+int virtq_fill(struct virtq *q, uint16_t nth, uint16_t head, size_t written);
+int virtq_publish(struct virtq *q, uint16_t count);
 /* Whether what was pushed since the last call wants an interrupt (event index, or the NO_INTERRUPT flag). */
 bool virtq_wants_signal(struct virtq *q);
 /* Notifications off while the device polls anyway; on again is part of an empty virtq_pop(). */
