@@ -255,6 +255,19 @@ struct policy_verdict policy_decide(const struct policy *p, const struct policy_
 	return v;
 }
 
+bool policy_echo(const struct policy *p, const struct ip *dst)
+{
+	struct ip a = ip_unmap(dst);
+
+	for (unsigned i = 0; i < p->count; i++) {
+		const struct rule *r = &p->rule[i];
+
+		if (r->kind == RULE_CIDR ? cidr_contains(&r->cidr, &a) : r->kind == RULE_PUBLIC && addr_is_public(&a))
+			return true;
+	}
+	return false;
+}
+
 bool policy_resolves(const struct policy *p, const char *name)
 {
 	for (unsigned i = 0; i < p->count; i++)

@@ -73,6 +73,8 @@ int rule_parse(const char *text, struct rule *ret, struct sbx_err *err);
 
 /* Rules admit, nothing denies, so their order does not matter; the first that admits is named. O(rules * (ports + names)). */
 struct policy_verdict policy_decide(const struct policy *p, const struct policy_flow *f);
+/* May the guest ping @dst? When some rule admits TCP or UDP to it by its address, whatever the port: an echo says no more than such a flow could. */
+bool policy_echo(const struct policy *p, const struct ip *dst);
 /* May @name (lower case, no final dot) be resolved? Not when rules admit by name alone and none has it: names are a way out. */
 bool policy_resolves(const struct policy *p, const char *name);
 const char *policy_reason_text(enum policy_reason reason);

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* net/network.c - decides about flows and gives them to who serves them: the gateway's service, a relay to a host socket, or a denial. The policy is asked at a
+ * flow's first packet with the address the guest has named, and by dial.c with the one that is dialled.
+ *
+ * The gateway's own addresses stand for the host's loopback, so that one name means the host from inside; only rules that name 127.0.0.1 or ::1 open it. */
+#include "net/network.h"
+
+#include "base/cleanup.h"
+#include "net/network_impl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+static const struct stack_config addresses = {
+	.guest_mac = { 0x02, 0x53, 0x42, 0x58, 0x00, 0x02 },
+	.gateway_mac = { 0x02, 0x53, 0x42, 0x58, 0x00, 0x01 },
+	.guest4 = { .family = 4, .bytes = { 10, 0, 2, 2 } },
+	.gateway4 = { .family = 4, .bytes = { 10, 0, 2, 1 } },
+	/* fd53:4258:a00:2::/64, a unique local network of RFC 4193 */
+	.guest6 = { .family = 6, .bytes = { 0xfd, 0x53, 0x42, 0x58, 0x0a, 0x00, 0x00, 0x02, [15] = 2 } },
+	.gateway6 = { .family = 6, .bytes = { 0xfd, 0x53, 0x42, 0x58, 0x0a, 0x00, 0x00, 0x02, [15] = 1 } },
+	.mtu = FRAME_MTU,
+};
+
+const struct stack_config *network_addresses(void)
+{
+	return &addresses;
+}
+
+/* ---- What the stack is given ---- */
+
+static bool on_send(void *user, const struct frame_out *f)
+{
+	struct network *n = user;
+
+	return n->link.send(n->link.user, f);
+}
+
+static uint64_t on_now(void *user)
+{
+	struct network *n = user;
+
+	return loop_now_ns(n->loop);
+}
+
+static void run_timer(struct loop_timer *t);
+
+static void run(struct network *n)
+{
+	uint64_t next = stack_run(n->stack);
+
+	if (next == UINT64_MAX)
+		loop_timer_del(n->loop, &n->timer);
+	else if (n->timer.heap_pos == 0 || n->timer.at_ns > next || n->timer.at_ns <= loop_now_ns(n->loop))
+		(void)loop_timer_set(n->loop, &n->timer, next, run_timer); /* cannot fail: there was one before */
+}
+
+static void run_timer(struct loop_timer *t)
+{
+	run(CONTAINER_OF(t, struct network, timer));
+}
+
+static void run_task(struct loop_task *t)
+{
+	run(CONTAINER_OF(t, struct network, task));
+}
+
+static void on_wake(void *user)
+{
+	struct network *n = user;
+
+	loop_task_add(n->loop, &n->task, run_task);
+}
+
+struct policy_flow network_flow(struct network *n, enum policy_proto proto, const struct ip *dst, uint16_t port, const char **names)
+{
+	static const struct ip loopback4 = { .family = 4, .bytes = { 127, 0, 0, 1 } }, loopback6 = { .family = 6, .bytes = { [15] = 1 } };
+	struct policy_flow f = { .proto = proto, .dst = *dst, .port = port, .names = names };
+
+	if (stack_is_gateway(n->stack, dst))
+		f.dst = dst->family == 4 ? loopback4 : loopback6;
+	else if (n->service.names)
+		f.name_count = n->service.names(n->service.user, dst, names, NETWORK_NAMES_MAX);
+	return f;
+}
+
+static void on_tcp_open(void *user, struct tcp *t)
+{
+	struct network *n = user;
+	const struct flow_key *k = tcp_key(t);
+	const char *names[NETWORK_NAMES_MAX];
+	struct policy_flow f;
+
+	if (k->remote_port == NETWORK_DNS_PORT && stack_is_gateway(n->stack, &k->remote)) {
+		if (!n->service.tcp || !n->service.tcp(n->service.user, t))
+			tcp_refuse(t, -ECONNREFUSED);
+		return;
+	}
+	f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
+	if (policy_decide(n->policy, &f).admit)
+		relay_tcp_open(n, t, &f);
+	else if (deny_speaks_http(k->remote_port))
+		deny_tcp_open(n, t);
+	else
+		tcp_refuse(t, -ECONNREFUSED);
+}
+
+static void serve_udp(struct network *n, const struct stack_datagram *d)
+{
+	struct network_peer peer = { .guest = d->pkt->src, .gateway = d->pkt->dst, .port = d->guest_port };
+	size_t at = 0;
+
+	if (d->len > NETWORK_SERVICE_BYTES)
+		return;
+	for (unsigned i = 0; i < d->data_count; at += d->data[i++].iov_len)
+		memcpy(n->buffer + at, d->data[i].iov_base, d->data[i].iov_len);
+	n->service.udp(n->service.user, &peer, n->buffer, d->len);
+}
+
+static void on_udp(void *user, const struct stack_datagram *d)
+{
+	struct network *n = user;
+
+	if (d->port != NETWORK_DNS_PORT || !stack_is_gateway(n->stack, &d->pkt->dst))
+		relay_udp(n, d);
+	else if (n->service.udp)
+		serve_udp(n, d);
+	else
+		stack_unreachable(n->stack, d->pkt, STACK_PORT);
+}
+
+static void on_echo(void *user, const struct stack_echo *e)
+{
+	relay_echo(user, e);
+}
+
+static const struct stack_ops ops = {
+	.send = on_send,
+	.now_ns = on_now,
+	.wake = on_wake,
+	.tcp_open = on_tcp_open,
+	.udp = on_udp,
+	.echo = on_echo,
+};
+
+/* ---- Its life ---- */
+
+int network_create(struct loop *loop, const struct log *log, const struct policy *p, const struct network_link *link, struct network **ret)
+{
+	struct network *n = calloc(1, sizeof(*n));
+	uint64_t secret = 0;
+	int r;
+
+	if (!n)
+		return -ENOMEM;
+	n->loop = loop;
+	n->log = log;
+	n->link = *link;
+	list_init(&n->relays);
+	list_init(&n->denials);
+	list_init(&n->thirsty);
+	list_init(&n->udp.recent);
+	list_init(&n->echo.recent);
+	(void)!getrandom(&secret, sizeof(secret), GRND_NONBLOCK);
+	flow_table_init(&n->udp.table, NETWORK_UDP_MAX, secret);
+	flow_table_init(&n->echo.table, NETWORK_ECHO_MAX, secret);
+	n->policy = malloc(sizeof(*n->policy));
+	r = n->policy ? stack_create(&addresses, &ops, n, secret, &n->stack) : -ENOMEM;
+	if (r == 0)
+		r = loop_timer_set(loop, &n->timer, UINT64_MAX, run_timer);
+	if (r < 0) {
+		network_free(n);
+		return r;
+	}
+	*n->policy = p ? *p : (struct policy){ 0 };
+	*ret = n;
+	return 0;
+}
+
+void network_free(struct network *n)
+{
+	if (!n)
+		return;
+	relay_tcp_free_all(n);
+	deny_free_all(n);
+	datagrams_free_all(n);
+	stack_free(n->stack);
+	flow_table_done(&n->udp.table);
+	flow_table_done(&n->echo.table);
+	loop_task_del(n->loop, &n->task);
+	loop_timer_del(n->loop, &n->timer);
+	free(n->policy);
+	free(n);
+}
+
+void network_set_service(struct network *n, const struct network_service *s)
+{
+	n->service = *s;
+}
+
+void network_started(struct network *n, const struct frame_caps *caps)
+{
+	stack_restart(n->stack, caps);
+	datagrams_free_all(n);
+}
+
+void network_input(struct network *n, const struct frame_in *f)
+{
+	stack_input(n->stack, f);
+}
+
+void network_room(struct network *n)
+{
+	stack_room(n->stack);
+	datagrams_room(n);
+}
+
+bool network_reply(struct network *n, const struct network_peer *to, const void *data, size_t len)
+{
+	const struct iovec iov = { (void *)(uintptr_t)data, len };
+
+	return stack_send_udp(n->stack, &to->gateway, NETWORK_DNS_PORT, to->port, &iov, 1, len);
+}

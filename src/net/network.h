@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* net/network.h - the network of one VM: a stack towards the guest, a policy, and host sockets for what it admits. Loop thread. */
+#ifndef NET_NETWORK_H
+#define NET_NETWORK_H
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "net/policy.h"
+#include "net/stack.h"
+
+enum {
+	NETWORK_UDP_MAX = 4096,  /* flows; a further one takes the place of the one that was silent longest */
+	NETWORK_ECHO_MAX = 64,   /* addresses being pinged; likewise */
+	NETWORK_NAMES_MAX = 16,  /* names of one address that a policy looks at */
+	NETWORK_DNS_PORT = 53,
+};
+
+struct network;
+
+/* Where a datagram to the gateway's port 53 came from: the guest's address and port, and which of the gateway's it was sent to. */
+struct network_peer {
+	struct ip guest, gateway;
+	uint16_t port;
+};
+
+/* What answers at the gateway's port 53, and knows which names the guest was given an address for. Without one the port is closed. */
+struct network_service {
+	void (*udp)(void *user, const struct network_peer *from, const uint8_t *data, size_t len); /* borrowed; at most NETWORK_SERVICE_BYTES */
+	bool (*tcp)(void *user, struct tcp *t);                                                     /* sets ops and accepts, now; or false: refused */
+	unsigned (*names)(void *user, const struct ip *a, const char **ret, unsigned max);
+	void *user;
+};
+
+enum { NETWORK_SERVICE_BYTES = 4096 };
+
+/* The way to the guest's device. */
+struct network_link {
+	bool (*send)(void *user, const struct frame_out *f); /* false: no room; network_room() follows */
+	void *user;
+};
+
+/* The addresses, which are the same in every VM. */
+const struct stack_config *network_addresses(void);
+
+/* @p is copied; NULL admits nothing. 0 or -errno. */
+int network_create(struct loop *loop, const struct log *log, const struct policy *p, const struct network_link *link, struct network **ret);
+void network_free(struct network *n); /* accepts NULL */
+void network_set_service(struct network *n, const struct network_service *s);
+
+/* From the device. */
+void network_started(struct network *n, const struct frame_caps *caps);
+void network_input(struct network *n, const struct frame_in *f);
+void network_room(struct network *n);
+
+/* From the service: a datagram from the gateway's port 53. */
+bool network_reply(struct network *n, const struct network_peer *to, const void *data, size_t len);
+
+#endif

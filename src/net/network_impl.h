@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* net/network_impl.h - what the files of a VM's network share: network.c, relay_tcp.c, relay_udp.c, relay_echo.c, deny.c. */
+#ifndef NET_NETWORK_IMPL_H
+#define NET_NETWORK_IMPL_H
+
+#include "net/network.h"
+
+#include "base/list.h"
+
+enum { NETWORK_BUFFER_BYTES = 1 << 16 };
+
+/* Host sockets of datagrams, by flow, the one that was silent longest first. */
+struct datagrams {
+	struct flow_table table;
+	struct list recent;
+	struct loop_timer idle;
+};
+
+struct network {
+	struct loop *loop;
+	const struct log *log;
+	struct network_link link;
+	struct network_service service;
+	struct policy *policy;
+	struct stack *stack;
+	struct loop_task task;
+	struct loop_timer timer;
+	struct list relays; /* relay_tcp.c */
+	struct list denials; /* deny.c */
+	struct datagrams udp, echo;
+	struct list thirsty; /* sockets that are not read because the guest has no room */
+	uint8_t buffer[NETWORK_BUFFER_BYTES];
+};
+
+/* The flow that policy is asked about: the gateway stands for the host's loopback. @names has room for NETWORK_NAMES_MAX and is borrowed. */
+struct policy_flow network_flow(struct network *n, enum policy_proto proto, const struct ip *dst, uint16_t port, const char **names);
+
+/* relay_tcp.c */
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f);
+void relay_tcp_free_all(struct network *n);
+
+/* relay_udp.c: datagrams and echoes */
+int datagrams_init(struct network *n);
+void relay_udp(struct network *n, const struct stack_datagram *d);
+void relay_echo(struct network *n, const struct stack_echo *e);
+void datagrams_room(struct network *n);
+void datagrams_free_all(struct network *n);
+
+/* deny.c: plain HTTP that no rule admits is told so */
+bool deny_speaks_http(uint16_t port);
+void deny_tcp_open(struct network *n, struct tcp *t);
+void deny_free_all(struct network *n);
+
+#endif

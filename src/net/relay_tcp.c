@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* net/relay_tcp.c - a connection of the guest's and a socket of the host's, and the bytes between them.
+ *
+ * The guest's connection is accepted when the socket is connected, and refused as it was. Afterwards each side's end becomes the other's: a FIN is a
+ * shutdown, a reset a reset. Nothing is kept here: what the socket does not take stays with the connection, whose window closes, and the socket is read
+ * only into room that the connection has, so that a slow end slows the other.
+ *
+ * The socket is watched only for what can be done; with nothing to do it is not watched at all, since epoll reports hang-ups unasked. */
+#include "base/cleanup.h"
+#include "net/dial.h"
+#include "net/network_impl.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+enum {
+	READ_BYTES = 1 << 18, /* a round, then other sockets have their turn */
+	READ_IOVS = 16,
+};
+
+struct relay {
+	struct list node;
+	struct network *n;
+	struct tcp *t;
+	int fd;
+	struct loop_fd watch;
+	bool connected;
+	bool wants_write, wants_read;
+};
+
+static void relay_ready(struct loop_fd *w, uint32_t events);
+
+static void relay_free(struct relay *r)
+{
+	list_del(&r->node);
+	loop_fd_del(r->n->loop, &r->watch);
+	close_fd(&r->fd);
+	free(r);
+}
+
+/* Ends the socket by a reset. */
+static void relay_reset_host(const struct relay *r)
+{
+	const struct linger l = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+}
+
+static void relay_abort(struct relay *r)
+{
+	tcp_abort(r->t);
+	relay_reset_host(r);
+	relay_free(r);
+}
+
+/* Watches what is wanted. False: it cannot, and the relay is gone. */
+static bool relay_watch(struct relay *r)
+{
+	uint32_t events = (r->wants_read ? EPOLLIN : 0U) | (r->wants_write ? EPOLLOUT : 0U);
+	int e = 0;
+
+	if (events == 0)
+		loop_fd_del(r->n->loop, &r->watch);
+	else if (r->watch.fn)
+		e = loop_fd_set(r->n->loop, &r->watch, events);
+	else
+		e = loop_fd_add(r->n->loop, &r->watch, r->fd, events, relay_ready);
+	if (e < 0)
+		relay_abort(r);
+	return e == 0;
+}
+
+/* ---- From the guest ---- */
+
+static size_t relay_data(void *user, const struct iovec *iov, unsigned count, size_t len)
+{
+	struct relay *r = user;
+	struct msghdr mh = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+	ssize_t n = sendmsg(r->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+		relay_abort(r);
+		return 0;
+	}
+	n = n < 0 ? 0 : n;
+	if ((size_t)n < len) {
+		r->wants_write = true;
+		if (!relay_watch(r))
+			return 0;
+	}
+	return (size_t)n;
+}
+
+static void relay_fin(void *user)
+{
+	const struct relay *r = user;
+
+	(void)shutdown(r->fd, SHUT_WR);
+}
+
+static void relay_room(void *user)
+{
+	struct relay *r = user;
+
+	r->wants_read = true;
+	(void)relay_watch(r);
+}
+
+static void relay_closed(void *user, int reason)
+{
+	struct relay *r = user;
+
+	if (reason < 0)
+		relay_reset_host(r);
+	relay_free(r);
+}
+
+static const struct tcp_ops relay_ops = {
+	.data = relay_data,
+	.fin = relay_fin,
+	.room = relay_room,
+	.closed = relay_closed,
+};
+
+/* ---- From the host ---- */
+
+static void relay_read(struct relay *r)
+{
+	size_t left = READ_BYTES;
+
+	while (left > 0) {
+		struct iovec iov[READ_IOVS];
+		unsigned count = tcp_room(r->t, left, iov, READ_IOVS);
+		size_t room = 0;
+		ssize_t n;
+
+		if (count == 0) {
+			r->wants_read = false;
+			break;
+		}
+		for (unsigned i = 0; i < count; i++)
+			room += iov[i].iov_len;
+		n = readv(r->fd, iov, (int)count);
+		tcp_filled(r->t, n > 0 ? (size_t)n : 0);
+		if (n == 0) {
+			r->wants_read = false;
+			tcp_shutdown(r->t);
+			break;
+		}
+		if (n < 0 && errno != EAGAIN && errno != EINTR) {
+			relay_abort(r);
+			return;
+		}
+		if (n < 0 || (size_t)n < room)
+			break;
+		left -= (size_t)n;
+	}
+	(void)relay_watch(r);
+}
+
+static void relay_connected(struct relay *r)
+{
+	int e = dial_result(r->fd);
+
+	if (e < 0) {
+		tcp_refuse(r->t, e == -ETIMEDOUT ? -EHOSTUNREACH : e == -EPERM ? -EACCES : e);
+		relay_free(r);
+		return;
+	}
+	r->connected = true;
+	r->wants_write = false;
+	if (relay_watch(r))
+		tcp_accept(r->t);
+}
+
+static void relay_ready(struct loop_fd *w, uint32_t events)
+{
+	struct relay *r = CONTAINER_OF(w, struct relay, watch);
+
+	if (!r->connected) {
+		relay_connected(r);
+		return;
+	}
+	if (r->wants_write && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+		r->wants_write = false;
+		if (tcp_pull(r->t))
+			(void)relay_watch(r);
+	} else if (r->wants_read) {
+		relay_read(r);
+	}
+}
+
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f)
+{
+	struct relay *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r) {
+		tcp_refuse(t, -ENOMEM);
+		return;
+	}
+	r->n = n;
+	r->t = t;
+	e = dial_tcp(n->policy, f, &r->fd);
+	if (e < 0) {
+		free(r);
+		tcp_refuse(t, e);
+		return;
+	}
+	list_add_tail(&n->relays, &r->node);
+	tcp_set_ops(t, &relay_ops, r);
+	r->wants_write = true;
+	e = loop_fd_add(n->loop, &r->watch, r->fd, EPOLLOUT, relay_ready);
+	if (e < 0) {
+		tcp_refuse(t, e);
+		relay_free(r);
+	}
+}
+
+void relay_tcp_free_all(struct network *n)
+{
+	while (!list_empty(&n->relays)) {
+		struct relay *r = CONTAINER_OF(n->relays.next, struct relay, node);
+
+		relay_reset_host(r);
+		relay_free(r);
+	}
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* net/relay_udp.c - datagrams and echo requests of the guest's, and host sockets that carry them.
+ *
+ * A flow is the guest's port and the other's address and port, and has a connected socket: nobody else's datagrams come in by it. It lives until it was
+ * silent for DATAGRAM_IDLE_S (DATAGRAM_BRIEF_S if nothing ever came back), or until there are too many and it was silent longest. The address and port of what comes
+ * back are those that the guest has sent to. An echo flow is the guest's identifier and an address; the socket has an identifier of the kernel's,
+ * and replies get the guest's again.
+ *
+ * A datagram that a socket does not take is lost, as anywhere. While the guest has no room, sockets are not read: what comes in waits in theirs. */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "net/dial.h"
+#include "net/network_impl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+enum {
+	DATAGRAM_IDLE_S = 120,
+	DATAGRAM_BRIEF_S = 30,
+	DATAGRAM_SWEEP_S = 10,
+	DATAGRAMS_A_ROUND = 64,
+	ECHO_HEADER_BYTES = 8,
+	ECHO_REPLY4 = 0,
+	ECHO_REQUEST4 = 8,
+	ECHO_REPLY6 = 129,
+	ECHO_REQUEST6 = 128,
+};
+
+struct datagram_flow {
+	struct flow flow;
+	struct list recent;  /* in datagrams.recent */
+	struct list thirsty; /* in network.thirsty */
+	struct network *n;
+	struct datagrams *all;
+	struct loop_fd watch;
+	int fd;
+	bool answered;
+	uint64_t last_ns;
+};
+
+static void on_ready(struct loop_fd *w, uint32_t events);
+
+static void flow_free(struct datagram_flow *d)
+{
+	flow_del(&d->all->table, &d->flow);
+	list_del(&d->recent);
+	list_del(&d->thirsty);
+	loop_fd_del(d->n->loop, &d->watch);
+	close_fd(&d->fd);
+	free(d);
+}
+
+static struct datagram_flow *oldest(struct datagrams *all)
+{
+	return list_empty(&all->recent) ? NULL : CONTAINER_OF(all->recent.next, struct datagram_flow, recent);
+}
+
+static void free_all(struct network *n, struct datagrams *all)
+{
+	while (oldest(all))
+		flow_free(oldest(all));
+	loop_timer_del(n->loop, &all->idle);
+}
+
+void datagrams_free_all(struct network *n)
+{
+	free_all(n, &n->udp);
+	free_all(n, &n->echo);
+}
+
+/* The list is in the order of last use, so those that live the longer time end the walk for the others too: they are looked at again. */
+static void sweep(struct loop_timer *t)
+{
+	struct datagrams *all = CONTAINER_OF(t, struct datagrams, idle);
+	struct network *n = oldest(all) ? oldest(all)->n : NULL;
+	uint64_t now = n ? loop_now_ns(n->loop) : 0;
+
+	LIST_EACH (node, &all->recent) {
+		struct datagram_flow *d = CONTAINER_OF(node, struct datagram_flow, recent);
+		uint64_t silent = now - d->last_ns;
+
+		if (silent < DATAGRAM_BRIEF_S * NS_PER_S)
+			break;
+		if (silent >= DATAGRAM_IDLE_S * NS_PER_S || !d->answered)
+			flow_free(d);
+	}
+	if (oldest(all))
+		(void)loop_timer_set(n->loop, t, now + DATAGRAM_SWEEP_S * NS_PER_S, sweep);
+}
+
+static void touch(struct datagram_flow *d)
+{
+	d->last_ns = loop_now_ns(d->n->loop);
+	list_del(&d->recent);
+	list_add_tail(&d->all->recent, &d->recent);
+}
+
+/* Takes over @fd. */
+static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, const struct flow_key *key, int fd)
+{
+	struct datagram_flow *d = calloc(1, sizeof(*d));
+
+	if (all->table.count == all->table.max)
+		flow_free(oldest(all));
+	if (d)
+		*d = (struct datagram_flow){ .flow.key = *key, .n = n, .all = all, .fd = fd };
+	if (!d || flow_add(&all->table, &d->flow) < 0) {
+		close(fd);
+		free(d);
+		return NULL;
+	}
+	list_init(&d->recent);
+	list_init(&d->thirsty);
+	touch(d);
+	if (loop_fd_add(n->loop, &d->watch, fd, EPOLLIN, on_ready) < 0 ||
+	    (all->idle.heap_pos == 0 && loop_timer_set(n->loop, &all->idle, d->last_ns + DATAGRAM_SWEEP_S * NS_PER_S, sweep) < 0)) {
+		flow_free(d);
+		return NULL;
+	}
+	return d;
+}
+
+/* ---- From the guest ---- */
+
+static struct datagram_flow *find(struct datagrams *all, const struct flow_key *key)
+{
+	struct flow *f = flow_find(&all->table, key);
+
+	return f ? CONTAINER_OF(f, struct datagram_flow, flow) : NULL;
+}
+
+static enum stack_unreachable unreachable_of(int e)
+{
+	return e == -EACCES || e == -EPERM ? STACK_PROHIBITED : e == -ECONNREFUSED ? STACK_PORT : e == -ENETUNREACH ? STACK_NET : STACK_HOST;
+}
+
+static int send_to_host(struct datagram_flow *d, const struct iovec *iov, unsigned count)
+{
+	const struct msghdr mh = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+	int e = 0;
+
+	/* The socket may have an error to tell from before, once. */
+	for (int tries = 0; tries < 2; tries++) {
+		e = sendmsg(d->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+		if (e != -ECONNREFUSED && e != -EHOSTUNREACH && e != -ENETUNREACH)
+			break;
+	}
+	touch(d);
+	return e;
+}
+
+void relay_udp(struct network *n, const struct stack_datagram *g)
+{
+	struct flow_key key = flow_key_of(IP_PROTO_UDP, &g->pkt->src, g->guest_port, &g->pkt->dst, g->port);
+	struct datagram_flow *d = find(&n->udp, &key);
+	const char *names[NETWORK_NAMES_MAX];
+	int e = 0, fd = -1;
+
+	if (!d) {
+		struct policy_flow f = network_flow(n, POLICY_UDP, &g->pkt->dst, g->port, names);
+
+		e = dial_udp(n->policy, &f, &fd);
+		if (e == 0)
+			d = flow_new(n, &n->udp, &key, fd);
+	}
+	if (d)
+		e = send_to_host(d, g->data, g->data_count);
+	if (e < 0 && e != -EAGAIN && e != -ENOBUFS)
+		stack_unreachable(n->stack, g->pkt, unreachable_of(e));
+}
+
+void relay_echo(struct network *n, const struct stack_echo *g)
+{
+	struct flow_key key = flow_key_of(IP_PROTO_ICMP, &g->pkt->src, g->id, &g->pkt->dst, 0);
+	struct datagram_flow *d = find(&n->echo, &key);
+	uint8_t h[ECHO_HEADER_BYTES] = { key.remote.family == 4 ? ECHO_REQUEST4 : ECHO_REQUEST6 };
+	struct iovec iov[1 + PKT_PAYLOAD_IOVS] = { { h, sizeof(h) } };
+	int e = 0, fd = -1;
+
+	if (!d) {
+		e = dial_echo(n->policy, &g->pkt->dst, &fd);
+		if (e == 0)
+			d = flow_new(n, &n->echo, &key, fd);
+	}
+	store_be16(h + 6, g->seq);
+	memcpy(&iov[1], g->data, g->data_count * sizeof(*iov));
+	if (d)
+		e = send_to_host(d, iov, 1 + g->data_count);
+	if (e < 0 && e != -EAGAIN && e != -ENOBUFS)
+		stack_unreachable(n->stack, g->pkt, unreachable_of(e));
+}
+
+/* ---- From the host ---- */
+
+/* The socket was told that nobody takes what the guest sent last: so is the guest. */
+static void tell_refused(const struct datagram_flow *d)
+{
+	const struct flow_key *k = &d->flow.key;
+	struct stack *s = d->n->stack;
+	uint8_t quote[FRAME_ETH_BYTES + IP6_HEADER_BYTES + UDP_HEADER_BYTES] = { 0 };
+	const struct stack_config *c = network_addresses();
+	struct pkt_out o = { c->guest_mac, c->gateway_mac, &k->guest, &k->remote, IP_PROTO_UDP, 0, UDP_HEADER_BYTES };
+	size_t at = pkt_build(&o, quote);
+	const struct frame_in f = { .head = quote, .head_len = at + UDP_HEADER_BYTES, .len = at + UDP_HEADER_BYTES };
+	const struct pkt p = { .frame = &f, .src = k->guest, .dst = k->remote, .l4 = quote + at, .l4_head = UDP_HEADER_BYTES };
+
+	store_be16(quote + at, k->guest_port);
+	store_be16(quote + at + 2, k->remote_port);
+	store_be16(quote + at + 4, UDP_HEADER_BYTES);
+	stack_unreachable(s, &p, STACK_PORT);
+}
+
+static void deliver(struct datagram_flow *d, size_t len)
+{
+	const struct flow_key *k = &d->flow.key;
+	struct iovec iov = { d->n->buffer, len };
+
+	if (d->all == &d->n->udp) {
+		(void)stack_send_udp(d->n->stack, &k->remote, k->remote_port, k->guest_port, &iov, 1, len);
+		return;
+	}
+	if (len < ECHO_HEADER_BYTES || d->n->buffer[0] != (k->remote.family == 4 ? ECHO_REPLY4 : ECHO_REPLY6))
+		return;
+	iov = (struct iovec){ d->n->buffer + ECHO_HEADER_BYTES, len - ECHO_HEADER_BYTES };
+	(void)stack_send_echo(d->n->stack, &k->remote, k->guest_port, load_be16(d->n->buffer + 6), &iov, 1, iov.iov_len);
+}
+
+static void on_ready(struct loop_fd *w, uint32_t events)
+{
+	struct datagram_flow *d = CONTAINER_OF(w, struct datagram_flow, watch);
+
+	(void)events;
+	for (int i = 0; i < DATAGRAMS_A_ROUND; i++) {
+		ssize_t len;
+
+		if (stack_blocked(d->n->stack)) {
+			loop_fd_del(d->n->loop, w);
+			list_add_tail(&d->n->thirsty, &d->thirsty);
+			return;
+		}
+		len = recv(d->fd, d->n->buffer, sizeof(d->n->buffer), MSG_DONTWAIT);
+		if (len < 0 && errno == ECONNREFUSED && d->all == &d->n->udp)
+			tell_refused(d);
+		if (len < 0)
+			return; /* nothing there, or an error that is over by having been read */
+		d->answered = true;
+		touch(d);
+		deliver(d, (size_t)len);
+	}
+}
+
+void datagrams_room(struct network *n)
+{
+	while (!list_empty(&n->thirsty)) {
+		struct datagram_flow *d = CONTAINER_OF(n->thirsty.next, struct datagram_flow, thirsty);
+
+		list_del(&d->thirsty);
+		if (loop_fd_add(n->loop, &d->watch, d->fd, EPOLLIN, on_ready) < 0)
+			flow_free(d);
+	}
+}
