@@ -5,6 +5,7 @@
  *	qemu_args.c   the command line
  *	qemu_child.c  the process: its descriptors, its death
  *	qemu_probe.c  whether there is a QEMU that can do it
+ *	qemu_listen.c a socket for the device that QEMU wants to connect by itself
  *
  * Trust. QEMU is trusted no more than the guest inside it: its end of the vhost-user sockets is a door (virtio/vhost_user.c); its
  * console sockets carry bytes for the console ring; of what it prints, the last QEMU_TAIL bytes are shown, cleaned, when it has failed. It cannot
@@ -59,6 +60,8 @@ struct qemu_dev {
 	struct qemu *q;
 	struct vdev *vdev;
 	struct vhost_user *vu;
+	int listener; /* -1: none, or QEMU has connected */
+	struct loop_fd watch;
 };
 
 struct qemu {
@@ -225,26 +228,51 @@ static int stream_open(struct qemu *q, enum qemu_stream_kind kind)
 	return r < 0 ? r : loop_fd_add(q->loop, &s->watch, s->fd, EPOLLIN, stream_ready);
 }
 
-static int dev_open(struct qemu *q, unsigned i, struct vdev *vdev)
+/* Takes over @fd. */
+static int dev_serve(struct qemu_dev *d, int fd)
 {
-	struct qemu_dev *d = &q->dev[i];
-	int fd = -1, r;
+	int r = vhost_user_create(d->vdev, fd, dev_closed, d, &d->vu);
 
-	*d = (struct qemu_dev){ .q = q, .vdev = vdev };
-	if (vdev->ops->id == VIRTIO_ID_CONSOLE)
-		return stream_open(q, STREAM_CONSOLE);
-	r = socket_pair(&fd, &q->vhost_fd[i]);
-	if (r < 0) {
-		close_fd(&fd);
-		return r;
-	}
-	r = vhost_user_create(vdev, fd, dev_closed, d, &d->vu);
 	if (r == 0)
 		vhost_user_halt_is_reset(d->vu); /* we pause QEMU by stopping its process */
 	return r;
 }
 
-static int devs_open(struct qemu *q, const struct engine_config *c)
+static void dev_accept(struct loop_fd *w, uint32_t events)
+{
+	struct qemu_dev *d = CONTAINER_OF(w, struct qemu_dev, watch);
+	int fd = accept4(d->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0)
+		return;
+	loop_fd_del(d->q->loop, w);
+	close_fd(&d->listener);
+	if (dev_serve(d, fd) < 0)
+		dev_closed(d);
+}
+
+static int dev_open(struct qemu *q, unsigned i, struct vdev *vdev, struct sbx_err *err)
+{
+	struct qemu_dev *d = &q->dev[i];
+	int fd = -1, r;
+
+	*d = (struct qemu_dev){ .q = q, .vdev = vdev, .listener = -1 };
+	if (vdev->ops->id == VIRTIO_ID_CONSOLE)
+		return stream_open(q, STREAM_CONSOLE);
+	if (vdev->ops->id == VIRTIO_ID_NET) {
+		r = qemu_listen(&d->listener, &q->vhost_fd[i], err);
+		return r < 0 ? r : loop_fd_add(q->loop, &d->watch, d->listener, EPOLLIN, dev_accept);
+	}
+	r = socket_pair(&fd, &q->vhost_fd[i]);
+	if (r < 0) {
+		close_fd(&fd);
+		return r;
+	}
+	return dev_serve(d, fd);
+}
+
+static int devs_open(struct qemu *q, const struct engine_config *c, struct sbx_err *err)
 {
 	int r = 0;
 
@@ -256,7 +284,7 @@ static int devs_open(struct qemu *q, const struct engine_config *c)
 		q->vhost_fd[i] = -1;
 	q->dev_count = c->dev_count;
 	for (unsigned i = 0; r == 0 && i < c->dev_count; i++)
-		r = dev_open(q, i, c->devs[i]);
+		r = dev_open(q, i, c->devs[i], err);
 	return r;
 }
 
@@ -273,11 +301,11 @@ static int qemu_build(struct qemu *q, const struct engine_config *c, struct sbx_
 	if (r == 0)
 		r = stream_open(q, STREAM_EARLY);
 	if (r == 0)
-		r = devs_open(q, c);
+		r = devs_open(q, c, err);
 	if (r == 0 && !(q->path = strdup(c->qemu_path)))
 		r = -ENOMEM;
 	if (r < 0)
-		return err_set(err, r, "cannot prepare QEMU: %s", strerror(-r));
+		return err && err->code == r ? r : err_set(err, r, "cannot prepare QEMU: %s", strerror(-r));
 	in = (struct qemu_args_in){
 		.initrd = q->initrd_fd,
 		.early = q->stream[STREAM_EARLY].child_fd,
@@ -311,6 +339,8 @@ static void qemu_free(struct engine *e)
 	loop_timer_del(q->loop, &q->lost);
 	for (unsigned i = 0; i < q->dev_count; i++) {
 		vhost_user_free(q->dev[i].vu);
+		loop_fd_del(q->loop, &q->dev[i].watch);
+		close_fd(&q->dev[i].listener);
 		close_fd(&q->vhost_fd[i]);
 	}
 	for (int i = 0; i < STREAM_COUNT_; i++) {

@@ -41,6 +41,9 @@ bool qemu_child_reap(struct qemu_child *c, struct qemu_exit *ret);
 int qemu_child_stop(struct qemu_child *c);
 int qemu_child_continue(struct qemu_child *c);
 
+/* qemu_listen.c: a listening socket without a name, and a descriptor (O_PATH) of the place by which its inheritor can connect. */
+int qemu_listen(int *ret_listener, int *ret_place, struct sbx_err *err);
+
 /* qemu_args.c: the command line. */
 
 enum { QEMU_ARGS_MAX = 96,
@@ -61,7 +64,7 @@ struct qemu_args {
 struct qemu_args_in {
 	int initrd;
 	int early, console; /* sockets: port 0x3f8 and virtconsole */
-	const int *vhost;   /* one for each device of the configuration; -1 where QEMU has its own (console) */
+	const int *vhost;   /* one for each device of the configuration; -1 where QEMU has its own (console); of a net device the place to connect to */
 	uint32_t tsc_khz;   /* of the guest's time stamp counter under TCG */
 };
 

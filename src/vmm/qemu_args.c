@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <linux/virtio_fs.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -168,6 +169,20 @@ static void add_fs(struct vdev *d, unsigned i, struct qemu_args *a)
 	OPTION(a, "-device", "vhost-user-fs-device,chardev=d%u,tag=%s,num-request-queues=%u,queue-size=%u", i, tag, d->ops->nqueues - 1u, d->ops->queue_size);
 }
 
+/* QEMU keeps the configuration space of this device, and its own idea of what both can do. Receive buffers of a page make frames of 64 KiB out of 16. */
+static void add_net(struct vdev *d, unsigned i, struct qemu_args *a)
+{
+	uint8_t mac[6], mtu[2];
+
+	vdev_config_read(d, offsetof(struct virtio_net_config, mac), mac, sizeof(mac));
+	vdev_config_read(d, offsetof(struct virtio_net_config, mtu), mtu, sizeof(mtu));
+	OPTION(a, "-netdev", "vhost-user,id=n%u,chardev=d%u", i, i);
+	OPTION(a, "-device",
+	       "virtio-net-device,netdev=n%u,mac=%02x:%02x:%02x:%02x:%02x:%02x,host_mtu=%u,rx_queue_size=%u,tx_queue_size=%u,ctrl_vq=off,ctrl_rx=off,ctrl_vlan=off,ctrl_rx_extra=off,ctrl_mac_addr=off,"
+	       "ctrl_guest_offloads=off,guest_announce=off,guest_ufo=off,host_ufo=off,guest_ecn=off,host_ecn=off,gso=off,status=off,speed=-1",
+	       i, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], mtu[0] | mtu[1] << 8, d->ops->queue_size, d->ops->queue_size);
+}
+
 static int add_device(const struct engine_config *c, unsigned i, const struct qemu_args_in *in, struct qemu_args *a, struct sbx_err *err)
 {
 	struct vdev *d = c->devs[i];
@@ -179,11 +194,16 @@ static int add_device(const struct engine_config *c, unsigned i, const struct qe
 		OPTION(a, "-device", "virtconsole,chardev=console");
 		return 0;
 	}
-	if (!name && d->ops->id != VIRTIO_ID_FS)
+	if (!name && d->ops->id != VIRTIO_ID_FS && d->ops->id != VIRTIO_ID_NET)
 		return err_set(err, -EINVAL, "the qemu engine cannot attach a %s device", d->ops->name);
-	OPTION(a, "-chardev", "socket,id=d%u,fd=%u", i, child_fd(a, in->vhost[i]));
+	if (d->ops->id == VIRTIO_ID_NET) /* whose back end takes no descriptor */
+		OPTION(a, "-chardev", "socket,id=d%u,path=/proc/self/fd/%u", i, child_fd(a, in->vhost[i]));
+	else
+		OPTION(a, "-chardev", "socket,id=d%u,fd=%u", i, child_fd(a, in->vhost[i]));
 	if (name)
 		OPTION(a, "-device", "%s,chardev=d%u", name, i);
+	else if (d->ops->id == VIRTIO_ID_NET)
+		add_net(d, i, a);
 	else
 		add_fs(d, i, a);
 	return 0;

@@ -64,14 +64,14 @@ static void md_queue_start(struct minidriver *m, uint16_t q)
 	assert(r == 0);
 }
 
-static void md_start(struct minidriver *m)
+static void md_start(struct minidriver *m, uint64_t features)
 {
 	int r;
 
 	m->next_gpa = MD_FIRST_GPA;
 	for (uint16_t q = 0; q < m->dev->ops->nqueues; q++)
 		md_queue_start(m, q);
-	r = vdev_start(m->dev, UINT64_C(1) << VIRTIO_F_VERSION_1);
+	r = vdev_start(m->dev, UINT64_C(1) << VIRTIO_F_VERSION_1 | features);
 	assert(r == 0);
 }
 
@@ -85,13 +85,18 @@ void md_init(struct minidriver *m, struct loop *loop, struct vdev *d)
 	d->mem = m->mem;
 	d->transport = &md_transport;
 	d->transport_data = m;
-	md_start(m);
+	md_start(m, 0);
+}
+
+void md_reset_with(struct minidriver *m, uint64_t features)
+{
+	vdev_reset(m->dev);
+	md_start(m, features);
 }
 
 void md_reset(struct minidriver *m)
 {
-	vdev_reset(m->dev);
-	md_start(m);
+	md_reset_with(m, 0);
 }
 
 void md_done(struct minidriver *m)

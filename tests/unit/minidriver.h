@@ -37,6 +37,7 @@ struct minidriver {
 void md_init(struct minidriver *m, struct loop *loop, struct vdev *d);
 void md_done(struct minidriver *m);
 void md_reset(struct minidriver *m);                 /* as a guest that reboots: reset, and DRIVER_OK again with fresh rings */
+void md_reset_with(struct minidriver *m, uint64_t features); /* and with features of the device's own */
 uint64_t md_alloc(struct minidriver *m, size_t len); /* guest memory, 16-byte aligned, never freed */
 void *md_at(struct minidriver *m, uint64_t gpa);     /* the test's own view of guest memory */
 

@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "dev/console.h"
 #include "dev/fs.h"
+#include "dev/net.h"
 #include "dev/rng.h"
 #include "dev/vsock.h"
 
@@ -15,7 +16,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "../test.h"
@@ -530,10 +533,105 @@ TEST(the_file_system_device_is_announced_by_its_tag)
 	teardown();
 }
 
+static void no_input(void *user, const struct frame_in *f)
+{
+	(void)user;
+	(void)f;
+}
+
+static void no_start(void *user, const struct frame_caps *caps)
+{
+	(void)user;
+	(void)caps;
+}
+
+static void no_room(void *user)
+{
+	(void)user;
+}
+
+static struct vdev *net_device(struct loop *loop)
+{
+	static const struct vnet_ops ops = { .started = no_start, .input = no_input, .room = no_room };
+	static const struct vnet_config config = { .mac = { 2, 0, 0, 0, 0xab, 9 }, .mtu = 65520 };
+	struct vnet *net;
+	struct vdev *dev;
+
+	CHECK(vnet_create(loop, NULL, &config, &ops, NULL, &net, &dev) == 0, "device");
+	return dev;
+}
+
+TEST(the_network_device_is_announced_with_its_address_and_mtu_and_a_place_to_connect_to)
+{
+	static const int vhost[] = { 30 };
+	static const struct qemu_args_in in = { .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
+	static struct qemu_args a;
+	struct sbx_err err = { 0 };
+	struct vdev *net, **devs;
+
+	setup();
+	devs = box.config.devs;
+	net = net_device(box.loop);
+	box.config.devs = &net;
+	box.config.dev_count = 1;
+	CHECK(qemu_args_build(&box.config, &in, &a, &err) == 0, "%s", err.message);
+	CHECK(has(&a, "-chardev", "socket,id=d0,path=/proc/self/fd/6") && a.fd[3] == 30, "socket");
+	CHECK(has(&a, "-netdev", "vhost-user,id=n0,chardev=d0"), "back end");
+	CHECK(has(&a, "-device", "virtio-net-device,netdev=n0,mac=02:00:00:00:ab:09,host_mtu=65520,rx_queue_size=256,tx_queue_size=256,"), "device");
+	net->ops->free(net);
+	box.config.devs = devs;
+	box.config.dev_count = DEVS;
+	teardown();
+}
+
+/* The whole way: a script in QEMU's place connects by the descriptor that it was given. */
+TEST(only_the_child_can_connect_to_the_network_device)
+{
+	struct sockaddr_un place = { .sun_family = AF_UNIX };
+	int listener, fd, ours, theirs;
+	struct sbx_err err = { 0 };
+
+	CHECK(qemu_listen(&listener, &fd, &err) == 0, "%s", err.message);
+	(void)snprintf(place.sun_path, sizeof(place.sun_path), "/proc/self/fd/%d", fd);
+	ours = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(connect(ours, (struct sockaddr *)&place, sizeof(place)) == 0, "%s", strerror(errno));
+	theirs = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	CHECK(theirs >= 0 && write(theirs, "x", 1) == 1, "accept");
+	CHECK(readlink(place.sun_path, place.sun_path, sizeof(place.sun_path) - 1) > 0 && strstr(place.sun_path, "(deleted)"), "a name is left: %s", place.sun_path);
+	close(theirs);
+	close(ours);
+	close(fd);
+	close(listener);
+}
+
+TEST(a_network_device_is_served_when_qemu_connects_and_freed_when_it_does_not)
+{
+	struct vdev *net, *devs[DEVS + 1];
+	struct sbx_err err = { 0 };
+
+	script("exec sleep 100");
+	setup();
+	net = net_device(box.loop);
+	memcpy(devs, box.dev, sizeof(box.dev));
+	devs[DEVS] = net;
+	box.config.devs = devs;
+	box.config.dev_count = DEVS + 1;
+	CHECK(engine_qemu.create(&box.config, &box.engine, &err) == 0, "%s", err.message);
+	CHECK(engine_qemu.start(box.engine, &err) == 0, "%s", err.message);
+	CHECK(loop_once(box.loop, 10) == 0, "loop");
+	engine_qemu.free(box.engine);
+	box.engine = NULL;
+	net->ops->free(net);
+	teardown();
+	script_done();
+}
+
 RUN_TESTS(T(versions_are_read), T(a_look_says_what_is_wrong_with_the_path), T(a_probe_runs_the_program_and_judges_what_it_says),
 	  T(a_child_has_what_it_was_given_and_nothing_else), T(a_program_that_cannot_be_started_is_an_error_with_words),
 	  T(a_child_dies_with_the_process_that_started_it), T(how_it_ends_is_told_once_and_with_the_reason),
 	  T(the_consoles_last_words_come_before_the_end), T(paused_means_that_nothing_runs),
 	  T(a_qemu_that_drops_a_device_but_lives_is_a_failure), T(freeing_is_possible_at_any_time),
 	  T(what_cannot_work_is_refused_before_anything_starts), T(creating_fails_cleanly_whatever_is_missing),
-	  T(the_command_line_says_what_was_configured), T(the_file_system_device_is_announced_by_its_tag))
+	  T(the_command_line_says_what_was_configured), T(the_file_system_device_is_announced_by_its_tag),
+	  T(the_network_device_is_announced_with_its_address_and_mtu_and_a_place_to_connect_to), T(only_the_child_can_connect_to_the_network_device),
+	  T(a_network_device_is_served_when_qemu_connects_and_freed_when_it_does_not))
