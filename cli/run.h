@@ -19,6 +19,7 @@ struct run_options {
 	const char *env[RUN_ENV_MAX + 1];
 	unsigned env_count;
 	struct sbx_mount mount[SBX_MOUNTS_MAX];
+	const char *rule[SBX_RULES_MAX];
 	const char *console_path;
 	bool interactive, tty, quiet, verbose;
 };

@@ -33,6 +33,12 @@ static const char run_help[] =
 	"                      the guest (host: as here; default: host for root, else the guest's root); mask: hide PATH of SRC\n"
 	"  --tmpfs DST[:SIZE]  an empty directory in the guest's memory, at most SIZE; default: half of the memory\n"
 	"\n"
+	"network (without any of these options there is no interface):\n"
+	"  --net               an interface by which nothing leaves but what --allow admits, and the resolver's answers about it\n"
+	"  --allow RULE        what may leave: tcp:CIDR[:PORTS], udp:CIDR[:PORTS], public[:PORTS] or host:NAME[:PORTS]; may be repeated;\n"
+	"                      `sandbox policy --help` says more. tcp:127.0.0.1/32:PORT opens a port of this machine's loopback, which the\n"
+	"                      guest reaches as host.sandbox.internal\n"
+	"\n"
 	"the command:\n"
 	"  --env K=V           set a variable; --env K passes the caller's value on; may be repeated\n"
 	"  --cwd DIR           where it starts; default: /\n"
@@ -63,6 +69,8 @@ enum { OPT_IMAGE = 256,
        OPT_HOSTNAME,
        OPT_MOUNT,
        OPT_TMPFS,
+       OPT_NET,
+       OPT_ALLOW,
        OPT_ENV,
        OPT_CWD,
        OPT_USER,
@@ -84,6 +92,8 @@ static const struct option options[] = {
 	{ "hostname", required_argument, NULL, OPT_HOSTNAME },
 	{ "mount", required_argument, NULL, OPT_MOUNT },
 	{ "tmpfs", required_argument, NULL, OPT_TMPFS },
+	{ "net", no_argument, NULL, OPT_NET },
+	{ "allow", required_argument, NULL, OPT_ALLOW },
 	{ "env", required_argument, NULL, OPT_ENV },
 	{ "cwd", required_argument, NULL, OPT_CWD },
 	{ "user", required_argument, NULL, OPT_USER },
@@ -239,6 +249,17 @@ static bool take_machine_option(struct run_options *o, int c, const char *value)
 	}
 }
 
+static bool take_rule(struct run_options *o, const char *value)
+{
+	if (o->vm.outbound_count == SBX_RULES_MAX) {
+		run_error("--allow %s: more than %d rules", value, SBX_RULES_MAX);
+		return false;
+	}
+	o->rule[o->vm.outbound_count++] = value;
+	o->vm.flags |= SBX_VM_NETWORK;
+	return true;
+}
+
 static bool take_option(struct run_options *o, int c, const char *value)
 {
 	uint64_t n = 0;
@@ -248,6 +269,11 @@ static bool take_option(struct run_options *o, int c, const char *value)
 		return run_take_mount(o, value);
 	case OPT_TMPFS:
 		return run_take_tmpfs(o, value);
+	case OPT_NET:
+		o->vm.flags |= SBX_VM_NETWORK;
+		return true;
+	case OPT_ALLOW:
+		return take_rule(o, value);
 	case OPT_ENV:
 		return take_env(o, value);
 	case OPT_CWD:
@@ -357,6 +383,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 	if (!take_command(o, argv + optind) || !check_together(o))
 		return RUN_FAILED + 1;
 	o->vm.mounts = o->mount;
+	o->vm.outbound_rules = o->rule;
 	o->exec.env = o->env;
 	o->exec.flags |= (o->tty ? SBX_EXEC_TTY : 0U) | (o->interactive ? SBX_EXEC_STDIN : 0U) | SBX_EXEC_MANUAL_ACK;
 	return 0;

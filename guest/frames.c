@@ -28,6 +28,17 @@ static int decode_mount(const struct frame *f, struct control_frame *c)
 	return 0;
 }
 
+static int decode_net(const struct frame *f, struct control_frame *c)
+{
+	struct msg_guest_net m;
+
+	if (msg_guest_net_decode(f->body, f->len, &m) < 0 || m.prefix4 < 1 || m.prefix4 > 32 || m.prefix6 < 1 || m.prefix6 > 128 ||
+	    m.addresses.len != PROTO_NET_BYTES)
+		return -EPROTO;
+	c->net = m;
+	return 0;
+}
+
 static int decode_signal(const struct frame *f, struct control_frame *c)
 {
 	struct msg_exec_signal m;
@@ -70,6 +81,9 @@ int control_frame_decode(const struct frame *f, struct control_frame *ret)
 		break;
 	case PROTO_GUEST_MOUNT:
 		r = decode_mount(f, &c);
+		break;
+	case PROTO_GUEST_NET:
+		r = decode_net(f, &c);
 		break;
 	case PROTO_SET_TIME:
 		r = decode_time(f, &c);

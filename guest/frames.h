@@ -14,13 +14,14 @@ enum {
 
 /* A frame of the control stream. */
 struct control_frame {
-	uint16_t type;  /* GUEST_MOUNT, GUEST_CONFIG, SET_TIME, POWER_OFF, EXEC_SIGNAL, EXEC_RESIZE or EXEC_ABORT */
+	uint16_t type;  /* GUEST_MOUNT, GUEST_NET, GUEST_CONFIG, SET_TIME, POWER_OFF, EXEC_SIGNAL, EXEC_RESIZE or EXEC_ABORT */
 	uint32_t job;   /* which job, for the EXEC_ types */
 	uint32_t signo; /* 1..FRAMES_SIGNO_MAX */
 	uint16_t rows, cols;
 	uint64_t wall_ns;
 	struct msg_guest_config config; /* borrows from the frame, as */
 	struct msg_guest_mount mount;   /* this does: an absolute path, a known kind */
+	struct msg_guest_net net;       /* and this: PROTO_NET_BYTES of addresses, prefixes that they can have */
 };
 
 /* A frame of a job's own stream. */

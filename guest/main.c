@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* guest/main.c - sandbox-init, PID 1 of the guest: its boot and its end.
  *
- * Boot: connect to the host (answered while we mount), mount the image, say HELLO, take the GUEST_MOUNTs and GUEST_CONFIG, build and enter the root,
+ * Boot: connect to the host (answered while we mount), mount the image, say HELLO, take the GUEST_MOUNTs, GUEST_NET and GUEST_CONFIG, build and enter the root,
  * say GUEST_READY. A failure is told to the host as GUEST_FAILED, and on the console; then the machine ends.
  * Life: one loop; the host's streams (jobs.c), the control stream, dead children.
  * End: POWER_OFF ends every process, by SIGTERM and then SIGKILL, syncs, and says BYE. Without its control stream a guest is of no use to anybody
@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "control.h"
 #include "jobs.h"
+#include "net.h"
 #include "root.h"
 #include "say.h"
 #include "sys.h"
@@ -247,18 +248,21 @@ static void boot_connect(void)
 		boot_failed(mounted, err.message);
 }
 
-/* Takes GUEST_MOUNTs in, up to GUEST_CONFIG; its frame is still to be dropped. */
-static void boot_receive(struct mounts *mounts, struct frame *f, struct control_frame *cf)
+/* Takes GUEST_MOUNTs and GUEST_NET in, up to GUEST_CONFIG; its frame is still to be dropped. */
+static void boot_receive(struct mounts *mounts, struct net *net, struct frame *f, struct control_frame *cf)
 {
 	for (;;) {
 		if (control_receive(&init.control, f) < 0)
 			control_lost(&init.control);
-		if (control_frame_decode(f, cf) < 0 || (cf->type != PROTO_GUEST_MOUNT && cf->type != PROTO_GUEST_CONFIG) ||
+		if (control_frame_decode(f, cf) < 0 ||
+		    (cf->type != PROTO_GUEST_MOUNT && cf->type != PROTO_GUEST_NET && cf->type != PROTO_GUEST_CONFIG) ||
 		    (cf->type == PROTO_GUEST_CONFIG && cf->config.version != PROTO_VERSION))
 			boot_failed(-EPROTO, "sandbox-init does not understand the host's configuration: install both together");
 		if (cf->type == PROTO_GUEST_CONFIG)
 			return;
-		if (mounts_add(mounts, &cf->mount) < 0)
+		if (cf->type == PROTO_GUEST_NET)
+			net_set(net, &cf->net);
+		else if (mounts_add(mounts, &cf->mount) < 0)
 			boot_failed(-ENOMEM, "sandbox-init cannot remember so many mounts");
 		link_pop(&init.control.link, f);
 	}
@@ -267,17 +271,20 @@ static void boot_receive(struct mounts *mounts, struct frame *f, struct control_
 static void boot_configure(void)
 {
 	struct mounts mounts = { .count = 0 };
+	struct net net = { .present = false };
 	struct control_frame cf;
 	struct sbx_err err;
 	struct frame f;
 	int r;
 
-	boot_receive(&mounts, &f, &cf);
+	boot_receive(&mounts, &net, &f, &cf);
 	sys_set_wall(cf.config.wall_ns);
 	sys_hostname(cf.config.hostname);
 	sys_entropy(cf.config.entropy);
 	init.root_readonly = !(cf.config.flags & PROTO_GUEST_WRITABLE);
-	r = root_enter(!init.root_readonly, cf.config.scratch_bytes, &mounts, &err);
+	r = root_enter(!init.root_readonly, cf.config.scratch_bytes, &mounts, net.present ? net.resolv_conf : NULL, &err);
+	if (r == 0 && net.present)
+		r = net_up(&net, &err);
 	if (r < 0)
 		boot_failed(r, err.message);
 	mounts_done(&mounts);

@@ -67,6 +67,7 @@ enum sbx_vm_flags {
 	SBX_VM_WRITABLE = 1 << 0, /* the root is an overlay: writes go to memory, up to scratch_bytes, and are lost at the end */
 	SBX_VM_VERBOSE = 1 << 1,  /* the guest kernel prints everything to its console */
 	SBX_VM_ICOUNT = 1 << 2,   /* engine qemu only: virtual time counts guest instructions, 1 ns each (for measuring boots) */
+	SBX_VM_NETWORK = 1 << 3,  /* eth0, and @outbound_rules say what may leave by it; without rules nothing may. Else there is no interface. */
 };
 
 enum sbx_log_level {
@@ -338,6 +339,8 @@ struct sbx_vm_config {
 	size_t mount_count;
 	const struct sbx_mount *bindings;
 	size_t binding_count;
+	const char *const *outbound_rules; /* with SBX_VM_NETWORK: as for sbx_policy_check(); at most SBX_RULES_MAX */
+	size_t outbound_count;
 	int console_fd;           /* gets everything the guest's console prints; duplicated; -1 for none. A pipe that is full loses output. */
 
 	/* Callbacks; each may be NULL. */

@@ -57,6 +57,10 @@ void mounts_done(struct launch *l);
 /* Finds QEMU: @path if given, else along PATH. "" in @ret when there is none. */
 void qemu_find(const char *path, char *ret, size_t size);
 
+/* policy.c */
+int rules_check(const struct sbx_vm_config *c, struct sbx_err *err);
+int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
+
 /* The answer to the request that a blocking call waits for. */
 struct answer {
 	uint32_t seq; /* 0: nobody waits */

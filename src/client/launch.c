@@ -114,7 +114,7 @@ static int check_options(const struct sbx_vm_config *c, struct sbx_err *err)
 
 	if ((unsigned)c->engine > SBX_ENGINE_QEMU)
 		return err_set(err, -EINVAL, "engine is %d; it must be one of enum sbx_engine", (int)c->engine);
-	if (c->flags & ~(uint32_t)(SBX_VM_WRITABLE | SBX_VM_VERBOSE | SBX_VM_ICOUNT))
+	if (c->flags & ~(uint32_t)(SBX_VM_WRITABLE | SBX_VM_VERBOSE | SBX_VM_ICOUNT | SBX_VM_NETWORK))
 		return err_set(err, -EINVAL, "flags is %#x; this library does not know all of its bits", c->flags);
 	if (c->scratch_bytes && !writable)
 		return err_set(err, -EINVAL, "a scratch size is given for a read-only root; make the root writable or leave the size out");
@@ -176,6 +176,7 @@ static void fill_message(const struct sbx_vm_config *c, struct launch *l)
 	flags |= c->flags & SBX_VM_WRITABLE ? PROTO_CONFIG_WRITABLE : 0U;
 	flags |= c->flags & SBX_VM_VERBOSE ? PROTO_CONFIG_VERBOSE : 0U;
 	flags |= c->flags & SBX_VM_ICOUNT ? PROTO_CONFIG_ICOUNT : 0U;
+	flags |= c->flags & SBX_VM_NETWORK ? PROTO_CONFIG_NETWORK : 0U;
 	flags |= l->console_fd >= 0 ? PROTO_CONFIG_CONSOLE : 0U;
 	flags |= on_main_thread() ? PROTO_CONFIG_PARENT_MAIN_THREAD : 0U;
 	l->msg = (struct msg_config){
@@ -210,6 +211,8 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 		r = open_all(c, ret, err);
 	if (r == 0)
 		r = mounts_prepare(c, ret, err);
+	if (r == 0)
+		r = rules_check(c, err);
 	if (r < 0) {
 		launch_done(ret);
 		return r;

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* client/policy.c - sbx_policy_check(): the same parser and the same decision as the host process's. */
+/* client/policy.c - rules of egress: checked here and sent to the host process in their text form, whose parser is the same; and sbx_policy_check(), whose
+ * decision is, too. */
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/parse.h"
+#include "client/client.h"
 #include "net/policy.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+
+_Static_assert((int)SBX_RULES_MAX == (int)POLICY_RULES_MAX && (int)PROTO_RULES_MAX == (int)POLICY_RULES_MAX, "one limit");
 
 /* Splits "HOST:PORT" and "[HOST]:PORT". */
 static int split_destination(const char *text, const char **ret_host, size_t *ret_len, uint16_t *ret_port, struct sbx_err *err)
@@ -40,6 +45,33 @@ static int parse_rules(const char *const *rules, size_t count, struct policy *p,
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = rule_parse(rules[i], &p->rule[p->count++], err);
 	return r;
+}
+
+int rules_check(const struct sbx_vm_config *c, struct sbx_err *err)
+{
+	AUTOFREE struct policy *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (c->outbound_count > 0 && !(c->flags & SBX_VM_NETWORK))
+		return err_set(err, -EINVAL, "%zu outbound rules are given for a VM without a network; set SBX_VM_NETWORK or leave them out", c->outbound_count);
+	return parse_rules(c->outbound_rules, c->outbound_count, p, err);
+}
+
+int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err *err)
+{
+	struct pollfd p = { .fd = link->fd, .events = POLLOUT };
+	int r = 0;
+
+	for (size_t i = 0; i < c->outbound_count && r == 0; i++) {
+		struct msg_rule m = { .text = slice_of(c->outbound_rules[i]) };
+
+		if (!msg_rule_put(link_out(link), 0, &m))
+			r = -ENOMEM;
+	}
+	while (r == 0 && (r = link_flush(link)) == 1)
+		r = poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+	return r < 0 ? err_set(err, r, "cannot send the outbound rules to sandbox-host: %s", strerror(-r)) : 0;
 }
 
 int sbx_policy_check(const char *const *rules, size_t count, const char *proto, const char *destination, struct sbx_verdict *ret, struct sbx_err *err)

@@ -276,6 +276,8 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 	if (r == 0)
 		r = mounts_send(&vm->link, &launch, err);
 	if (r == 0)
+		r = rules_send(&vm->link, c, err);
+	if (r == 0)
 		r = vm_send_config(vm, &launch, err);
 	launch_done(&launch);
 	return r;

@@ -76,9 +76,34 @@ static int config_add_mask(struct vm_config *c, const struct frame *f)
 	return 0;
 }
 
+static int config_add_rule(struct vm_config *c, const struct frame *f)
+{
+	AUTOFREE char *text = NULL;
+	struct msg_rule msg;
+	int r;
+
+	if (msg_rule_decode(f->body, f->len, &msg) < 0)
+		return -EPROTO;
+	text = slice_dup(msg.text);
+	if (!c->policy)
+		c->policy = calloc(1, sizeof(*c->policy));
+	if (!text || !c->policy)
+		return -ENOMEM;
+	if (c->policy->count == POLICY_RULES_MAX)
+		return -EPROTO;
+	r = rule_parse(text, &c->policy->rule[c->policy->count], NULL);
+	c->policy->count += r == 0;
+	return r;
+}
+
 int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link)
 {
-	return f->type == PROTO_MOUNT ? config_add_mount(c, f, link) : config_add_mask(c, f);
+	switch (f->type) {
+	case PROTO_MOUNT: return config_add_mount(c, f, link);
+	case PROTO_MASK: return config_add_mask(c, f);
+	case PROTO_RULE: return config_add_rule(c, f);
+	default: return -EPROTO;
+	}
 }
 
 int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link, struct sbx_err *err)
@@ -123,6 +148,8 @@ void vm_config_done(struct vm_config *c)
 	free(c->qemu_path);
 	free(c->cmdline);
 	c->hostname = c->qemu_path = c->cmdline = NULL;
+	free(c->policy);
+	c->policy = NULL;
 	while (c->mount_count > 0)
 		mount_config_free(c->mount[--c->mount_count]);
 }

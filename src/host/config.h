@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* host/config.h - the CONFIG message, and the MOUNTs and MASKs before it, as this process uses them. */
+/* host/config.h - the CONFIG message, and the MOUNTs, MASKs and RULEs before it, as this process uses them. */
 #ifndef HOST_CONFIG_H
 #define HOST_CONFIG_H
 
+#include "net/policy.h"
 #include "proto/link.h"
 #include "sbx.h"
 
@@ -30,12 +31,13 @@ struct vm_config {
 	uint32_t cpus, memory_mib, boot_timeout_ms;
 	uint64_t scratch_bytes;
 	char *hostname, *qemu_path, *cmdline; /* owned; qemu_path "" when there is none */
+	struct policy *policy; /* owned; NULL: no RULE came */
 	int kernel_fd, init_fd, image_fd;
 	int console_fd; /* -1: none */
 };
 
 void vm_config_init(struct vm_config *c);
-/* A frame before CONFIG: MOUNT (takes its descriptor out of @link) or MASK. 0 or -errno. */
+/* A frame before CONFIG: MOUNT (takes its descriptor out of @link), MASK or RULE. 0 or -errno; -EPROTO also for a frame that is none of them. */
 int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link);
 /* Decodes and checks CONFIG into @c and takes its descriptors out of @link. */
 int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link, struct sbx_err *err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* host/main.c - sandbox-host: one VM for one client, which started this process with its socket as descriptor 3 and nothing
- * else. The first frames are MOUNTs and CONFIG (run a VM), or PROBE (say what this machine can do). The process ends with its client: at the end of the
+ * else. The first frames are MOUNTs, RULEs and CONFIG (run a VM), or PROBE (say what this machine can do). The process ends with its client: at the end of the
  * socket, at the death of the parent process (a pidfd, for a parent whose other children hold the socket open), or by
  * pdeathsig when that is safe. */
 #include "base/cleanup.h"
@@ -69,7 +69,7 @@ static void host_add(struct host *h, const struct frame *f)
 	int r = vm_config_add(&h->config, f, &h->ctl.link);
 
 	if (r < 0)
-		host_refuse(h, r, r == -ENOMEM ? "out of memory" : "malformed MOUNT or MASK: install libsbx and sandbox-host together");
+		host_refuse(h, r, r == -ENOMEM ? "out of memory" : "malformed MOUNT, MASK or RULE: install libsbx and sandbox-host together");
 }
 
 static int host_probe(struct host *h, const struct frame *f)
@@ -107,7 +107,7 @@ static int host_frame(void *user, const struct frame *f)
 		return vm_frame(h->vm, f);
 	if (f->type == PROTO_PROBE)
 		return host_probe(h, f);
-	if (f->type == PROTO_MOUNT || f->type == PROTO_MASK) {
+	if (f->type == PROTO_MOUNT || f->type == PROTO_MASK || f->type == PROTO_RULE) {
 		host_add(h, f);
 		return 0;
 	}

@@ -22,6 +22,7 @@
 #include "host/exec.h"
 #include "host/files.h"
 #include "host/guest.h"
+#include "host/network.h"
 #include "host/procstat.h"
 #include "host/tools.h"
 #include "vmm/auto.h"
@@ -37,7 +38,7 @@ enum {
 	ENTROPY_BYTES = 64,
 	LOST_GRACE_MS = 2000, /* from a lost control stream to a dead engine: a panic prints itself, a reboot shuts drivers down. A halted
 	                       * guest (without ACPI the kernel cannot switch the machine off) never gets there, and is ended then. */
-	VM_DEVS_MAX = 5,
+	VM_DEVS_MAX = 8,
 };
 
 enum vm_state {
@@ -73,6 +74,7 @@ struct vm {
 	struct log_limit stuck_limit;
 	struct files files;
 	struct tools tools;
+	struct host_network network;
 	int procstat_fd;
 };
 
@@ -136,6 +138,7 @@ static void vm_hello(void *user, const struct msg_hello *m)
 	}
 	c.wall_ns = clock_wall_ns();
 	files_put_mounts(&vm->files, guest_out(&vm->guest));
+	host_network_tell(&vm->network, guest_out(&vm->guest));
 	(void)msg_guest_config_put(guest_out(&vm->guest), 0, &c);
 	guest_send(&vm->guest);
 	explicit_bzero(entropy, sizeof(entropy));
@@ -312,6 +315,10 @@ static int vm_add_devices(struct vm *vm, struct sbx_err *err)
 	r = files_init(&vm->files, vm->loop, &vm->log, vm->pool, &vm->config, err);
 	if (vm->files.dev)
 		vm->dev[vm->dev_count++] = vm->files.dev;
+	if (r == 0)
+		r = host_network_init(&vm->network, vm->loop, &vm->log, &vm->config, err);
+	if (vm->network.dev)
+		vm->dev[vm->dev_count++] = vm->network.dev;
 	return r;
 }
 
@@ -393,6 +400,7 @@ void vm_free(struct vm *vm)
 		vm->dev[i]->ops->free(vm->dev[i]);
 	tools_done(&vm->tools);
 	files_done(&vm->files);
+	host_network_done(&vm->network);
 	work_pool_free(vm->pool);
 	loop_timer_del(vm->loop, &vm->timer);
 	conlog_done(&vm->console);

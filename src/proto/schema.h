@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 5
+#define PROTO_VERSION 7
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -20,6 +20,7 @@
 	M(6, stats_get, STATS_GET)        \
 	M(7, mount, MOUNT)                \
 	M(8, mask, MASK)                  \
+	M(9, rule, RULE)                  \
 	/* host to client */              \
 	M(20, ready, READY)               \
 	M(21, vm_end, VM_END)             \
@@ -54,6 +55,7 @@
 	M(71, set_time, SET_TIME)         \
 	M(72, power_off, POWER_OFF)       \
 	M(73, guest_mount, GUEST_MOUNT)   \
+	M(74, guest_net, GUEST_NET)       \
 	/* callbacks: host to client; the channel is the call */ \
 	M(80, fs_call, FS_CALL)           \
 	M(81, fs_cancel, FS_CANCEL)       \
@@ -77,6 +79,8 @@
 	F(u32, max_calls) F(u64, max_bytes) F(u64, max_inodes) F(str, path)
 /* target: which MOUNT (from 0) is seen there, or PROTO_MASK_HIDDEN */
 #define MSG_MASK(F) F(u32, target) F(str, path)
+/* Before CONFIG, with PROTO_CONFIG_NETWORK: a rule of egress, in its text form */
+#define MSG_RULE(F) F(str, text)
 
 /* CONFIG carries descriptors in this order: kernel, init, root image, and the console log if PROTO_CONFIG_CONSOLE is set. */
 #define MSG_CONFIG(F)                                                                                     \
@@ -127,6 +131,9 @@
 #define MSG_GUEST_CONFIG(F) F(u32, version) F(u32, flags) F(u64, scratch_bytes) F(u64, wall_ns) F(str, hostname) F(bytes, entropy)
 /* Before GUEST_CONFIG, in order. kind: PROTO_FS_TMPFS with its limit in bytes (0: half of memory), else the directory "index" of the virtio-fs device. */
 #define MSG_GUEST_MOUNT(F) F(u32, kind) F(u32, flags) F(u32, index) F(u64, max_bytes) F(str, path)
+/* Before GUEST_CONFIG: there is a network device. addresses: PROTO_NET_BYTES in network order, IPv4 address, IPv4 gateway, IPv6 address, IPv6 gateway. The
+ * gateways are the resolvers, too. */
+#define MSG_GUEST_NET(F) F(u32, prefix4) F(u32, prefix6) F(bytes, addresses)
 #define MSG_SET_TIME(F) F(u64, wall_ns)
 #define MSG_POWER_OFF(F)
 
@@ -170,6 +177,7 @@ enum proto_config_flags {
 	PROTO_CONFIG_VERBOSE = 1 << 2,
 	PROTO_CONFIG_ICOUNT = 1 << 3,
 	PROTO_CONFIG_PARENT_MAIN_THREAD = 1 << 4, /* the starter is its process's main thread: pdeathsig is safe */
+	PROTO_CONFIG_NETWORK = 1 << 5,            /* there is a network; RULEs say what may leave it */
 };
 
 enum proto_guest_flags {
@@ -298,6 +306,8 @@ enum proto_limits {
 	PROTO_DATA_MAX = 1 << 16,    /* STDIN, STDOUT, STDERR payload */
 	PROTO_MOUNTS_MAX = 64,       /* and as many bindings */
 	PROTO_MASKS_MAX = 64,        /* of a mount */
+	PROTO_RULES_MAX = 256,
+	PROTO_NET_BYTES = 4 + 4 + 16 + 16,
 	PROTO_EXECS_MAX = 256,       /* concurrent execs of a VM */
 	PROTO_WINDOW_BYTES = 1 << 18, /* unacknowledged bytes of an exec, each way, between client and host */
 	PROTO_STRS_MAX = 65536,      /* entries of argv or env */

@@ -167,6 +167,29 @@ TEST(input_beyond_the_limit_of_a_frame_is_refused)
 	buf_done(&b);
 }
 
+TEST(a_network_needs_all_its_addresses_and_prefixes_that_can_be)
+{
+	static const uint8_t bytes[PROTO_NET_BYTES + 1];
+	static const struct {
+		uint32_t prefix4, prefix6;
+		size_t len;
+		int want;
+	} cases[] = {
+		{ 24, 64, PROTO_NET_BYTES, 0 },		{ 32, 128, PROTO_NET_BYTES, 0 },
+		{ 0, 64, PROTO_NET_BYTES, -EPROTO },	{ 33, 64, PROTO_NET_BYTES, -EPROTO },
+		{ 24, 0, PROTO_NET_BYTES, -EPROTO },	{ 24, 129, PROTO_NET_BYTES, -EPROTO },
+		{ 24, 64, PROTO_NET_BYTES - 1, -EPROTO }, { 24, 64, PROTO_NET_BYTES + 1, -EPROTO },
+	};
+	struct buf b;
+
+	buf_init(&b, 1024);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CHECK(msg_guest_net_put(&b, 0, &(struct msg_guest_net){ cases[i].prefix4, cases[i].prefix6, { bytes, cases[i].len }, 0 }), "put");
+		CHECK(control(&b) == cases[i].want, "case %zu", i);
+	}
+	buf_done(&b);
+}
+
 RUN_TESTS(T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
-	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(a_mount_needs_an_absolute_path_and_a_known_kind), T(frames_of_the_other_stream_or_direction_are_refused),
+	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(a_mount_needs_an_absolute_path_and_a_known_kind), T(a_network_needs_all_its_addresses_and_prefixes_that_can_be), T(frames_of_the_other_stream_or_direction_are_refused),
 	  T(a_start_needs_a_number_a_program_and_known_flags), T(input_beyond_the_limit_of_a_frame_is_refused))

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* host/network.c - see network.h. Trusts the configuration, which is checked; everything that comes by the device is the guest's and is the stack's to check. */
+#include "host/network.h"
+
+#include "base/err.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum { PREFIX4 = 24,
+       PREFIX6 = 64 };
+
+static void on_started(void *user, const struct frame_caps *caps)
+{
+	struct host_network *h = user;
+
+	network_started(h->network, caps);
+}
+
+static void on_input(void *user, const struct frame_in *f)
+{
+	struct host_network *h = user;
+
+	network_input(h->network, f);
+}
+
+static void on_room(void *user)
+{
+	struct host_network *h = user;
+
+	network_room(h->network);
+}
+
+static const struct vnet_ops vnet_ops = { .started = on_started, .input = on_input, .room = on_room };
+
+static bool on_send(void *user, const struct frame_out *f)
+{
+	const struct host_network *h = user;
+
+	return vnet_send(h->vnet, f);
+}
+
+int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, const struct vm_config *config, struct sbx_err *err)
+{
+	const struct stack_config *a = network_addresses();
+	const struct network_link link = { .send = on_send, .user = h };
+	struct vnet_config c = { .mtu = a->mtu };
+	int r;
+
+	if (!(config->flags & PROTO_CONFIG_NETWORK))
+		return 0;
+	memcpy(c.mac, a->guest_mac, sizeof(c.mac));
+	r = network_create(loop, log, config->policy, &link, &h->network);
+	if (r == 0)
+		r = vnet_create(loop, log, &c, &vnet_ops, h, &h->vnet, &h->dev);
+	return r < 0 ? err_set(err, r, "cannot create the network: %s", strerror(-r)) : 0;
+}
+
+void host_network_done(struct host_network *h)
+{
+	network_free(h->network);
+	*h = (struct host_network){ 0 };
+}
+
+void host_network_tell(const struct host_network *h, struct buf *out)
+{
+	const struct stack_config *a = network_addresses();
+	uint8_t bytes[PROTO_NET_BYTES];
+
+	if (!h->dev)
+		return;
+	memcpy(bytes, a->guest4.bytes, 4);
+	memcpy(bytes + 4, a->gateway4.bytes, 4);
+	memcpy(bytes + 8, a->guest6.bytes, 16);
+	memcpy(bytes + 24, a->gateway6.bytes, 16);
+	(void)msg_guest_net_put(out, 0, &(struct msg_guest_net){ .prefix4 = PREFIX4, .prefix6 = PREFIX6, .addresses = { bytes, sizeof(bytes) } });
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* host/network.h - the network of a VM: its device, its stack with the policy of the configuration, and its resolver, wired together. */
+#ifndef HOST_NETWORK_H
+#define HOST_NETWORK_H
+
+#include "dev/net.h"
+#include "host/config.h"
+#include "net/network.h"
+
+struct host_network {
+	struct network *network;
+	struct vnet *vnet;
+	struct vdev *dev; /* NULL: the VM has no network; the VM's, which frees it before host_network_done() */
+};
+
+/* On failure host_network_done() releases what there is. */
+int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, const struct vm_config *config, struct sbx_err *err);
+void host_network_done(struct host_network *h);
+/* Tells init its addresses. */
+void host_network_tell(const struct host_network *h, struct buf *out);
+
+#endif

@@ -1,0 +1,110 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# The guest's network: what a rule admits works, what none does is told so. The other end is a server on this machine's loopback
+# (tests/guest/netpeer.c), which the guest reaches as its gateway.
+
+load helper
+
+setup_file() {
+	export PEER=$SBX_BUILD/tests/guest/netpeer
+	export GW=10.0.2.1 GW6=fd53:4258:a00:2::1
+	coproc SERVER { exec "$PEER" serve; }
+	read -r PORT <&"${SERVER[0]}"
+	export PORT SERVER_IN=${SERVER[1]} SERVER_PID
+}
+
+teardown_file() {
+	kill "$SERVER_PID" 2>/dev/null || :
+}
+
+# guest RULE... -- SCRIPT: with netpeer as /tmp/peer.
+guest() {
+	local rules=()
+	while [ "$1" != -- ]; do
+		rules+=(--allow "$1")
+		shift
+	done
+	sbx --net "${rules[@]}" -i -- sh -c "cat >/tmp/peer && chmod +x /tmp/peer && $2" <"$PEER"
+}
+
+@test "without a network there is no interface" {
+	run sbx -- ls /sys/class/net
+	assert_status 0
+	[ "$output" = lo ]
+}
+
+@test "the interface is configured, for IPv4 and IPv6" {
+	run sbx --net -- sh -c 'ip addr show eth0; ip route; ip -6 route; cat /etc/resolv.conf'
+	assert_status 0
+	assert_output_has "inet 10.0.2.2/24"
+	assert_output_has "inet6 fd53:4258:a00:2::2/64"
+	assert_output_has "mtu 65520"
+	assert_output_has "default via 10.0.2.1"
+	assert_output_has "default via $GW6"
+	assert_output_has "nameserver 10.0.2.1"
+}
+
+@test "the resolver's file is there on a writable root, and can be replaced" {
+	run sbx --net --writable -- sh -c 'cat /etc/resolv.conf; echo mine >/etc/x && mv /etc/x /etc/resolv.conf && cat /etc/resolv.conf'
+	assert_status 0
+	[ "$output" = $'nameserver 10.0.2.1\nmine' ]
+}
+
+@test "the gateway answers pings of every size" {
+	run sbx --net -- sh -c "ping -c 1 $GW && ping -c 1 -s 65000 $GW && ping6 -c 1 $GW6 && ping6 -c 1 -s 30000 $GW6"
+	assert_status 0
+}
+
+@test "100 MB come from the host, and go there" {
+	run guest "tcp:127.0.0.1/32:$PORT" -- "/tmp/peer download $GW $PORT 100000000 && /tmp/peer upload $GW $PORT 100000000"
+	assert_status 0
+}
+
+@test "bytes go both ways at once" {
+	run guest "tcp:127.0.0.1/32:$PORT" -- "/tmp/peer echo $GW $PORT 20000000"
+	assert_status 0
+}
+
+@test "the host's loopback is reached over IPv6, too" {
+	run guest "tcp:::1/128:$PORT" "udp:::1/128:$PORT" -- "/tmp/peer echo $GW6 $PORT 1000000 && /tmp/peer udp $GW6 $PORT 1000"
+	assert_status 0
+}
+
+@test "a reset is a reset, and a port that is closed refuses" {
+	run guest tcp:127.0.0.1/32 -- "/tmp/peer reset $GW $PORT && /tmp/peer refused $GW 1"
+	assert_status 0
+}
+
+@test "datagrams of every size go to the host and back" {
+	run guest "udp:127.0.0.1/32:$PORT" -- "for n in 0 1 1472 9000 65000 65507; do /tmp/peer udp $GW $PORT \$n || exit 1; done"
+	assert_status 0
+}
+
+@test "two hundred connections at once" {
+	run guest "tcp:127.0.0.1/32:$PORT" -- "for i in \$(seq 200); do /tmp/peer echo $GW $PORT 10000 & p=\"\$p \$!\"; done; for i in \$p; do wait \$i || exit 1; done"
+	assert_status 0
+}
+
+@test "what no rule admits is refused at once: TCP by a reset, UDP by ICMP" {
+	run guest "tcp:127.0.0.1/32:$PORT" -- "/tmp/peer refused 192.0.2.1 443 && /tmp/peer refused $GW 1 && /tmp/peer refused 2001:db8::1 443 &&
+		/tmp/peer udp-denied $GW $PORT && /tmp/peer udp-denied 192.0.2.1 53 && /tmp/peer udp-denied 2001:db8::1 53"
+	assert_status 0
+}
+
+@test "plain HTTP that no rule admits is told so" {
+	run sbx --net -- sh -c 'printf "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n" | nc 192.0.2.1 80; wget -q -O - http://192.0.2.1:8080/'
+	assert_output_has "HTTP/1.1 403 Forbidden"
+	assert_output_has "outbound denied"
+}
+
+@test "addresses of the guest's own network that nobody has refuse, too" {
+	run guest -- "/tmp/peer refused 10.0.2.77 81"
+	assert_status 0
+}
+
+@test "a rule that makes no sense is told before anything starts" {
+	run sbx --allow tcp:10.0.0.1/8 -- true
+	assert_status 125
+	assert_output_has "10.0.0.0/8"
+}
