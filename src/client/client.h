@@ -51,9 +51,9 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 void launch_done(struct launch *l);
 
 /* mounts.c */
-int mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err);
-int mounts_send(struct link *link, const struct launch *l, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
-void mounts_done(struct launch *l);
+int launch_mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err);
+int launch_mounts_send(struct link *link, const struct launch *l, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
+void launch_mounts_done(struct launch *l);
 /* Finds QEMU: @path if given, else along PATH. "" in @ret when there is none. */
 void qemu_find(const char *path, char *ret, size_t size);
 

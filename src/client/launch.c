@@ -210,7 +210,7 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 	if (r == 0)
 		r = open_all(c, ret, err);
 	if (r == 0)
-		r = mounts_prepare(c, ret, err);
+		r = launch_mounts_prepare(c, ret, err);
 	if (r == 0)
 		r = rules_check(c, err);
 	if (r < 0) {
@@ -228,5 +228,5 @@ void launch_done(struct launch *l)
 	close_fd(&l->init_fd);
 	close_fd(&l->image_fd);
 	close_fd(&l->console_fd);
-	mounts_done(l);
+	launch_mounts_done(l);
 }

@@ -186,7 +186,7 @@ static int add_mount(struct launch *l, const struct sbx_mount *user, bool bindin
 		r = resolve_source(l, kind, m, err);
 	if (r == 0)
 		r = resolve_masks(l, kind, m, err);
-	l->mount_count++; /* also a half-made one: mounts_done() releases it */
+	l->mount_count++; /* also a half-made one: launch_mounts_done() releases it */
 	return r;
 }
 
@@ -196,7 +196,7 @@ static const struct sbx_mount *nth(const struct sbx_mount *array, size_t i)
 	return (const struct sbx_mount *)((const char *)array + i * array->struct_size);
 }
 
-int mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err)
+int launch_mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err)
 {
 	int r = 0;
 
@@ -259,7 +259,7 @@ static int send_mount(struct link *link, const struct launch_mount *m, uint32_t 
 	return r;
 }
 
-int mounts_send(struct link *link, const struct launch *l, struct sbx_err *err)
+int launch_mounts_send(struct link *link, const struct launch *l, struct sbx_err *err)
 {
 	for (unsigned i = 0; i < l->mount_count; i++) {
 		int r = send_mount(link, &l->mount[i], i);
@@ -270,7 +270,7 @@ int mounts_send(struct link *link, const struct launch *l, struct sbx_err *err)
 	return 0;
 }
 
-void mounts_done(struct launch *l)
+void launch_mounts_done(struct launch *l)
 {
 	for (unsigned i = 0; i < l->mount_count; i++) {
 		struct launch_mount *m = &l->mount[i];

@@ -274,7 +274,7 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 	else
 		r = host_connect(launch.host_path, &vm->host, &vm->link, err);
 	if (r == 0)
-		r = mounts_send(&vm->link, &launch, err);
+		r = launch_mounts_send(&vm->link, &launch, err);
 	if (r == 0)
 		r = rules_send(&vm->link, c, err);
 	if (r == 0)
