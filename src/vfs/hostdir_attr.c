@@ -116,7 +116,7 @@ static int set_owner(struct hd_req *r, int fd)
 static int truncate_to(struct hd_req *r, uint64_t size)
 {
 	AUTOCLOSE int own = -1;
-	int fd = r->op->file && hd_file_of(r->op->file)->writable ? r->object.fd : -1, e;
+	int fd = r->op->file ? r->object.fd : -1, e;
 
 	if (fd < 0) {
 		fd = own = hd_object_open(r, O_WRONLY);
@@ -186,6 +186,8 @@ static int now_setattr(struct hd_req *r)
 	if (r->h->config.map_owner && (((op->set & VFS_SET_UID) && op->attr.uid != r->h->config.uid) ||
 				       ((op->set & VFS_SET_GID) && op->attr.gid != r->h->config.gid)))
 		return -EPERM;
+	if ((op->set & VFS_SET_SIZE) && op->file && !hd_file_of(op->file)->writable)
+		return -EINVAL;
 	if ((op->set & VFS_SET_SIZE) && !S_ISREG(type))
 		return S_ISDIR(type) ? -EISDIR : -EINVAL;
 	if ((op->set & VFS_SET_SIZE) && op->attr.size > INT64_MAX)

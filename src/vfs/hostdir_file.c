@@ -129,6 +129,8 @@ static int now_open(struct hd_req *r)
 {
 	bool writing = (r->op->flags & O_ACCMODE) != O_RDONLY;
 
+	if ((r->op->flags & O_DIRECTORY) && !S_ISDIR(r->object.want.type))
+		return -ENOTDIR;
 	switch (r->object.want.type) {
 	case S_IFREG: return hd_pay(r);
 	case S_IFDIR: return writing ? -EISDIR : hd_pay(r);

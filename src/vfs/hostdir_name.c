@@ -315,11 +315,6 @@ static int run_link(struct hd_req *r)
 	return look_at_new(r, dirfd, linkat(r->h->procfd, self, dirfd, r->op->name, AT_SYMLINK_FOLLOW));
 }
 
-static int now_link(struct hd_req *r)
-{
-	return S_ISDIR(r->object.want.type) ? -EPERM : HD_RUN;
-}
-
 const struct hd_verb hd_link = {
-	.needs = HD_DIR | HD_NAME | HD_OBJECT2, .class = HD_META, .now = now_link, .run = run_link, .end = end_named
+	.needs = HD_DIR | HD_NAME | HD_OBJECT2, .class = HD_META, .run = run_link, .end = end_named
 };

@@ -28,9 +28,10 @@ static void remove_tree(int parent, const char *name)
 	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-void rig_base(struct rig *r)
+static void make_base(struct rig *r, const char *path)
 {
-	*r = (struct rig){ .path = "/tmp/test-hostdir-XXXXXX" };
+	*r = (struct rig){ 0 };
+	(void)snprintf(r->path, sizeof(r->path), "%s", path);
 	umask(0);
 	CHECK(mkdtemp(r->path), "mkdtemp");
 	CHECK(chmod(r->path, 0755) == 0, "chmod");
@@ -39,16 +40,31 @@ void rig_base(struct rig *r)
 	rig_host_put(r, "outside/secret", "secret");
 }
 
+void rig_base(struct rig *r)
+{
+	make_base(r, "/tmp/test-hostdir-XXXXXX");
+}
+
+void rig_base_memory(struct rig *r)
+{
+	make_base(r, access("/dev/shm", W_OK) == 0 ? "/dev/shm/test-hostdir-XXXXXX" : "/tmp/test-hostdir-XXXXXX");
+}
+
 void rig_serve(struct rig *r, enum rig_way way, const struct hostdir_config *config)
 {
+	rig_serve_fd(r, way, openat(r->base, "lent", O_RDONLY | O_DIRECTORY | O_CLOEXEC), config);
+}
+
+void rig_serve_fd(struct rig *r, enum rig_way way, int dirfd, const struct hostdir_config *config)
+{
 	struct hostdir_config c = config ? *config : (struct hostdir_config){ 0 };
-	int fd = openat(r->base, "lent", O_RDONLY | O_DIRECTORY | O_CLOEXEC), e;
 	struct sbx_err err = { 0 };
+	int e;
 
 	CHECK(loop_create(&r->loop) == 0 && work_pool_create(r->loop, 2, &r->pool) == 0, "rig");
 	c.pool_only = c.pool_only || way == RIG_POOL;
 	c.no_clone = c.no_clone || way == RIG_CAREFUL;
-	e = hostdir_create(r->loop, NULL, r->pool, fd, &c, &r->fs, &err);
+	e = hostdir_create(r->loop, NULL, r->pool, dirfd, &c, &r->fs, &err);
 	CHECK(e == 0, "%s", err.message);
 }
 

@@ -22,9 +22,11 @@ struct rig {
 void rig_up(struct rig *r, enum rig_way way, const struct hostdir_config *config);
 /* With a base made before by rig_base(). */
 void rig_base(struct rig *r);
+void rig_base_memory(struct rig *r); /* where files are made quickly */
 void rig_serve(struct rig *r, enum rig_way way, const struct hostdir_config *config);
 /* For each way: takes down the one before and sets up this; false behind the last. */
 bool rig_each(struct rig *r, enum rig_way way);
+void rig_serve_fd(struct rig *r, enum rig_way way, int dirfd, const struct hostdir_config *config);
 void rig_stop(struct rig *r); /* ends the provider; the files stay */
 void rig_down(struct rig *r);
 /* The child must end with 0. */

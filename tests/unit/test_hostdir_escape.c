@@ -216,6 +216,11 @@ TEST(a_directory_moved_out_of_the_tree_leads_no_further)
 			op = (struct vfs_op){ .code = VFS_LOOKUP, .node = d, .name = ".." };
 			CHECK(vo_do(&op) == -EINVAL, "above it: %d", op.error);
 			CHECK(vo_stat(r.fs, "d", &a) == -ENOENT && vo_stat(r.fs, "d/f", &a) == -ENOENT, "by its name");
+			CHECK(vo_mkdir(r.fs, "d", 0755) == 0 && vo_put(r.fs, "d/f", "another") == 0, "another in its place");
+			op = (struct vfs_op){ .code = VFS_LOOKUP, .node = d, .name = "f" };
+			CHECK(vo_do(&op) == (few ? -ESTALE : 0) && (few || op.attr.size == 1), "another's: %d", op.error);
+			vnode_unref(op.ret_node);
+			CHECK(vo_unlink(r.fs, "d/f") == 0 && vo_rmdir(r.fs, "d") == 0, "removed");
 			CHECK(renameat(r.base, "outside/d", r.base, "lent/d") == 0, "back");
 			vnode_unref(d);
 			rig_down(&r);
