@@ -111,8 +111,8 @@ static int decode_start(const struct frame *f, struct msg_exec_start *ret)
 	struct msg_exec_start m;
 	struct slice first;
 
-	if (msg_exec_start_decode(f->body, f->len, &m) < 0 || m.flags & ~(uint32_t)(PROTO_EXECF_TTY | PROTO_EXECF_STDIN) ||
-	    m.rows > UINT16_MAX || m.cols > UINT16_MAX)
+	if (msg_exec_start_decode(f->body, f->len, &m) < 0 || m.flags & ~(uint32_t)(PROTO_EXECF_TTY | PROTO_EXECF_STDIN | PROTO_EXECF_BUILTIN) ||
+	    (m.flags & PROTO_EXECF_BUILTIN && m.flags & PROTO_EXECF_TTY) || m.rows > UINT16_MAX || m.cols > UINT16_MAX)
 		return -EPROTO;
 
 	struct slices argv = m.argv;

@@ -6,13 +6,15 @@
  * execve(), so that one that arrives early ends the child as it would have ended the program. Init installs no handlers and
  * ignores nothing, so the program starts with every signal at its default.
  *
+ * A builtin (builtin.h) takes the place of execve(): the child is a copy of init until its end, with init's descriptors closed.
+ *
  * Order: session, terminal, descriptors, identity, directory, program: directory and program are looked up with the rights of the user. Raw
  * system calls change the identity, as libc's would look for threads to change as well. */
 #include "spawn.h"
 
 #include "base/cleanup.h"
+#include "builtin.h"
 #include "envp.h"
-#include "users.h"
 #include "why.h"
 
 #include <errno.h>
@@ -24,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -68,9 +71,14 @@ static struct slice read_file(const char *path)
 	return (struct slice){ .p = n > 0 ? p : NULL, .len = n > 0 ? (size_t)n : 0 };
 }
 
+int spawn_user(struct slice spec, struct user *ret, char *why, size_t why_size)
+{
+	return user_resolve(spec, read_file("/etc/passwd"), read_file("/etc/group"), ret, why, why_size);
+}
+
 static void child_resolve(struct child *c, struct slice spec, struct user *ret)
 {
-	if (user_resolve(spec, read_file("/etc/passwd"), read_file("/etc/group"), ret, c->f.why, sizeof(c->f.why)) < 0)
+	if (spawn_user(spec, ret, c->f.why, sizeof(c->f.why)) < 0)
 		child_fail(c, SPAWN_NOT_FOUND);
 }
 
@@ -234,6 +242,11 @@ static _Noreturn void child_main(const struct spawn_spec *s, int report)
 		child_fail_errno(&c, "cannot pass the arguments on");
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (s->start->flags & PROTO_EXECF_BUILTIN) {
+		close(c.report);
+		(void)prctl(PR_SET_NAME, "sandbox-builtin");
+		_exit(builtin_run(argv));
+	}
 	if (!strchr(argv[0], '/'))
 		child_search(&c, argv, envp);
 	(void)child_try(&c, argv[0], argv, envp);

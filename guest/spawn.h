@@ -4,6 +4,7 @@
 #define GUEST_SPAWN_H
 
 #include "proto/msg.h"
+#include "users.h"
 
 #include <sys/types.h>
 
@@ -30,5 +31,8 @@ struct spawn_failure {
 int spawn(const struct spawn_spec *s, pid_t *ret_pid, int *ret_report);
 /* After the child has ended: whether it never became the program. */
 bool spawn_failed(int report, struct spawn_failure *ret);
+
+/* user_resolve() with the passwd and group files that are there now. */
+int spawn_user(struct slice spec, struct user *ret, char *why, size_t why_size);
 
 #endif

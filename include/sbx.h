@@ -533,6 +533,159 @@ SBX_API int sbx_exec_wait(struct sbx_vm *vm, const struct sbx_exec_spec *spec, c
 			  struct sbx_exec_result *ret, struct sbx_err *err);
 SBX_API void sbx_exec_result_done(struct sbx_exec_result *r);
 
+/* ---- The guest's own files ---- */
+
+/*
+ * The tree that programs in the running guest see, through a program of the guest's init: nothing of the image is needed. Each call is a program of the
+ * VM as sbx_vm_exec() would start one (it counts against SBX_PROC_MAX) and waits for its end; -EDEADLK from a callback.
+ *
+ * Paths of the guest are absolute, any bytes but NUL, and looked up in the guest, symbolic links included. The tree is the workload's: a result may be out of date, or
+ * invented, and a call may never end (a pipe that nobody writes to, a file system that hangs): see timeout_ms.
+ *
+ * Errors: what the guest said, as -errno with words; -ETIMEDOUT; -ENOTCONN when the VM is not ready or has ended; -EIO when the program was killed or
+ * could not start; -EPROTO when its answer makes no sense.
+ */
+
+/** How the calls of this section work. NULL takes the defaults. */
+struct sbx_guest_opts {
+	size_t struct_size;
+	const char *run_as;  /* with whose rights, as in struct sbx_exec_spec; NULL is root */
+	uint32_t timeout_ms; /* of the whole call; 0 is none */
+	const char *owner;   /* sbx_guest_copy_in(), _tar_in(): who the new files belong to, written as @run_as; "=": the same numbers as in the host or the archive. NULL: @run_as.
+			      * Anything but NULL needs root's rights. */
+	uint64_t max_bytes;  /* sbx_guest_copy_out(): the most that the guest may send, as a tar archive of the tree; 0: no limit */
+};
+
+#define SBX_GUEST_OPTS_INIT                                  \
+	{                                                    \
+		.struct_size = sizeof(struct sbx_guest_opts) \
+	}
+
+enum sbx_guest_flags {
+	SBX_GUEST_FOLLOW = 1 << 0,    /* stat: what a symbolic link leads to */
+	SBX_GUEST_PARENTS = 1 << 1,   /* mkdir: with everything above it that is missing (0755), and no error if it is there */
+	SBX_GUEST_RECURSIVE = 1 << 2, /* remove: with everything in it */
+};
+
+/** A file of the guest, in the guest's numbers; see stat(2). */
+struct sbx_guest_stat {
+	uint32_t mode; /* type and permissions */
+	uint32_t uid, gid, nlink;
+	uint64_t ino, size, rdev;
+	int64_t mtime_sec;
+	uint32_t mtime_nsec;
+};
+
+struct sbx_guest_entry {
+	const char *name;   /* 1 to 255 bytes, not necessarily UTF-8 */
+	const char *target; /* of a symbolic link, else "" */
+	struct sbx_guest_stat stat;
+};
+
+/** The entries of a directory in the order of their names' bytes, without "." and "..". Release with sbx_guest_list_done(). */
+struct sbx_guest_list {
+	struct sbx_guest_entry *entries;
+	size_t count;
+	void *memory; /* the library's */
+};
+
+/**
+ * sbx_guest_read_file() - a file's content
+ * @max: more bytes than that are -EFBIG; 0 is no limit
+ * @ret: the bytes, and a NUL behind them for convenience; release with free()
+ *
+ * What can be read is read, whatever the file's size says (as in /proc).
+ */
+SBX_API int sbx_guest_read_file(struct sbx_vm *vm, const char *path, size_t max, const struct sbx_guest_opts *opts, char **ret, size_t *ret_len,
+				struct sbx_err *err);
+
+/**
+ * sbx_guest_write_file() - make a file, or replace its content
+ * @mode: its permissions, or -1: those that it has, 0644 for a new one
+ *
+ * Symbolic links at the end of @path are followed. The content is written beside the file, which then takes its place, mode and owner: a reader sees
+ * the old or the new content, and a call that fails changes nothing. Where that cannot be, it is written in place: files with several
+ * names, of other users (if @run_as is not root), in directories that take no new files; devices, pipes, and files as in /proc.
+ */
+SBX_API int sbx_guest_write_file(struct sbx_vm *vm, const char *path, const void *data, size_t len, int mode, const struct sbx_guest_opts *opts,
+				 struct sbx_err *err);
+
+/** What is at @path. @flags: 0 or SBX_GUEST_FOLLOW. */
+SBX_API int sbx_guest_stat(struct sbx_vm *vm, const char *path, uint32_t flags, const struct sbx_guest_opts *opts, struct sbx_guest_stat *ret,
+			   struct sbx_err *err);
+
+/** The entries of a directory. @max: more entries than that are -EFBIG, as is more than 128 MiB of names; 0 is 1,000,000. */
+SBX_API int sbx_guest_list(struct sbx_vm *vm, const char *path, size_t max, const struct sbx_guest_opts *opts, struct sbx_guest_list *ret,
+			   struct sbx_err *err);
+SBX_API void sbx_guest_list_done(struct sbx_guest_list *list);
+
+/** Makes a directory with exactly these permissions. @flags: 0 or SBX_GUEST_PARENTS. */
+SBX_API int sbx_guest_mkdir(struct sbx_vm *vm, const char *path, uint32_t mode, uint32_t flags, const struct sbx_guest_opts *opts,
+			    struct sbx_err *err);
+
+/** Removes a file or an empty directory, or with SBX_GUEST_RECURSIVE in @flags a whole tree, of which a part may be gone when it fails. A symbolic link is removed
+ * itself. */
+SBX_API int sbx_guest_remove(struct sbx_vm *vm, const char *path, uint32_t flags, const struct sbx_guest_opts *opts, struct sbx_err *err);
+
+/** As rename(2): replaces what is at @to. */
+SBX_API int sbx_guest_rename(struct sbx_vm *vm, const char *from, const char *to, const struct sbx_guest_opts *opts, struct sbx_err *err);
+
+/** What a copy did. */
+struct sbx_copied {
+	uint64_t files;          /* made: files, directories, links */
+	uint64_t bytes;          /* of content */
+	uint64_t skipped;        /* devices and pipes, which are not made on the host */
+	char first_skipped[256]; /* the path of one; the guest's bytes */
+};
+
+/**
+ * sbx_guest_copy_in() - copy a file or a tree of the host into the guest
+ * @host_path:  what; a symbolic link is copied as one, unless a slash follows it
+ * @guest_path: where to
+ *
+ * As cp -a: into @guest_path under its own name if that is a directory; else it becomes @guest_path, in a directory that exists. "DIR/." (and "/") is the contents of a
+ * directory: they go into @guest_path itself, which is made if only it is missing. A slash at the end of @guest_path says that a directory is meant.
+ *
+ * Kept: permissions, times, symbolic and hard links, pipes and devices, attributes ("user.…"); owners: see sbx_guest_opts.owner. Sockets are left
+ * out. Directories that are there are filled and stay as they are otherwise; files replace files, one at a time, and never directories, nor
+ * the other way round. What was copied before a failure stays.
+ */
+SBX_API int sbx_guest_copy_in(struct sbx_vm *vm, const char *host_path, const char *guest_path, const struct sbx_guest_opts *opts, struct sbx_err *err);
+
+/**
+ * sbx_guest_copy_out() - copy a file or a tree of the guest to the host
+ * @ret: may be NULL
+ *
+ * As sbx_guest_copy_in() the other way round, but with what comes from the guest as a stranger's: everything is made beneath @host_path, whatever
+ * names and links the guest sends; files belong to the user of this process, without set-user-ID, set-group-ID and sticky bits; directories can
+ * always be entered and changed by their owner; devices and pipes are left out and counted. Symbolic links are made as they are, and may point anywhere: do not
+ * follow them in what a stranger gave you. /proc, /sys and the like below @guest_path are copied as empty directories.
+ *
+ * -EFBIG: more than max_bytes.
+ */
+SBX_API int sbx_guest_copy_out(struct sbx_vm *vm, const char *guest_path, const char *host_path, const struct sbx_guest_opts *opts, struct sbx_copied *ret,
+			       struct sbx_err *err);
+
+/**
+ * sbx_guest_tar_out() - a file or a tree of the guest as a tar archive
+ * @sink: takes the archive a piece at a time; 0, or a negative errno that ends the call with it. Dispatches nothing meanwhile, and may not call the library
+ *        for this VM.
+ *
+ * The archive (pax format) holds @guest_path under its last name; "DIR/." and "/" as "./". Whoever unpacks it has to expect anything in it.
+ */
+SBX_API int sbx_guest_tar_out(struct sbx_vm *vm, const char *guest_path, int (*sink)(const void *data, size_t len, void *user), void *user,
+			      const struct sbx_guest_opts *opts, struct sbx_err *err);
+
+/**
+ * sbx_guest_tar_in() - unpack a tar archive in the guest
+ * @guest_dir: a directory of the guest; nothing is made outside of it
+ * @source: puts the next bytes of the archive into @data: how many (at most @size), 0 at the end, or a negative errno that ends the call with it
+ *
+ * ustar, pax and GNU archives, not compressed. Absolute names, "..", and paths through symbolic links are refused.
+ */
+SBX_API int sbx_guest_tar_in(struct sbx_vm *vm, const char *guest_dir, ssize_t (*source)(void *data, size_t size, void *user), void *user,
+			     const struct sbx_guest_opts *opts, struct sbx_err *err);
+
 /* ---- Network policy ---- */
 
 enum { SBX_RULES_MAX = 256 };

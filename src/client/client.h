@@ -95,6 +95,13 @@ struct sbx_vm {
 
 /* vm.c: queues what was appended to the link, and sees to it that it is sent. A dead link is noticed by the next dispatch. */
 void vm_send(struct sbx_vm *vm);
+/* wait.c: one wait and dispatch. 0, -ETIMEDOUT, -ENOTCONN when the VM has ended. @deadline_ns 0: none. */
+int vm_step(struct sbx_vm *vm, uint64_t deadline_ns);
+/* wait.c: clears @err; -EDEADLK inside of a callback, where nothing can be waited for. */
+int vm_refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err);
+int vm_ended_error(const struct sbx_vm *vm, struct sbx_err *err); /* why it ended, for a call that it ended under */
+/* exec.c: sbx_vm_exec() with more of enum proto_exec_flags. */
+int vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, uint32_t proto_flags, struct sbx_proc **ret, struct sbx_err *err);
 /* vm.c: one frame from the host process. 0, or -EPROTO: it makes no sense. */
 int client_frame(struct sbx_vm *vm, const struct frame *f);
 /* exec.c: the frames of programs; 0, or -EPROTO. Programs that the host no longer knows are ignored. */

@@ -93,7 +93,7 @@ static int proc_send_start(struct sbx_vm *vm, struct sbx_proc *p, const struct m
 	return 0;
 }
 
-int sbx_vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struct sbx_proc **ret, struct sbx_err *err)
+int vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, uint32_t proto_flags, struct sbx_proc **ret, struct sbx_err *err)
 {
 	AUTOFREE struct sbx_proc *p = NULL;
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
@@ -113,6 +113,7 @@ int sbx_vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struct sbx_
 	r = check_spec(&s, &m, err);
 	if (r < 0)
 		return r;
+	m.flags |= proto_flags;
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");
@@ -131,6 +132,11 @@ int sbx_vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struct sbx_
 		return r;
 	*ret = TAKE_PTR(p);
 	return 0;
+}
+
+int sbx_vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struct sbx_proc **ret, struct sbx_err *err)
+{
+	return vm_exec(vm, spec, 0, ret, err);
 }
 
 void sbx_proc_free(struct sbx_proc *p)

@@ -12,8 +12,7 @@
 
 enum { ANSWER_TIMEOUT_MS = 10000 };
 
-/* One wait and dispatch. 0, -ETIMEDOUT, -ENOTCONN when the VM has ended. @deadline_ns 0: none. */
-static int vm_step(struct sbx_vm *vm, uint64_t deadline_ns)
+int vm_step(struct sbx_vm *vm, uint64_t deadline_ns)
 {
 	struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
 	int wait_ms = -1;
@@ -35,7 +34,7 @@ static int vm_step(struct sbx_vm *vm, uint64_t deadline_ns)
 	return r == -ENOTCONN ? 0 : r; /* what just came may be what the caller waits for */
 }
 
-static int refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err)
+int vm_refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err)
 {
 	if (err)
 		*err = (struct sbx_err){ 0 };
@@ -44,7 +43,7 @@ static int refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err)
 	return 0;
 }
 
-static int ended_error(const struct sbx_vm *vm, struct sbx_err *err)
+int vm_ended_error(const struct sbx_vm *vm, struct sbx_err *err)
 {
 	if (err)
 		*err = vm->end_err;
@@ -53,12 +52,12 @@ static int ended_error(const struct sbx_vm *vm, struct sbx_err *err)
 
 int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct sbx_err *err)
 {
-	int r = refuse_reentry(vm, err);
+	int r = vm_refuse_reentry(vm, err);
 
 	while (r == 0 && !vm->ready && !vm->ended)
 		r = vm_step(vm, 0);
 	if (vm->ended && !vm->ready)
-		return ended_error(vm, err);
+		return vm_ended_error(vm, err);
 	if (r < 0)
 		return r;
 	if (ret)
@@ -71,7 +70,7 @@ static int vm_request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t s
 		      struct sbx_err *err)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
-	int r = refuse_reentry(vm, err);
+	int r = vm_refuse_reentry(vm, err);
 
 	if (r < 0)
 		return r;
@@ -139,7 +138,7 @@ int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err)
 		return 0;
 	if (r == -ETIMEDOUT)
 		return err_set(err, r, "the guest did not power off within %u ms", timeout_ms);
-	return r < 0 ? r : ended_error(vm, err);
+	return r < 0 ? r : vm_ended_error(vm, err);
 }
 
 /* What sbx_exec_wait() keeps while its program runs. */
@@ -214,7 +213,7 @@ static int run_to_end(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struc
 		r = vm_step(vm, 0);
 	sbx_proc_free(p);
 	if (c->exited && c->result->reason == SBX_EXIT_LOST)
-		return ended_error(vm, err);
+		return vm_ended_error(vm, err);
 	if (c->too_much)
 		return err_set(err, -EFBIG, "the program printed more than output_max bytes");
 	return c->exited ? 0 : r;
@@ -226,7 +225,7 @@ int sbx_exec_wait(struct sbx_vm *vm, const struct sbx_exec_spec *spec, const voi
 	struct sbx_exec_result result = { 0 };
 	struct collector c = { .input = input, .input_left = input_len, .result = &result };
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
-	int r = refuse_reentry(vm, err);
+	int r = vm_refuse_reentry(vm, err);
 
 	if (r < 0)
 		return r;

@@ -278,6 +278,7 @@ enum proto_tool_result_flags {
 enum proto_exec_flags {
 	PROTO_EXECF_TTY = 1 << 0,   /* a PTY for all three; output comes as stdout */
 	PROTO_EXECF_STDIN = 1 << 1, /* stdin will be sent; without it stdin is /dev/null */
+	PROTO_EXECF_BUILTIN = 1 << 2, /* argv names a program of sandbox-init's own (guest/builtin.h); never with a PTY */
 };
 
 enum proto_exit_reason {

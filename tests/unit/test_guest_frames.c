@@ -145,8 +145,12 @@ TEST(a_start_needs_a_number_a_program_and_known_flags)
 	CHECK(job(&b) == -EPROTO, "no argv");
 	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .argv = { .count = 2, .array = empty } }), "put");
 	CHECK(job(&b) == -EPROTO, "an empty name");
-	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .flags = 4, .argv = { .count = 2, .array = good } }), "put");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .flags = 8, .argv = { .count = 2, .array = good } }), "put");
 	CHECK(job(&b) == -EPROTO, "flags");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .flags = PROTO_EXECF_BUILTIN | PROTO_EXECF_STDIN, .argv = { .count = 2, .array = good } }), "put");
+	CHECK(job(&b) == 0, "a builtin");
+	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .flags = PROTO_EXECF_BUILTIN | PROTO_EXECF_TTY, .argv = { .count = 2, .array = good } }), "put");
+	CHECK(job(&b) == -EPROTO, "a builtin with a terminal");
 	CHECK(msg_exec_start_put(&b, 1, &(struct msg_exec_start){ .rows = 65536, .argv = { .count = 2, .array = good } }), "put");
 	CHECK(job(&b) == -EPROTO, "rows");
 	CHECK(msg_exec_start_put(&b, 0, &(struct msg_exec_start){ .argv = { .count = 2, .array = good } }), "put");
