@@ -249,7 +249,7 @@ static void boot_connect(void)
 }
 
 /* Takes GUEST_MOUNTs and GUEST_NET in, up to GUEST_CONFIG; its frame is still to be dropped. */
-static void boot_receive(struct mounts *mounts, struct net *net, struct frame *f, struct control_frame *cf)
+static void boot_receive(struct guest_mounts *mounts, struct net *net, struct frame *f, struct control_frame *cf)
 {
 	for (;;) {
 		if (control_receive(&init.control, f) < 0)
@@ -262,7 +262,7 @@ static void boot_receive(struct mounts *mounts, struct net *net, struct frame *f
 			return;
 		if (cf->type == PROTO_GUEST_NET)
 			net_set(net, &cf->net);
-		else if (mounts_add(mounts, &cf->mount) < 0)
+		else if (guest_mounts_add(mounts, &cf->mount) < 0)
 			boot_failed(-ENOMEM, "sandbox-init cannot remember so many mounts");
 		link_pop(&init.control.link, f);
 	}
@@ -270,7 +270,7 @@ static void boot_receive(struct mounts *mounts, struct net *net, struct frame *f
 
 static void boot_configure(void)
 {
-	struct mounts mounts = { .count = 0 };
+	struct guest_mounts mounts = { .count = 0 };
 	struct net net = { .present = false };
 	struct control_frame cf;
 	struct sbx_err err;
@@ -287,7 +287,7 @@ static void boot_configure(void)
 		r = net_up(&net, &err);
 	if (r < 0)
 		boot_failed(r, err.message);
-	mounts_done(&mounts);
+	guest_mounts_done(&mounts);
 	link_pop(&init.control.link, &f);
 	sys_loopback_up();
 	sys_settings();

@@ -29,7 +29,7 @@ enum {
 	ATTRIBUTES = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
 };
 
-int mounts_add(struct mounts *m, const struct msg_guest_mount *msg)
+int guest_mounts_add(struct guest_mounts *m, const struct msg_guest_mount *msg)
 {
 	char *path;
 
@@ -46,7 +46,7 @@ int mounts_add(struct mounts *m, const struct msg_guest_mount *msg)
 	return 0;
 }
 
-void mounts_done(struct mounts *m)
+void guest_mounts_done(struct guest_mounts *m)
 {
 	while (m->count > 0)
 		free(m->entry[--m->count].path);
@@ -146,7 +146,7 @@ static int open_point(const char *path, struct sbx_err *err)
 	}
 }
 
-static int attach_entry(const struct mounts *m, unsigned i, const char *shared, struct sbx_err *err)
+static int attach_entry(const struct guest_mounts *m, unsigned i, const char *shared, struct sbx_err *err)
 {
 	bool own = m->entry[i].kind == PROTO_FS_TMPFS;
 	const char *path = m->entry[i].path;
@@ -163,7 +163,7 @@ static int attach_entry(const struct mounts *m, unsigned i, const char *shared, 
 	return r < 0 ? err_set(err, r, "cannot mount %s at '%.*s': %s", own ? "a tmpfs" : "the host's files", PATH_SHOWN, path, strerror(-r)) : 0;
 }
 
-int mounts_attach_from(const struct mounts *m, const char *shared, struct sbx_err *err)
+int guest_mounts_attach_from(const struct guest_mounts *m, const char *shared, struct sbx_err *err)
 {
 	int r = 0;
 
@@ -189,7 +189,7 @@ static int mount_shared(void)
 	return point < 0 ? -errno : attach(tree, point);
 }
 
-int mounts_attach(const struct mounts *m, struct sbx_err *err)
+int guest_mounts_attach(const struct guest_mounts *m, struct sbx_err *err)
 {
 	bool shared = false;
 	int r;
@@ -201,7 +201,7 @@ int mounts_attach(const struct mounts *m, struct sbx_err *err)
 		if (r < 0)
 			return err_set(err, r, "cannot mount the host's files over virtio-fs: %s", strerror(-r));
 	}
-	r = mounts_attach_from(m, SHARED, err);
+	r = guest_mounts_attach_from(m, SHARED, err);
 	if (shared)
 		(void)syscall(SYS_umount2, SHARED, DETACH);
 	return r;

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "proto/msg.h"
 
-struct mounts {
+struct guest_mounts {
 	unsigned count;
 	struct {
 		enum proto_fs_kind kind;
@@ -18,12 +18,12 @@ struct mounts {
 };
 
 /* Takes a copy of what control_frame_decode() let pass. 0, -E2BIG, -ENOMEM. */
-int mounts_add(struct mounts *m, const struct msg_guest_mount *msg);
-void mounts_done(struct mounts *m);
+int guest_mounts_add(struct guest_mounts *m, const struct msg_guest_mount *msg);
+void guest_mounts_done(struct guest_mounts *m);
 
 /* Attaches all of them, in order, below the current directory, which is about to become "/". 0 or -errno with words. */
-int mounts_attach(const struct mounts *m, struct sbx_err *err);
+int guest_mounts_attach(const struct guest_mounts *m, struct sbx_err *err);
 /* Likewise; the directory @shared is where the host's trees are seen. */
-int mounts_attach_from(const struct mounts *m, const char *shared, struct sbx_err *err);
+int guest_mounts_attach_from(const struct guest_mounts *m, const char *shared, struct sbx_err *err);
 
 #endif

@@ -141,7 +141,7 @@ static int become_root(struct sbx_err *err)
 	return 0;
 }
 
-int root_enter(bool writable, uint64_t scratch_bytes, const struct mounts *mounts, const char *resolv_conf, struct sbx_err *err)
+int root_enter(bool writable, uint64_t scratch_bytes, const struct guest_mounts *mounts, const char *resolv_conf, struct sbx_err *err)
 {
 	const char *root = writable ? MERGED : IMAGE;
 	int r = writable ? mount_scratch(scratch_bytes, err) : 0;
@@ -169,6 +169,6 @@ int root_enter(bool writable, uint64_t scratch_bytes, const struct mounts *mount
 	(void)unlink("/init");
 	if (resolv_conf) /* before the mounts, so that it is never written into one */
 		resolv_provide(resolv_conf, writable);
-	r = mounts_attach(mounts, err);
+	r = guest_mounts_attach(mounts, err);
 	return r < 0 ? r : become_root(err);
 }

@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 7
+#define PROTO_VERSION 8
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \

@@ -58,21 +58,21 @@ static void finish(void)
 	CHECK(chdir("/") == 0 && umount2(base, MNT_DETACH) == 0 && rmdir(base) == 0, "cannot clean up: %s", strerror(errno));
 }
 
-static void add(struct mounts *m, enum proto_fs_kind kind, uint32_t index, uint64_t max_bytes, uint32_t flags, const char *path)
+static void add(struct guest_mounts *m, enum proto_fs_kind kind, uint32_t index, uint64_t max_bytes, uint32_t flags, const char *path)
 {
-	CHECK(mounts_add(m, &(struct msg_guest_mount){ .kind = kind, .flags = flags, .index = index, .max_bytes = max_bytes, .path = slice_of(path) }) == 0,
+	CHECK(guest_mounts_add(m, &(struct msg_guest_mount){ .kind = kind, .flags = flags, .index = index, .max_bytes = max_bytes, .path = slice_of(path) }) == 0,
 	      "add %s", path);
 }
 
-static int attach_all(struct mounts *m, struct sbx_err *err)
+static int attach_all(struct guest_mounts *m, struct sbx_err *err)
 {
 	char shared[64];
 	int r;
 
 	(void)snprintf(shared, sizeof(shared), "%s/shared", base);
 	*err = (struct sbx_err){ 0 };
-	r = mounts_attach_from(m, shared, err);
-	mounts_done(m);
+	r = guest_mounts_attach_from(m, shared, err);
+	guest_mounts_done(m);
 	return r;
 }
 
@@ -106,7 +106,7 @@ static bool listed(const char *path)
 
 TEST(trees_are_mounted_where_they_were_asked_for)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 
 	begin(2);
@@ -126,7 +126,7 @@ TEST(trees_are_mounted_where_they_were_asked_for)
 
 TEST(a_later_mount_may_lie_in_an_earlier_one_or_hide_it)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 	char path[64];
 
@@ -146,7 +146,7 @@ TEST(a_later_mount_may_lie_in_an_earlier_one_or_hide_it)
 
 TEST(one_tree_may_be_mounted_twice)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 
 	begin(1);
@@ -163,7 +163,7 @@ TEST(one_tree_may_be_mounted_twice)
 
 TEST(a_tmpfs_has_its_size)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct statvfs v;
 	struct sbx_err err;
 	struct stat st;
@@ -183,7 +183,7 @@ TEST(a_tmpfs_has_its_size)
 
 TEST(a_missing_mount_point_is_named_with_the_remedy)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 
 	begin(1);
@@ -200,7 +200,7 @@ TEST(a_missing_mount_point_is_named_with_the_remedy)
 
 TEST(what_the_guest_needs_cannot_be_mounted_over)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 
 	begin(1);
@@ -213,7 +213,7 @@ TEST(what_the_guest_needs_cannot_be_mounted_over)
 
 TEST(links_of_the_image_lead_to_where_they_will_lead_a_program)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 
 	begin(2);
@@ -229,7 +229,7 @@ TEST(links_of_the_image_lead_to_where_they_will_lead_a_program)
 
 TEST(sixty_four_mounts_fit_and_no_more)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 	char path[16];
 
@@ -239,7 +239,7 @@ TEST(sixty_four_mounts_fit_and_no_more)
 		make_dir(path + 1);
 		add(&m, PROTO_FS_HOST, i, 0, 0, path);
 	}
-	CHECK(mounts_add(&m, &(struct msg_guest_mount){ .path = slice_of("/m0") }) == -E2BIG, "a 65th");
+	CHECK(guest_mounts_add(&m, &(struct msg_guest_mount){ .path = slice_of("/m0") }) == -E2BIG, "a 65th");
 	CHECK(attach_all(&m, &err) == 0, "%s", err.message);
 	CHECK(exists("m0/who-0") && exists("m63/who-63"), "not there");
 	finish();
@@ -247,7 +247,7 @@ TEST(sixty_four_mounts_fit_and_no_more)
 
 TEST(a_tree_that_the_host_does_not_have_is_an_error)
 {
-	struct mounts m = { .count = 0 };
+	struct guest_mounts m = { .count = 0 };
 	struct sbx_err err;
 
 	begin(1);
