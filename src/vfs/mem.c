@@ -273,12 +273,12 @@ static void mem_file_free(struct vfile *f)
 /* What the kernel answers for an object that open() cannot open here: devices, pipes and sockets are the guest's own. */
 static int check_open(const struct mem_node *n, uint32_t flags)
 {
-	if (S_ISLNK(n->mode))
-		return -ELOOP;
 	if (S_ISDIR(n->mode))
 		return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC ? -EISDIR : 0;
 	if (flags & O_DIRECTORY)
 		return -ENOTDIR;
+	if (S_ISLNK(n->mode))
+		return -ELOOP;
 	return S_ISREG(n->mode) ? 0 : -ENXIO;
 }
 

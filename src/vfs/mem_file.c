@@ -302,7 +302,7 @@ int mem_fallocate(struct mem *m, struct vfs_op *op)
 	if (r < 0)
 		return r;
 	f->size = size;
-	mem_kill_priv(m, &f->n, true);
+	mem_kill_priv(m, &f->n, op->uid != 0); /* nobody says here whether the asker may keep them, and root may */
 	mem_touch(m, &f->n, 1U << MEM_MTIME | 1U << MEM_CTIME);
 	return 0;
 }
@@ -361,7 +361,7 @@ int mem_copy_file_range(struct mem *m, struct vfs_op *op)
 		return r;
 	to->size = MAX(to->size, op->off2 + done);
 	op->done_len = done;
-	mem_kill_priv(m, &to->n, true);
+	mem_kill_priv(m, &to->n, op->uid != 0);
 	mem_touch_read(m, &from->n);
 	mem_touch(m, &to->n, 1U << MEM_MTIME | 1U << MEM_CTIME);
 	return 0;

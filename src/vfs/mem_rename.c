@@ -37,13 +37,13 @@ static int rename_check(struct mem *m, struct vfs_op *op, struct renaming *ret)
 	struct renaming r = { .from = mem_dir(op->node) };
 	struct mem_dir *moved, *other;
 
+	if (op->flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE) || op->flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+		return -EINVAL;
 	if (op->node2->fs != op->node->fs)
 		return -EXDEV;
 	r.to = mem_dir(op->node2);
 	if (!r.from || !r.to)
 		return -ENOTDIR;
-	if (op->flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE) || op->flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
-		return -EINVAL;
 	r.src = mem_dir_find(m, r.from, op->name);
 	r.dst = mem_dir_find(m, r.to, op->name2);
 	if (!r.src || !r.to->parent || (!r.dst && op->flags & RENAME_EXCHANGE))
