@@ -47,6 +47,25 @@ static int make_hostdir(struct files *f, struct mount_config *m, struct vfs **re
 	return hostdir_create(f->loop, f->log, f->pool, take_fd(&m->dir_fd), &c, ret, err);
 }
 
+static int make_callbacks(struct files *f, const struct msg_mount *m, struct vfs **ret)
+{
+	struct cb_config c = {
+		.ops = m->fs_ops,
+		.readonly = m->flags & PROTO_MOUNT_READONLY,
+		.owner = m->flags & PROTO_MOUNT_OWNER,
+		.uid = m->uid,
+		.gid = m->gid,
+		.transport = &fscalls_transport,
+	};
+	struct fsport *port;
+	int r = fscalls_add(&f->calls, m->callbacks, m->max_calls, m->call_timeout_ms, &port);
+
+	if (r < 0)
+		return r;
+	c.user = port;
+	return cb_create(&c, ret);
+}
+
 /* Whoever shares the file system of another mount is one more owner of it. */
 static int make_provider(struct files *f, struct mount_config *m, struct vfs **ret, struct sbx_err *err)
 {
@@ -55,6 +74,8 @@ static int make_provider(struct files *f, struct mount_config *m, struct vfs **r
 		return make_memory(&m->msg, ret);
 	case PROTO_FS_HOST:
 		return make_hostdir(f, m, ret, err);
+	case PROTO_FS_CALLBACKS:
+		return make_callbacks(f, &m->msg, ret);
 	case PROTO_FS_SAME:
 		if (!f->at[m->msg.same_as].fs)
 			return -EINVAL; /* a tmpfs: libsbx refuses it */
@@ -125,19 +146,19 @@ static int show(struct files *f, struct sbx_err *err)
 				.fs = a->fs,
 				.cache = (enum fuse_cache)a->config->msg.cache, /* the numbers agree: see the asserts above */
 				.readonly = a->config->msg.flags & PROTO_MOUNT_READONLY,
-				.flush = a->config->msg.kind == PROTO_FS_CALLBACKS,
 			};
 	}
 	r = fs_create(f->loop, f->log, PROTO_FS_TAG, mounts, f->shown, &f->dev);
 	return r < 0 ? err_set(err, r, "cannot create the file system device: %s", strerror(-r)) : 0;
 }
 
-int files_init(struct files *f, struct loop *loop, const struct log *log, struct work_pool *pool, const struct vm_config *config,
-	       struct sbx_err *err)
+int files_init(struct files *f, struct loop *loop, const struct log *log, struct work_pool *pool, struct ctl *ctl,
+	       const struct vm_config *config, struct sbx_err *err)
 {
 	int r = 0;
 
 	*f = (struct files){ .loop = loop, .log = log, .pool = pool, .budget.max = LENT_FDS };
+	fscalls_init(&f->calls, ctl);
 	for (unsigned i = 0; i < config->mount_count && r == 0; i++)
 		r = attach(f, config->mount[i], err);
 	return r == 0 ? show(f, err) : r;
@@ -147,6 +168,7 @@ void files_done(struct files *f)
 {
 	while (f->count > 0)
 		vfs_free(f->at[--f->count].fs);
+	fscalls_done(&f->calls);
 }
 
 void files_interrupt(struct files *f, uint32_t pid)

@@ -6,6 +6,7 @@
 
 #include "base/work.h"
 #include "host/config.h"
+#include "host/fscalls.h"
 #include "vfs/hostdir.h"
 #include "virtio/vdev.h"
 
@@ -23,12 +24,13 @@ struct files {
 	struct attachment at[2 * PROTO_MOUNTS_MAX];
 	unsigned count, shown; /* all, and those in the device */
 	struct hostdir_budget budget;
+	struct fscalls calls;  /* of callback file systems */
 	struct vdev *dev;      /* NULL when nothing is shown; the VM's, which frees it before files_done() */
 };
 
-/* Makes the providers of @config, which outlives @f, and the device. On failure files_done() releases what there is. */
-int files_init(struct files *f, struct loop *loop, const struct log *log, struct work_pool *pool, const struct vm_config *config,
-	       struct sbx_err *err);
+/* Makes the providers of @config, which outlives @f, and the device. @ctl leads to the callbacks. On failure files_done() releases what there is. */
+int files_init(struct files *f, struct loop *loop, const struct log *log, struct work_pool *pool, struct ctl *ctl,
+	       const struct vm_config *config, struct sbx_err *err);
 void files_done(struct files *f);
 /* Ends what the guest's thread @pid waits for, because it should die. */
 void files_interrupt(struct files *f, uint32_t pid);

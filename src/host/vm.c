@@ -75,6 +75,7 @@ struct vm {
 	struct files files;
 	struct tools tools;
 	struct host_network network;
+	bool execs_first; /* of those who wait for the client */
 	int procstat_fd;
 };
 
@@ -312,7 +313,7 @@ static int vm_add_devices(struct vm *vm, struct sbx_err *err)
 	if (r < 0)
 		return err_set(err, r, "cannot create the devices: %s", strerror(-r));
 	tools_init(&vm->tools, vm->loop, vm->ctl, &vm->files);
-	r = files_init(&vm->files, vm->loop, &vm->log, vm->pool, &vm->config, err);
+	r = files_init(&vm->files, vm->loop, &vm->log, vm->pool, vm->ctl, &vm->config, err);
 	if (vm->files.dev)
 		vm->dev[vm->dev_count++] = vm->files.dev;
 	if (r == 0)
@@ -505,6 +506,8 @@ int vm_frame(struct vm *vm, const struct frame *f)
 	case PROTO_EXEC_START ... PROTO_EXEC_ABORT:
 	case PROTO_EXEC_CREDIT:
 		return vm->state == VM_BOOTING ? -EPROTO : execs_frame(&vm->execs, f);
+	case PROTO_FS_ERROR ... PROTO_FS_COUNT:
+		return fscalls_frame(&vm->files.calls, f);
 	default:
 		return -EPROTO;
 	}
@@ -512,9 +515,14 @@ int vm_frame(struct vm *vm, const struct frame *f)
 
 void vm_client_drained(struct vm *vm)
 {
-	if (vm->state == VM_ENDED)
+	if (vm->state == VM_ENDED || !vm->execs.ctl)
 		return;
-	if (vm->execs.ctl)
+	/* Whoever goes first may fill the queue again: in turns. */
+	vm->execs_first = !vm->execs_first;
+	if (vm->execs_first)
 		execs_resume(&vm->execs);
+	fscalls_resume(&vm->files.calls);
 	tools_resume(&vm->tools);
+	if (!vm->execs_first)
+		execs_resume(&vm->execs);
 }
