@@ -288,6 +288,7 @@ static const struct vdev_ops vsock_ops = {
 	.id = VIRTIO_ID_VSOCK,
 	.nqueues = QUEUE_COUNT,
 	.queue_size = 256,
+	.lazy = 1u << QUEUE_TX,
 	.kick = vsock_kick,
 	.config_read = vsock_config_read,
 	.reset = vsock_reset,

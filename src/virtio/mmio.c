@@ -104,6 +104,7 @@ int mmio_create(struct vdev *d, const struct gmem *mem, void (*irq)(void *user),
 	d->mem = mem;
 	d->transport = &mmio_transport;
 	d->transport_data = m;
+	d->one_interrupt = true;
 	*ret = m;
 	return 0;
 }

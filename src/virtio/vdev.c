@@ -7,16 +7,22 @@
  * raises the generation, by which a device recognises a completion that belongs to a former life.
  *
  * A kick serves at most one ring's worth of chains (the device counts) and asks for another by vdev_rekick(), which runs as a task
- * at the end of the round: however fast the guest refills a ring, the loop's other descriptors get their turn. */
+ * at the end of the round: however fast the guest refills a ring, the loop's other descriptors get their turn.
+ *
+ * An interrupt costs a guest more than most of what it is about. Where it only gives transmit buffers back (ops->lazy) it is held back until another one
+ * goes out, or a quarter of the ring has come together, or VDEV_LAZY_MS have passed. */
 #include "virtio/vdev.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
+
+enum { VDEV_LAZY_MS = 10 };
 
 #define VDEV_TRANSPORT_FEATURES \
 	(UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
@@ -29,8 +35,10 @@ void vdev_init(struct vdev *d, const struct vdev_ops *ops, struct loop *loop, co
 
 void vdev_done(struct vdev *d)
 {
-	if (d->loop)
-		loop_task_del(d->loop, &d->rekick);
+	if (!d->loop)
+		return;
+	loop_task_del(d->loop, &d->rekick);
+	loop_timer_del(d->loop, &d->lazy);
 }
 
 uint64_t vdev_offered(const struct vdev *d)
@@ -59,6 +67,8 @@ static void vdev_stop_queues(struct vdev *d)
 		virtq_disable(&d->queue[i]);
 	d->rekick_queues = 0;
 	loop_task_del(d->loop, &d->rekick);
+	loop_timer_del(d->loop, &d->lazy);
+	d->lazy_set = false;
 }
 
 void vdev_reset(struct vdev *d)
@@ -93,11 +103,48 @@ void vdev_kick(struct vdev *d, uint16_t queue)
 	vdev_signal(d);
 }
 
+/* Returns whether there was an interrupt. */
+static bool vdev_signal_queue(struct vdev *d, uint16_t i)
+{
+	if (!virtq_wants_signal(&d->queue[i]) || !d->transport)
+		return false;
+	d->transport->call(d, i);
+	return true;
+}
+
+static void vdev_lazy_timer(struct loop_timer *t)
+{
+	struct vdev *d = CONTAINER_OF(t, struct vdev, lazy);
+
+	d->lazy_set = false;
+	for (uint16_t i = 0; i < d->ops->nqueues; i++)
+		if (d->ops->lazy & 1u << i)
+			(void)vdev_signal_queue(d, i);
+}
+
+/* @told: another queue's interrupt has just gone out. */
+static void vdev_signal_lazy(struct vdev *d, uint16_t i, bool told)
+{
+	uint16_t held = virtq_unsignalled(&d->queue[i]);
+
+	if (held == 0 || (told && d->one_interrupt))
+		return; /* the guest looks at this one too; if it does not, the next call finds it still held */
+	if (!told && held < d->queue[i].size / 4 && !d->lazy_set)
+		d->lazy_set = loop_timer_set(d->loop, &d->lazy, loop_now_ns(d->loop) + VDEV_LAZY_MS * NS_PER_MS, vdev_lazy_timer) == 0;
+	if (told || held >= d->queue[i].size / 4 || !d->lazy_set)
+		(void)vdev_signal_queue(d, i);
+}
+
 void vdev_signal(struct vdev *d)
 {
+	bool told = false;
+
 	for (uint16_t i = 0; i < d->ops->nqueues; i++)
-		if (virtq_wants_signal(&d->queue[i]) && d->transport)
-			d->transport->call(d, i);
+		if (!(d->ops->lazy & 1u << i) && vdev_signal_queue(d, i))
+			told = true;
+	for (uint16_t i = 0; i < d->ops->nqueues; i++)
+		if (d->ops->lazy & 1u << i)
+			vdev_signal_lazy(d, i, told);
 }
 
 void vdev_break(struct vdev *d, const char *why)

@@ -19,6 +19,7 @@ struct vdev_ops {
 	uint64_t features;   /* device-specific bits offered; the transport adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
 	uint16_t nqueues;    /* <= VDEV_QUEUES_MAX */
 	uint16_t queue_size; /* maximum offered, <= VIRTQ_SIZE_MAX */
+	uint32_t lazy;       /* bits of queues whose driver only wants its buffers back, and may wait a moment for the interrupt */
 
 	int (*start)(struct vdev *d);                                               /* DRIVER_OK; d->features is final and a subset of what was offered */
 	void (*kick)(struct vdev *d, uint16_t queue);                               /* queue < nqueues and enabled */
@@ -46,6 +47,7 @@ struct vdev {
 	const struct gmem *mem; /* set by the transport before queues are enabled; NULL otherwise */
 	const struct vdev_transport_ops *transport;
 	void *transport_data;
+	bool one_interrupt; /* set by the transport or the engine: an interrupt for one queue makes the guest look at all of them */
 	uint64_t features; /* negotiated */
 	bool started;
 	bool broken;
@@ -55,6 +57,8 @@ struct vdev {
 	struct virtq queue[VDEV_QUEUES_MAX];
 	struct loop_task rekick; /* internal: queues whose kick stopped at its budget */
 	uint32_t rekick_queues;
+	struct loop_timer lazy; /* internal: for interrupts that are held back */
+	bool lazy_set;
 };
 
 void vdev_init(struct vdev *d, const struct vdev_ops *ops, struct loop *loop, const struct log *log);
@@ -70,7 +74,7 @@ void vdev_quiesce(struct vdev *d);
 void vdev_config_read(struct vdev *d, uint32_t off, void *dst, uint32_t len);
 void vdev_kick(struct vdev *d, uint16_t queue); /* ignores disabled queues and broken devices; runs ops->kick, then signals */
 
-/* For devices: interrupts the guest for every queue that wants it after asynchronous pushes. */
+/* For devices: interrupts the guest for every queue that wants it after asynchronous pushes; for lazy ones soon. */
 void vdev_signal(struct vdev *d);
 /* The guest broke the rules: NEEDS_RESET, all queues ignored until reset, one rate-limited line. */
 void vdev_break(struct vdev *d, const char *why);

@@ -64,6 +64,12 @@ int virtq_fill(struct virtq *q, uint16_t nth, uint16_t head, size_t written);
 int virtq_publish(struct virtq *q, uint16_t count);
 /* Whether what was pushed since the last call wants an interrupt (event index, or the NO_INTERRUPT flag). */
 bool virtq_wants_signal(struct virtq *q);
+/* How many chains were pushed since then. */
+static inline uint16_t virtq_unsignalled(const struct virtq *q)
+{
+	return q->enabled ? (uint16_t)(q->used_idx - q->signalled) : 0;
+}
+
 /* Notifications off while the device polls anyway; on again is part of an empty virtq_pop(). */
 void virtq_suppress_kicks(struct virtq *q);
 

@@ -233,9 +233,11 @@ static int dev_serve(struct qemu_dev *d, int fd)
 {
 	int r = vhost_user_create(d->vdev, fd, dev_closed, d, &d->vu);
 
-	if (r == 0)
-		vhost_user_halt_is_reset(d->vu); /* we pause QEMU by stopping its process */
-	return r;
+	if (r < 0)
+		return r;
+	vhost_user_halt_is_reset(d->vu); /* we pause QEMU by stopping its process */
+	d->vdev->one_interrupt = true;   /* its transport is virtio-mmio */
+	return 0;
 }
 
 static void dev_accept(struct loop_fd *w, uint32_t events)

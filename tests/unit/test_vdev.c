@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "echodev.h"
 #include "vdriver.h"
 #include "../test.h"
@@ -26,14 +27,19 @@ struct rig {
 	struct echodev dev;
 	struct vdriver drv;
 	struct log log;
-	unsigned calls, breaks, lines;
+	unsigned calls, calls_beside, breaks, lines;
 	char line[256];
 };
 
 static void count_call(struct vdev *d, uint16_t queue)
 {
-	CHECK(queue == 0, "interrupt for queue %u", queue);
-	((struct rig *)d->transport_data)->calls++;
+	struct rig *r = d->transport_data;
+
+	CHECK(queue <= 1, "interrupt for queue %u", queue);
+	if (queue == 0)
+		r->calls++;
+	else
+		r->calls_beside++;
 }
 
 static void count_broken(struct vdev *d)
@@ -290,7 +296,79 @@ TEST(configuration_beyond_the_layout_reads_as_zero)
 	rig_down(&r);
 }
 
-RUN_TESTS(T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),
+/* The first queue's driver may wait for its interrupts. */
+static void rig_up_lazy(struct rig *r)
+{
+	static struct vdev_ops ops;
+
+	rig_up(r);
+	ops = *r->dev.vdev.ops;
+	ops.lazy = 1;
+	r->dev.vdev.ops = &ops;
+	rig_start(r);
+}
+
+TEST(a_lazy_interrupt_comes_soon)
+{
+	uint64_t limit = clock_mono_ns() + 10 * NS_PER_S;
+	struct rig r;
+
+	rig_up_lazy(&r);
+	(void)loop_once(r.loop, 0);
+	add(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(r.calls == 0 && take_all(&r) == 1, "the buffer is back, %u interrupts", r.calls);
+	while (r.calls == 0 && clock_mono_ns() < limit)
+		(void)loop_once(r.loop, 100);
+	CHECK(r.calls == 1, "%u interrupts", r.calls);
+	add(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	vdev_reset(&r.dev.vdev);
+	(void)loop_once(r.loop, 30);
+	CHECK(r.calls == 1, "after a reset");
+	rig_down(&r);
+}
+
+TEST(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits)
+{
+	struct rig r;
+
+	rig_up_lazy(&r);
+	(void)loop_once(r.loop, 0);
+	for (unsigned i = 1; i <= 4; i++) { /* a ring of 8 */
+		add(&r);
+		vdev_kick(&r.dev.vdev, 0);
+		CHECK(r.calls == i / 2, "%u after %u", r.calls, i);
+	}
+	rig_down(&r);
+}
+
+TEST(lazy_interrupts_go_with_those_of_other_queues)
+{
+	static const struct vdriver_seg seg[] = { { DATA, 4 }, { DATA + 0x1000, 4 } };
+	struct vdriver beside;
+	struct vchain c;
+	struct rig r;
+
+	for (int one_interrupt = 0; one_interrupt < 2; one_interrupt++) {
+		rig_up_lazy(&r);
+		(void)loop_once(r.loop, 0);
+		r.dev.vdev.one_interrupt = one_interrupt;
+		vdriver_init(&beside, r.mem, RING + VDRIVER_BYTES, 8, false);
+		CHECK(vdriver_enable(&beside, &r.dev.vdev.queue[1]) == 0, "enable");
+		add(&r);
+		vdev_kick(&r.dev.vdev, 0);
+		CHECK(vdriver_add(&beside, seg, 1, 1, false) >= 0, "add");
+		(void)vdriver_publish(&beside);
+		CHECK(virtq_pop(&r.dev.vdev.queue[1], &c) == 1 && virtq_push(&r.dev.vdev.queue[1], &c, 0) == 0, "push");
+		vdev_signal(&r.dev.vdev);
+		CHECK(r.calls_beside == 1 && r.calls == (one_interrupt ? 0 : 1), "%u and %u interrupts", r.calls_beside, r.calls);
+		rig_down(&r);
+	}
+}
+
+RUN_TESTS(T(a_lazy_interrupt_comes_soon), T(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits),
+	  T(lazy_interrupts_go_with_those_of_other_queues), T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),
 	  T(kicks_reach_the_device_only_while_it_runs), T(one_interrupt_covers_a_burst),
 	  T(a_kick_serves_one_ring_and_the_rest_waits_its_turn), T(a_broken_ring_stops_the_device_until_reset),
 	  T(a_guest_that_breaks_its_device_again_and_again_fills_no_log), T(what_completes_after_a_reset_finds_no_ring),
