@@ -10,11 +10,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { LINK_READ_BYTES = 1 << 16 };
+enum { LINK_READ_MIN = 1 << 12,
+       LINK_READ_BYTES = 1 << 16 };
 
 void link_init(struct link *l, int fd)
 {
-	*l = (struct link){ .fd = fd };
+	*l = (struct link){ .fd = fd, .read_bytes = LINK_READ_MIN };
 	buf_init(&l->in, PROTO_HEADER_BYTES + PROTO_BODY_MAX + LINK_READ_BYTES);
 	buf_init(&l->out, LINK_OUT_MAX);
 }
@@ -56,9 +57,9 @@ static int link_keep_fds(struct link *l, struct msghdr *msg)
 
 int link_fill(struct link *l)
 {
-	uint8_t *dst = buf_reserve(&l->in, LINK_READ_BYTES);
+	uint8_t *dst = buf_reserve(&l->in, l->read_bytes);
 	alignas(struct cmsghdr) char control[CMSG_SPACE(LINK_FDS_MAX * sizeof(int))];
-	struct iovec iov = { .iov_base = dst, .iov_len = LINK_READ_BYTES };
+	struct iovec iov = { .iov_base = dst, .iov_len = l->read_bytes };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
 	ssize_t n;
 	int r;
@@ -74,6 +75,10 @@ int link_fill(struct link *l)
 	if (r < 0)
 		return r;
 	buf_commit(&l->in, (size_t)n);
+	if ((size_t)n == l->read_bytes)
+		l->read_bytes = MIN(l->read_bytes * 4, (size_t)LINK_READ_BYTES);
+	else if ((size_t)n < l->read_bytes / 4)
+		l->read_bytes = MAX(l->read_bytes / 4, (size_t)LINK_READ_MIN);
 	return n > 0;
 }
 

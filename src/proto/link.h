@@ -15,6 +15,7 @@ enum {
 struct link {
 	int fd;
 	struct buf in, out;
+	size_t read_bytes; /* as much as is asked for at once: follows what comes */
 	int fds[LINK_FDS_MAX]; /* received and not taken */
 	unsigned fd_count;
 };

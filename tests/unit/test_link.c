@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+
 #include "../test.h"
 
 static struct link a, b;
@@ -100,6 +102,30 @@ TEST(a_peer_that_does_not_read_fills_the_queue_up_to_its_bound)
 	teardown();
 }
 
+TEST(a_stream_that_is_busy_is_read_in_larger_pieces_and_an_idle_one_is_small)
+{
+	static uint8_t chunk[1 << 16];
+	struct msg_exec_stdin m = { .data = { .p = chunk, .len = sizeof(chunk) - 64 } };
+	size_t got = 0, most = 0;
+
+	setup();
+	CHECK(msg_exec_stdin_put(link_out(&a), 1, &m) && msg_exec_stdin_put(link_out(&a), 1, &m), "put");
+	CHECK(link_flush(&a) >= 0, "flush");
+	while (link_fill(&b) == 1) {
+		most = MAX(most, buf_len(&b.in));
+		got += buf_len(&b.in);
+		buf_consume(&b.in, buf_len(&b.in));
+		(void)link_flush(&a);
+	}
+	CHECK(got == 2 * (PROTO_HEADER_BYTES + m.data.len) && most > 16384, "%zu bytes, at most %zu at once", got, most);
+	for (int i = 0; i < 4; i++) {
+		CHECK(msg_bye_put(link_out(&a), 0, &(struct msg_bye){ 0 }) && link_flush(&a) == 0 && link_fill(&b) == 1, "a small one");
+		buf_consume(&b.in, buf_len(&b.in));
+	}
+	CHECK(b.in.cap <= 4096, "%zu bytes are kept", b.in.cap);
+	teardown();
+}
+
 TEST(the_end_of_the_peer_is_told_apart_from_silence)
 {
 	setup();
@@ -112,4 +138,4 @@ TEST(the_end_of_the_peer_is_told_apart_from_silence)
 
 RUN_TESTS(T(descriptors_arrive_in_order_with_the_frame), T(descriptors_nobody_takes_are_closed),
 	  T(more_descriptors_than_a_peer_of_ours_sends_are_refused), T(a_peer_that_does_not_read_fills_the_queue_up_to_its_bound),
-	  T(the_end_of_the_peer_is_told_apart_from_silence))
+	  T(a_stream_that_is_busy_is_read_in_larger_pieces_and_an_idle_one_is_small), T(the_end_of_the_peer_is_told_apart_from_silence))
