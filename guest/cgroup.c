@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* guest/cgroup.c - directories exec/<number> below the cgroup file system's root; numbers are never used twice. Reached by
- * descriptors that init holds, so a workload that mounts something over /sys/fs/cgroup does not get in between. One descriptor a job. */
+ * descriptors that init holds, so a workload that mounts something over /sys/fs/cgroup does not get in between. Two descriptors a job.
+ *
+ * A group may serve several jobs, one after another. What a job has set in its group must not bind the next one, so inotify watches the
+ * groups' files: after any change (by whoever, to whichever) no group of that time is used again. Nor is one in which memory ran out, as the kernel's
+ * count would be the next job's. What stays are statistics, and the page cache that is charged to the group. */
 #include "cgroup.h"
 
 #include "base/cleanup.h"
@@ -12,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 /* Reads a short file from its start. The text is NUL-terminated. */
@@ -93,7 +98,7 @@ int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*
 	static const char *const for_all[] = { "+memory", "+pids", "+io", "+cpu", "+cpuset" }, *const for_jobs[] = { "+memory", "+pids", "+io" };
 	AUTOCLOSE int root = -1;
 
-	*g = (struct cgroups){ .loop = loop, .fd = -1, .oom_fd = -1, .oom = oom, .spare = { .all = g, .fd = -1, .events_fd = -1 } };
+	*g = (struct cgroups){ .loop = loop, .fd = -1, .oom_fd = -1, .inotify_fd = -1, .oom = oom };
 	if (!base)
 		return 0;
 	root = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -106,12 +111,15 @@ int cgroups_init(struct cgroups *g, struct loop *loop, const char *base, void (*
 	if (g->fd < 0)
 		return -errno;
 	enable_controllers(g->fd, for_jobs, ARRAY_LEN(for_jobs));
+	g->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	return watch_oom(g);
 }
 
 void cgroups_done(struct cgroups *g)
 {
-	(void)cgroup_remove(&g->spare);
+	while (g->spare_count > 0)
+		(void)cgroup_remove(&g->spare[--g->spare_count]);
+	close_fd(&g->inotify_fd);
 	loop_fd_del(g->loop, &g->oom_watch);
 	close_fd(&g->oom_fd);
 	close_fd(&g->fd);
@@ -125,6 +133,31 @@ uint64_t cgroups_oom_kills(struct cgroups *g)
 static void cgroup_path(const struct cgroup *c, char *dst, size_t size)
 {
 	(void)snprintf(dst, size, "%" PRIu64, c->name);
+}
+
+/* By way of the working directory, which is nobody's here: a path could have been mounted over. */
+static bool watch_changes(const struct cgroup *c)
+{
+	bool ok = c->all->inotify_fd >= 0 && fchdir(c->fd) == 0 &&
+		  inotify_add_watch(c->all->inotify_fd, ".", IN_CLOSE_WRITE | IN_CREATE | IN_ATTRIB | IN_ONLYDIR) >= 0;
+
+	return chdir("/") == 0 && ok;
+}
+
+/* Takes in what has been noticed. */
+static void look_for_changes(struct cgroups *g)
+{
+	_Alignas(struct inotify_event) char text[1024];
+	ssize_t n;
+
+	while (g->inotify_fd >= 0 && (n = read(g->inotify_fd, text, sizeof(text))) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const struct inotify_event *)(text + at);
+
+			if (e->mask & (IN_CLOSE_WRITE | IN_CREATE | IN_ATTRIB | IN_Q_OVERFLOW))
+				g->changes++;
+			at += (ssize_t)(sizeof(*e) + e->len);
+		}
 }
 
 static int cgroup_make(struct cgroups *g, struct cgroup *ret)
@@ -144,6 +177,7 @@ static int cgroup_make(struct cgroups *g, struct cgroup *ret)
 			(void)unlinkat(g->fd, path, AT_REMOVEDIR);
 			return r;
 		}
+		c.changes = watch_changes(&c) ? g->changes : UINT64_MAX;
 	}
 	*ret = c;
 	return 0;
@@ -151,16 +185,24 @@ static int cgroup_make(struct cgroups *g, struct cgroup *ret)
 
 void cgroups_prepare(struct cgroups *g)
 {
-	if (g->spare.fd < 0)
-		(void)cgroup_make(g, &g->spare);
+	if (g->spare_count == 0 && cgroup_make(g, &g->spare[0]) == 0)
+		g->spare_count = 1;
 }
 
 int cgroup_create(struct cgroups *g, struct cgroup *ret)
 {
-	if (g->spare.fd < 0)
-		return cgroup_make(g, ret);
-	cgroup_move(ret, &g->spare, NULL);
-	return 0;
+	look_for_changes(g);
+	while (g->spare_count > 0) {
+		struct cgroup *c = &g->spare[--g->spare_count];
+
+		if (c->changes == g->changes) {
+			cgroup_move(ret, c, NULL);
+			return 0;
+		}
+		if (!cgroup_remove(c))
+			cgroup_forget(c); /* somebody has moved into it */
+	}
+	return cgroup_make(g, ret);
 }
 
 bool cgroup_kill(const struct cgroup *c)
@@ -259,13 +301,37 @@ bool cgroup_remove(struct cgroup *c)
 	return true;
 }
 
+static bool open_events(struct cgroup *c)
+{
+	if (c->events_fd < 0)
+		c->events_fd = openat(c->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+	return c->events_fd >= 0;
+}
+
+bool cgroup_empty(struct cgroup *c)
+{
+	char text[128];
+
+	return c->fd < 0 || (open_events(c) && (read_text(c->events_fd, text, sizeof(text)) <= 0 || keyed_number(text, "populated") == 0));
+}
+
+bool cgroup_recycle(struct cgroup *c)
+{
+	struct cgroups *g = c->all;
+
+	if (!c->reusable || g->spare_count == CGROUPS_SPARE_MAX)
+		return cgroup_remove(c);
+	c->reusable = false;
+	cgroup_move(&g->spare[g->spare_count++], c, NULL);
+	return true;
+}
+
 static void populated_event(struct loop_fd *w, uint32_t events)
 {
 	struct cgroup *c = CONTAINER_OF(w, struct cgroup, watch);
-	char text[128];
 
 	(void)events;
-	if (read_text(c->events_fd, text, sizeof(text)) <= 0 || keyed_number(text, "populated") == 0)
+	if (cgroup_empty(c))
 		c->empty(c);
 }
 
@@ -274,10 +340,10 @@ int cgroup_watch(struct cgroup *c, void (*empty)(struct cgroup *c))
 	c->empty = empty;
 	if (c->watch.fn)
 		return 0;
-	c->events_fd = openat(c->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	if (c->events_fd < 0)
+	close_fd(&c->events_fd);
+	if (!open_events(c))
 		return -errno;
-	/* Not read yet, so the first round reports it, whatever has happened before. */
+	/* Opened anew and not read yet, so the first round reports it, whatever has happened before. */
 	return loop_fd_add(c->all->loop, &c->watch, c->events_fd, EPOLLPRI, populated_event);
 }
 
@@ -285,10 +351,8 @@ void cgroup_move(struct cgroup *dst, struct cgroup *src, void (*empty)(struct cg
 {
 	bool watched = src->watch.fn != NULL;
 
-	if (watched) {
+	if (watched)
 		loop_fd_del(src->all->loop, &src->watch);
-		close_fd(&src->events_fd);
-	}
 	*dst = *src;
 	*src = (struct cgroup){ .all = src->all, .fd = -1, .events_fd = -1 };
 	if (empty)

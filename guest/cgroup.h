@@ -13,12 +13,15 @@ struct cgroups;
 enum {
 	CGROUP_THREADS_MAX = 256,
 	CGROUP_DEPTH_MAX = 6, /* of groups that a workload makes in its own, as far as they are looked into */
+	CGROUPS_SPARE_MAX = 4,
 };
 
 struct cgroup {
 	struct cgroups *all;
 	int fd; /* the directory, or -1 */
 	uint64_t name;
+	uint64_t changes; /* cgroups.changes when it was made */
+	bool reusable;    /* its job has ended and left nothing in it that counts */
 	int events_fd;
 	struct loop_fd watch;
 	void (*empty)(struct cgroup *c);
@@ -32,7 +35,10 @@ struct cgroups {
 	int oom_fd; /* its memory.events, or -1 */
 	struct loop_fd oom_watch;
 	void (*oom)(struct cgroups *g);
-	struct cgroup spare; /* made ahead: making one takes a third of the time that starting a program does */
+	int inotify_fd;   /* changes to any job's group: limits, groups in it, owners; or -1 */
+	uint64_t changes; /* that were noticed */
+	struct cgroup spare[CGROUPS_SPARE_MAX]; /* empty ones: to make a group and to remove it takes a third of the time that starting a program does */
+	unsigned spare_count;
 };
 
 /* Makes @base/exec with the controllers that there are. @base NULL: no cgroups. @oom is called when memory.events there changes; NULL for
@@ -44,12 +50,15 @@ uint64_t cgroups_oom_kills(struct cgroups *g); /* of all jobs ever */
 void cgroups_prepare(struct cgroups *g);		   /* in a quiet moment, for the next cgroup_create() */
 int cgroup_create(struct cgroups *g, struct cgroup *ret); /* 0 or -errno */
 bool cgroup_kill(const struct cgroup *c);		  /* every process in it, at once; false when it could not be asked for */
+bool cgroup_empty(struct cgroup *c);			  /* no process is in it */
 uint32_t cgroup_oom_kills(const struct cgroup *c);
 /* Calls @fn for living threads of the group, or of all jobs' groups, and of groups in them; CGROUP_THREADS_MAX of them at most. */
 void cgroup_each_thread(const struct cgroup *c, void (*fn)(void *user, pid_t tid), void *user);
 void cgroups_each_thread(const struct cgroups *g, void (*fn)(void *user, pid_t tid), void *user);
 /* Removes it if nothing lives in it any more. True when it is gone (or never was). */
 bool cgroup_remove(struct cgroup *c);
+/* The same, but keeps it for another job if it is reusable. */
+bool cgroup_recycle(struct cgroup *c);
 /* Calls @empty when the last process has left; at least once, soon, if that was so already. */
 int cgroup_watch(struct cgroup *c, void (*empty)(struct cgroup *c));
 /* Moves it, with its watch, to another place in memory. */

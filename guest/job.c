@@ -29,7 +29,7 @@
 #include <sys/wait.h>
 
 enum {
-	JOB_STARTED_MS = 5,            /* the host holds signals for a new program back until it is told of its start */
+	JOB_STARTED_MS = 10,           /* the host holds signals for a new program back until it is told of its start */
 	JOB_DYING_MS = 5000,           /* for processes that SIGKILL does not end at once */
 	JOB_STUCK_MS = 100,            /* after that they are likely to wait for the host */
 	JOB_STUCK_AGAIN_MS = 500,
@@ -220,11 +220,15 @@ static void job_await_group(struct job *j)
 
 void job_reaped(struct job *j, int status)
 {
+	bool empty;
+
 	if (j->phase != JOB_RUNNING)
 		return;
 	j->phase = JOB_ENDING;
 	j->status = status;
+	empty = cgroup_empty(&j->cgroup); /* first: without a process in it there are no more OOM kills */
 	jobs_check_oom(j->all);
+	j->cgroup.reusable = empty && j->oom_told == 0;
 	loop_timer_del(j->all->loop, &j->timer);
 	job_in_close(j);
 	for (int i = 0; i < 2; i++)

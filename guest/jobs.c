@@ -146,7 +146,7 @@ static void leftover_watch(struct leftover *l, int i, int fd)
 void jobs_leave(struct jobs *js, int out[2], struct cgroup *cgroup)
 {
 	struct leftover *l;
-	bool gone = cgroup_remove(cgroup);
+	bool gone = cgroup_recycle(cgroup);
 
 	cgroups_prepare(&js->groups);
 	for (int i = 0; i < 2; i++)

@@ -535,6 +535,49 @@ TEST(a_background_process_that_holds_the_pipes_delays_nothing_and_lives_on)
 	(void)unlink(mark);
 }
 
+/* Runs @script after it has printed its group's number, which is returned; $group is the directory. */
+static long run_in_group(struct peer *p, const char *script)
+{
+	char whole[512];
+	long number = -1;
+
+	(void)snprintf(whole, sizeof(whole), "group=%s/exec/$(sed -n 's,^0::.*/exec/,,p' /proc/self/cgroup); echo ${group##*/}; %s", group_base, script);
+	run_shell(p, whole);
+	CHECK(sscanf(text(&p->out), "%ld", &number) == 1 && buf_len(&p->err) == 0, "'%s' '%s'", text(&p->out), text(&p->err));
+	return number;
+}
+
+TEST(a_cgroup_serves_the_next_job_unless_somebody_has_changed_it)
+{
+	static const char *const changes[] = { "echo 3 >$group/cgroup.max.depth", "mkdir $group/inner; rmdir $group/inner", "chmod 700 $group" };
+	struct peer p;
+	long last;
+
+	begin();
+	if (!group_base[0]) {
+		finish();
+		SKIP("no writable cgroup v2 here");
+	}
+	last = run_in_group(&p, "true");
+	drop_peer(&p);
+	CHECK(run_in_group(&p, "cat $group/cgroup.max.depth >/dev/null") == last, "a new group for nothing");
+	drop_peer(&p);
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		long now = run_in_group(&p, changes[i]), next;
+
+		drop_peer(&p);
+		next = run_in_group(&p, "true");
+		drop_peer(&p);
+		CHECK(now == last && next != now, "%s: %ld, then %ld after %ld", changes[i], now, next, last);
+		last = next;
+	}
+	CHECK(run_in_group(&p, "sleep 0.2 >/dev/null 2>&1 &") == last, "a new group for nothing");
+	drop_peer(&p);
+	CHECK(run_in_group(&p, "true") != last, "it is not empty yet");
+	drop_peer(&p);
+	finish();
+}
+
 TEST(a_timeout_kills_everything_the_program_started)
 {
 	struct peer p;
@@ -827,7 +870,8 @@ RUN_TESTS(T(a_stream_serves_one_program_after_another), T(output_and_exit_code_o
 	  T(a_user_by_number_gets_its_identity_and_may_reopen_its_output), T(input_of_many_frames_comes_back_whole),
 	  T(input_nobody_reads_does_not_keep_a_job_alive), T(without_input_stdin_is_empty),
 	  T(a_reader_that_stops_makes_the_program_wait_and_loses_nothing), T(all_output_written_before_the_end_arrives_before_it),
-	  T(a_background_process_that_holds_the_pipes_delays_nothing_and_lives_on), T(a_timeout_kills_everything_the_program_started),
+	  T(a_background_process_that_holds_the_pipes_delays_nothing_and_lives_on), T(a_cgroup_serves_the_next_job_unless_somebody_has_changed_it),
+	  T(a_timeout_kills_everything_the_program_started),
 	  T(a_timeout_kills_at_once_although_the_reader_has_stopped), T(an_abort_and_a_closed_stream_kill_the_program),
 	  T(a_signal_reaches_the_whole_group_past_blocked_input), T(a_signal_before_the_program_has_begun_ends_it),
 	  T(a_terminal_has_its_size_its_resize_its_interrupt_and_its_end), T(a_terminals_last_output_arrives),
