@@ -43,6 +43,7 @@ static bool on_send(void *user, const struct frame_out *f)
 
 int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, const struct vm_config *config, struct sbx_err *err)
 {
+	static const struct policy nothing;
 	const struct stack_config *a = network_addresses();
 	const struct network_link link = { .send = on_send, .user = h };
 	struct vnet_config c = { .mtu = a->mtu };
@@ -53,12 +54,15 @@ int host_network_init(struct host_network *h, struct loop *loop, const struct lo
 	memcpy(c.mac, a->guest_mac, sizeof(c.mac));
 	r = network_create(loop, log, config->policy, &link, &h->network);
 	if (r == 0)
+		r = dns_service_create(loop, log, h->network, config->policy ? config->policy : &nothing, NULL, &h->dns);
+	if (r == 0)
 		r = vnet_create(loop, log, &c, &vnet_ops, h, &h->vnet, &h->dev);
 	return r < 0 ? err_set(err, r, "cannot create the network: %s", strerror(-r)) : 0;
 }
 
 void host_network_done(struct host_network *h)
 {
+	dns_service_free(h->dns);
 	network_free(h->network);
 	*h = (struct host_network){ 0 };
 }

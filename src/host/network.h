@@ -5,10 +5,11 @@
 
 #include "dev/net.h"
 #include "host/config.h"
-#include "net/network.h"
+#include "net/dns_service.h"
 
 struct host_network {
 	struct network *network;
+	struct dns_service *dns;
 	struct vnet *vnet;
 	struct vdev *dev; /* NULL: the VM has no network; the VM's, which frees it before host_network_done() */
 };

@@ -122,28 +122,41 @@ static void on_answer(void *arg, int status, int timeouts, unsigned char *messag
 
 /* ---- /etc/hosts ---- */
 
-/* Encodes what the file says as the answer of a server; 0 when it has no such name. */
-static size_t hosts_answer(struct cares *u, const char *name, uint16_t type, uint8_t *dst, size_t max)
+/* The file's addresses of a name as records; -1 when it has none of this type. */
+static int hosts_records(struct cares *u, const char *name, uint16_t type, struct dns_answer *a)
 {
-	AUTOFREE struct dns_answer *a = calloc(1, sizeof(*a));
-	struct dns_query q = { .type = type };
 	struct hostent *h = NULL;
-	size_t len = 0;
 
-	if (!a || (type != DNS_A && type != DNS_AAAA) || ares_gethostbyname_file(u->channel, name, type == DNS_A ? AF_INET : AF_INET6, &h) != ARES_SUCCESS)
-		return 0;
-	memcpy(q.name, name, strlen(name) + 1);
+	a->count = 0;
+	if (ares_gethostbyname_file(u->channel, name, type == DNS_A ? AF_INET : AF_INET6, &h) != ARES_SUCCESS)
+		return -1;
 	for (char **p = h->h_addr_list; *p && a->count < DNS_RECORDS_MAX; p++) {
 		struct dns_record *rec = &a->record[a->count++];
 
 		*rec = (struct dns_record){ .type = type, .ttl = HOSTS_TTL_S, .addr.family = type == DNS_A ? 4 : 6 };
 		memcpy(rec->addr.bytes, *p, type == DNS_A ? 4 : 16);
-		memcpy(rec->owner, q.name, sizeof(q.name));
+		memcpy(rec->owner, name, strlen(name) + 1);
 	}
-	if (a->count > 0)
-		len = dns_response_build(&q, a, dst, max);
 	ares_free_hostent(h);
-	return len;
+	return 0;
+}
+
+/* Encodes what the file says as the answer of a server; 0 when it does not know the name. */
+static size_t hosts_answer(struct cares *u, const char *name, uint16_t type, uint8_t *dst, size_t max)
+{
+	AUTOFREE struct dns_answer *a = calloc(1, sizeof(*a));
+	struct dns_query q = { .type = type };
+
+	if (!a || (type != DNS_A && type != DNS_AAAA))
+		return 0;
+	if (hosts_records(u, name, type, a) < 0) {
+		if (hosts_records(u, name, type == DNS_A ? DNS_AAAA : DNS_A, a) < 0)
+			return 0;
+		a->count = 0; /* the name exists, with addresses of the other kind only */
+		a->negative_ttl = HOSTS_TTL_S;
+	}
+	memcpy(q.name, name, strlen(name) + 1);
+	return dns_response_build(&q, a, dst, max);
 }
 
 static void deliver_hosts(struct loop_task *t)
