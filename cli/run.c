@@ -40,7 +40,8 @@ struct run {
 	char input[STDIN_CHUNK]; /* read from stdin, not yet taken by the library */
 	size_t input_head, input_len;
 	bool input_full; /* wait for on_writable */
-	bool ready, exited, ended;
+	bool ready, begun, exited, ended;
+	bool given_up; /* the caller insists on an end */
 	int status;
 	unsigned insisted;
 	bool patience; /* a person watches: say a word when the boot takes long */
@@ -168,6 +169,16 @@ static void start_program(struct run *r)
 	terminal_raw(r);
 }
 
+/* Out of the callbacks, as copying waits. */
+static void begin(struct run *r)
+{
+	r->begun = true;
+	if (run_copies(&r->opt, r->vm, false))
+		start_program(r);
+	else
+		r->exited = true;
+}
+
 static void on_ready(struct sbx_vm *vm, const struct sbx_ready *ready, void *user)
 {
 	struct run *r = user;
@@ -178,7 +189,6 @@ static void on_ready(struct sbx_vm *vm, const struct sbx_ready *ready, void *use
 		fprintf(stderr, "sandbox: engine %s, Linux %s: ready %.1f ms after the start (kernel %.1f ms, init %.1f ms, %llu ticks)\n",
 			ready->engine, ready->kernel_release, (double)ready->host_ns / 1e6, (double)ready->kernel_ns / 1e6,
 			(double)ready->init_ns / 1e6, (unsigned long long)ready->boot_ticks);
-	start_program(r);
 }
 
 static void on_end(struct sbx_vm *vm, const struct sbx_end *end, void *user)
@@ -221,7 +231,7 @@ static void handle_signal(struct run *r)
 		return;
 	}
 	r->status = 128 + (int)si.ssi_signo;
-	r->exited = true;
+	r->exited = r->given_up = true;
 }
 
 static void push_input(struct run *r)
@@ -339,11 +349,16 @@ static int run_vm(struct run *r)
 		run_sbx_error(&err);
 		return RUN_FAILED;
 	}
-	while (!r->exited && !r->ended)
+	while (!r->exited && !r->ended) {
 		run_step(r);
+		if (r->ready && !r->begun && !r->exited && !r->ended)
+			begin(r);
+	}
 	terminal_restore(r);
 	while (output_pending(r) && r->insisted < RUN_INSIST) /* a slow reader gets the rest */
 		run_step(r);
+	if (r->proc && !r->ended && !r->given_up && !run_copies(&r->opt, r->vm, true) && r->status == 0)
+		r->status = RUN_FAILED;
 	sbx_proc_free(r->proc);
 	sbx_vm_free(r->vm);
 	return r->status;

@@ -11,7 +11,14 @@
 /* `sandbox run` uses the program's exit status; its own failures have one that programs rarely use, as env(1) and timeout(1) do. */
 enum { RUN_FAILED = 125 };
 
-enum { RUN_ENV_MAX = 1024 };
+enum { RUN_ENV_MAX = 1024,
+       RUN_COPIES_MAX = 64 };
+
+/* A --copy-in or --copy-out. */
+struct run_copy {
+	bool out;
+	const char *value, *src, *dst;
+};
 
 struct run_options {
 	struct sbx_vm_config vm;
@@ -20,6 +27,9 @@ struct run_options {
 	unsigned env_count;
 	struct sbx_mount mount[SBX_MOUNTS_MAX];
 	const char *rule[SBX_RULES_MAX];
+	struct run_copy copy[RUN_COPIES_MAX + 1];
+	unsigned copy_count;
+	uint64_t copy_limit; /* bytes, of each --copy-out */
 	const char *console_path;
 	bool interactive, tty, quiet, verbose;
 };
@@ -30,6 +40,10 @@ int run_options_parse(int argc, char **argv, struct run_options *ret);
 /* run_mounts.c: the values of --mount and --tmpfs. False after a complaint. */
 bool run_take_mount(struct run_options *o, const char *value);
 bool run_take_tmpfs(struct run_options *o, const char *value);
+/* run_copies.c: the values of --copy-in and --copy-out. False after a complaint. */
+bool run_take_copy(struct run_options *o, bool out, const char *value);
+/* Does those of one direction, in their order; after a failure the rest of those out, and none of those in. False after complaints. */
+bool run_copies(const struct run_options *o, struct sbx_vm *vm, bool out);
 /* run_options.c: "64M", "2G", "512K", or bytes. */
 bool run_take_size(const char *option, const char *text, uint64_t *ret);
 

@@ -32,6 +32,10 @@ static const char run_help[] =
 	"                      cache: when the guest sees changes by others (auto: within a second); owner: who owns the files in\n"
 	"                      the guest (host: as here; default: host for root, else the guest's root); mask: hide PATH of SRC\n"
 	"  --tmpfs DST[:SIZE]  an empty directory in the guest's memory, at most SIZE; default: half of the memory\n"
+	"  --copy-in SRC:DST   copy a file or a tree of the host into the guest before the command runs, as cp -a would: into DST if that\n"
+	"                      is a directory, else as DST. SRC/. is what a directory holds. It belongs to the user of --user\n"
+	"  --copy-out SRC:DST  likewise out of the guest, when the command has ended, however it did; both may be repeated\n"
+	"  --copy-limit SIZE   what a --copy-out may bring at most; default: 16G\n"
 	"\n"
 	"network (without any of these options there is no interface):\n"
 	"  --net               an interface by which nothing leaves but what --allow admits, and the resolver's answers about it\n"
@@ -59,7 +63,9 @@ static const char run_help[] =
 	"  --icount            qemu: let time be the number of guest instructions\n"
 	"\n"
 	"exit status: COMMAND's; 128+N when signal N ended it; 124 after --timeout; 127 when it was not found, 126 when it cannot be\n"
-	"executed; 125 when sandbox itself failed.\n";
+	"executed; 125 when sandbox itself failed, and when COMMAND succeeded but a --copy-out did not.\n";
+
+#define COPY_LIMIT (16ULL << 30)
 
 enum { OPT_IMAGE = 256,
        OPT_WRITABLE,
@@ -69,6 +75,9 @@ enum { OPT_IMAGE = 256,
        OPT_HOSTNAME,
        OPT_MOUNT,
        OPT_TMPFS,
+       OPT_COPY_IN,
+       OPT_COPY_OUT,
+       OPT_COPY_LIMIT,
        OPT_NET,
        OPT_ALLOW,
        OPT_ENV,
@@ -92,6 +101,9 @@ static const struct option options[] = {
 	{ "hostname", required_argument, NULL, OPT_HOSTNAME },
 	{ "mount", required_argument, NULL, OPT_MOUNT },
 	{ "tmpfs", required_argument, NULL, OPT_TMPFS },
+	{ "copy-in", required_argument, NULL, OPT_COPY_IN },
+	{ "copy-out", required_argument, NULL, OPT_COPY_OUT },
+	{ "copy-limit", required_argument, NULL, OPT_COPY_LIMIT },
 	{ "net", no_argument, NULL, OPT_NET },
 	{ "allow", required_argument, NULL, OPT_ALLOW },
 	{ "env", required_argument, NULL, OPT_ENV },
@@ -269,6 +281,11 @@ static bool take_option(struct run_options *o, int c, const char *value)
 		return run_take_mount(o, value);
 	case OPT_TMPFS:
 		return run_take_tmpfs(o, value);
+	case OPT_COPY_IN:
+	case OPT_COPY_OUT:
+		return run_take_copy(o, c == OPT_COPY_OUT, value);
+	case OPT_COPY_LIMIT:
+		return run_take_size("--copy-limit", value, &o->copy_limit);
 	case OPT_NET:
 		o->vm.flags |= SBX_VM_NETWORK;
 		return true;
@@ -367,7 +384,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 	struct run_options *o = ret;
 	int c;
 
-	*o = (struct run_options){ .vm = SBX_VM_CONFIG_INIT, .exec = SBX_EXEC_SPEC_INIT };
+	*o = (struct run_options){ .vm = SBX_VM_CONFIG_INIT, .exec = SBX_EXEC_SPEC_INIT, .copy_limit = COPY_LIMIT };
 	opterr = 0;
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "+:itqvh", options, NULL)) != -1) {
