@@ -65,7 +65,7 @@ static bool has_source_route(const uint8_t *opt, size_t len)
 			i++;
 			continue;
 		}
-		if (i + 1 >= len || opt[i + 1] < 2)
+		if (i + 1 >= len || opt[i + 1] < 2 || opt[i + 1] > len - i)
 			return true; /* malformed: the same to us */
 		i += opt[i + 1];
 	}

@@ -285,8 +285,8 @@ static void ahead_join(struct tcp *t)
 {
 	unsigned gone = 0;
 
-	while (gone < t->ahead_count && t->ahead[gone].from <= t->rcv_nxt)
-		t->rcv_nxt = MAX(t->rcv_nxt, t->ahead[gone++].to);
+	for (; gone < t->ahead_count && t->ahead[gone].from <= t->rcv_nxt; gone++)
+		t->rcv_nxt = MAX(t->rcv_nxt, t->ahead[gone].to);
 	t->ahead_count -= gone;
 	t->ahead_last = 0;
 	memmove(&t->ahead[0], &t->ahead[gone], t->ahead_count * sizeof(t->ahead[0]));
