@@ -3,7 +3,8 @@
  *
  * All trees of the host come through one virtio-fs device. It is mounted in the initramfs, where no image has a say; each directory of its root is
  * a file system of its own, which the kernel mounts when it is walked into, and which is cloned from there to its mount point. In the end
- * the device's own root is detached.
+ * the device's own root is detached, but a descriptor of it stays open as long as init lives: the kernel's writeback for all trees belongs to that
+ * root, and when its last user goes nobody writes their dirty pages any more (Linux 6.12: whoever writes much through a mapping waits for ever).
  *
  * Mount points are looked up one after another, so that a later one may lie in an earlier mount, or hide it. The lookup treats the new root as
  * "/": a symbolic link of the image or of a mount leads to where it will lead a program. */
@@ -186,7 +187,10 @@ static int mount_shared(void)
 		return r;
 	(void)mkdir(SHARED, 0700);
 	point = open(SHARED, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return point < 0 ? -errno : attach(tree, point);
+	r = point < 0 ? -errno : attach(tree, point);
+	if (r == 0)
+		(void)take_fd(&tree); /* for good */
+	return r;
 }
 
 int guest_mounts_attach(const struct guest_mounts *m, struct sbx_err *err)

@@ -1,0 +1,21 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# A directory that the host lends, in the guest.
+
+load helper
+
+setup() {
+	cd "$BATS_TEST_TMPDIR"
+	mkdir lent
+}
+
+teardown() {
+	assert_nothing_left
+}
+
+@test "what a private tree's cache holds back reaches the host, however much it is" {
+	run sbx --mount lent:/mnt,cache=always -- sh -c 'dd if=/dev/zero of=/mnt/big bs=4k count=4000 2>/dev/null && echo done >/mnt/small && mv /mnt/small /mnt/end'
+	assert_status 0
+	[ "$(stat -c %s lent/big)" = 16384000 ]
+	[ "$(cat lent/end)" = done ]
+}
