@@ -523,12 +523,18 @@ static const char *pick_name(void)
 	return names[pick(ARRAY_LEN(names))];
 }
 
+/* Without rights the names of attributes of a file that cannot be read are not told. */
+static uint64_t readable(void)
+{
+	return geteuid() == 0 ? 0 : 0600;
+}
+
 static struct step pick_open(bool open, struct step s)
 {
 	static const uint64_t flags[] = { O_RDWR, O_RDONLY, O_RDWR | O_TRUNC, O_RDWR | O_CREAT, O_WRONLY | O_CREAT | O_EXCL, O_RDWR | O_CREAT | O_TRUNC };
 
 	s.x = s.code == S_OPEN ? flags[pick(ARRAY_LEN(flags))] : O_RDWR;
-	s.y = 0666 & pick(01000);
+	s.y = (0666 & pick(01000)) | readable();
 	if (s.code == S_TMPFILE)
 		s.a = pick(2) ? "a" : "b";
 	if (open)
@@ -542,7 +548,7 @@ static struct step pick_path(struct step s)
 
 	switch (s.code) {
 	case S_MKDIR: s.x = 0700 | pick(0100); break;
-	case S_MKNOD: s.x = (pick(2) ? S_IFREG : S_IFSOCK) | pick(01000), s.y = 0; break;
+	case S_MKNOD: s.x = (pick(2) ? S_IFREG : S_IFSOCK) | pick(01000) | readable(), s.y = 0; break;
 	case S_RENAME: s.x = rename_flags[pick(ARRAY_LEN(rename_flags))]; break;
 	case S_CHMOD: s.x = 0700 | pick(01000); break;
 	case S_CHOWN: s.x = geteuid() ? UINT32_MAX : pick(3) * 1000, s.y = UINT32_MAX; break;
