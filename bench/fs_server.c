@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 	if (loop_create(&loop) < 0 || work_pool_create(loop, THREADS, &pool) < 0)
 		return 1;
 	fd = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || hostdir_create(loop, NULL, pool, fd, &config, &mount.fs, &err) < 0)
+	if (fd < 0 || hostdir_create(NULL, pool, fd, &config, &mount.fs, &err) < 0)
 		return fprintf(stderr, "fs_server: cannot serve '%s': %s\n", argv[2], err.message), 1;
 	if (fs_create(loop, NULL, "bench", &mount, 1, &dev) < 0)
 		return 1;

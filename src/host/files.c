@@ -44,7 +44,7 @@ static int make_hostdir(struct files *f, struct mount_config *m, struct vfs **re
 		.budget = &f->budget,
 	};
 
-	return hostdir_create(f->loop, f->log, f->pool, take_fd(&m->dir_fd), &c, ret, err);
+	return hostdir_create(f->log, f->pool, take_fd(&m->dir_fd), &c, ret, err);
 }
 
 static int make_callbacks(struct files *f, const struct msg_mount *m, struct vfs **ret)
@@ -109,6 +109,16 @@ static int wrap(struct files *f, const struct mount_config *m, struct vfs **fs)
 	return r;
 }
 
+/* Must a close wait for the host? */
+static bool wants_flush(const struct files *f, const struct mount_config *m, const struct vfs *fs)
+{
+	switch (m->msg.kind) {
+	case PROTO_FS_HOST: return hostdir_wants_flush(fs);
+	case PROTO_FS_SAME: return f->at[m->msg.same_as].flush;
+	default: return false;
+	}
+}
+
 static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
 {
 	struct attachment *a = &f->at[f->count];
@@ -117,8 +127,10 @@ static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
 	*a = (struct attachment){ .config = m, .guest_index = -1 };
 	if (m->msg.kind != PROTO_FS_TMPFS) {
 		r = make_provider(f, m, &a->fs, err);
-		if (r == 0)
+		if (r == 0) {
+			a->flush = wants_flush(f, m, a->fs);
 			r = wrap(f, m, &a->fs);
+		}
 		if (r == 0 && !(m->msg.flags & PROTO_MOUNT_BINDING) && f->shown == PROTO_MOUNTS_MAX)
 			r = -E2BIG;
 		if (r < 0)
@@ -146,6 +158,7 @@ static int show(struct files *f, struct sbx_err *err)
 				.fs = a->fs,
 				.cache = (enum fuse_cache)a->config->msg.cache, /* the numbers agree: see the asserts above */
 				.readonly = a->config->msg.flags & PROTO_MOUNT_READONLY,
+				.flush = a->flush,
 			};
 	}
 	r = fs_create(f->loop, f->log, PROTO_FS_TAG, mounts, f->shown, &f->dev);

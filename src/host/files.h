@@ -15,6 +15,7 @@ struct attachment {
 	struct vfs *fs; /* NULL: the guest's own (tmpfs) */
 	const struct mount_config *config;
 	int guest_index; /* its directory in the virtio-fs device, or -1 */
+	bool flush;      /* the file system wants VFS_FLUSH */
 };
 
 struct files {

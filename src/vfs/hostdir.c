@@ -11,9 +11,9 @@
  * is run in between, on the loop thread or by the pool. A trip through the pool costs two wake-ups, ten times what most metadata operations
  * take; but the loop thread must not wait for a disk for long. So:
  *  - on file systems of this machine (by statfs type) metadata is run inline, and timed. What a call takes beyond STALL_NS is a debt of
- *    its class, of which every swift one pays PAID_NS back; with more than DEBT_NS its class goes to the pool for SLOW_NS. So a cold
- *    disk stalls the loop for DEBT_NS or one call in that time, and a loop thread that only had to give its CPU to others does not
- *    take the disk for slow.
+ *    its class, of which every swift one pays PAID_NS back; with more than DEBT_NS its class goes to the pool for SLOW_NS, and for
+ *    twice as long if that happens again soon. So a cold disk stalls the loop for DEBT_NS or one call in that time, and a loop
+ *    thread that only had to give its CPU to others does not take the disk for slow.
  *  - on others (network, FUSE, unknown) everything is run by the pool, for a call may wait for ever.
  *  - reads are tried inline with RWF_NOWAIT, which does not wait for a disk, and otherwise read by the pool; writes likewise where the
  *    file system supports it, and if it does not, small ones are run inline as metadata is: they copy into the page cache.
@@ -45,6 +45,7 @@
 #define DEBT_NS (16 * NS_PER_MS)
 #define PAID_NS (NS_PER_MS / 20)
 #define SLOW_NS NS_PER_S
+#define SLOW_MAX_NS (32 * NS_PER_S)
 
 enum {
 	FDS_MIN = 16, /* of a budget, or nothing works */
@@ -93,7 +94,7 @@ static void req_init(struct hd_req *r, struct hostdir *h, struct vfs_op *op)
 	r->verb = verbs[op->code];
 	r->error = 0;
 	r->fd = -1;
-	r->paid = r->sgid = r->seen = r->seen2 = false;
+	r->paid = r->pooled = r->sgid = r->seen = r->seen2 = false;
 	r->progress = 0;
 	r->dir = r->dir2 = (struct hd_dir){ .fd = -1, .opened = -1 };
 	r->object.node = NULL;
@@ -181,12 +182,15 @@ static bool may_run_here(const struct hd_req *r)
 
 	if (!r->h->local || r->verb->class == HD_SLOW)
 		return false;
-	return pace->slow_until_ns == 0 || clock_mono_ns() >= pace->slow_until_ns;
+	return pace->slow_ns == 0 || clock_mono_ns() >= pace->slow_until_ns;
 }
 
 static void pace_note(struct hostdir *h, struct hd_pace *pace, uint64_t start, uint64_t end)
 {
-	pace->slow_until_ns = 0;
+	bool again = start - pace->slow_until_ns < pace->slow_ns; /* it came back from the pool less than that time ago */
+
+	if (!again)
+		pace->slow_ns = 0;
 	if (end - start <= STALL_NS) {
 		pace->debt_ns -= MIN(pace->debt_ns, PAID_NS);
 		return;
@@ -195,7 +199,8 @@ static void pace_note(struct hostdir *h, struct hd_pace *pace, uint64_t start, u
 	pace->debt_ns += end - start - STALL_NS;
 	if (pace->debt_ns > DEBT_NS) {
 		pace->debt_ns = 0;
-		pace->slow_until_ns = end + SLOW_NS;
+		pace->slow_ns = again ? MIN(pace->slow_ns * 2, SLOW_MAX_NS) : SLOW_NS;
+		pace->slow_until_ns = end + pace->slow_ns;
 	}
 }
 
@@ -234,6 +239,7 @@ static int run_in_pool(struct hd_req *r)
 
 	if (!pooled)
 		return -ENOMEM;
+	r->pooled = true;
 	e = hd_object_keep(&r->object);
 	if (e == 0) {
 		memcpy(pooled, r, sizeof(*r));
@@ -267,13 +273,14 @@ static void hostdir_submit(struct vfs *fs, struct vfs_op *op)
 
 	req_init(&r, hd_of(fs), op);
 	e = req_begin(&r);
-	if (e == HD_POOL || (e == HD_RUN && !may_run_here(&r))) {
+	if (e == HD_RUN && may_run_here(&r)) {
+		run_here(&r);
+		e = r.error == -EAGAIN ? HD_POOL : r.error == 0 ? HD_OVER : r.error;
+	}
+	if (e == HD_POOL || e == HD_RUN) {
 		e = run_in_pool(&r);
 		if (e == 0)
 			return;
-	} else if (e == HD_RUN) {
-		run_here(&r);
-		e = r.error;
 	}
 	vfs_done(op, req_end(&r, MIN(e, 0)));
 }
@@ -371,8 +378,8 @@ static void own_budget(struct hostdir *h)
 	h->budget = &h->own_budget;
 }
 
-int hostdir_create(struct loop *loop, const struct log *log, struct work_pool *pool, int dirfd, const struct hostdir_config *config,
-		   struct vfs **ret, struct sbx_err *err)
+int hostdir_create(const struct log *log, struct work_pool *pool, int dirfd, const struct hostdir_config *config, struct vfs **ret,
+		   struct sbx_err *err)
 {
 	AUTOCLOSE int given = dirfd, clone = config->no_clone ? -1 : clone_mount(dirfd, config->readonly);
 	AUTOFREE struct hostdir *h = calloc(1, sizeof(*h));
@@ -382,7 +389,7 @@ int hostdir_create(struct loop *loop, const struct log *log, struct work_pool *p
 
 	if (!h)
 		return err_set(err, -ENOMEM, "out of memory");
-	*h = (struct hostdir){ .vfs = { .ops = &hostdir_ops }, .loop = loop, .log = log, .pool = pool, .config = *config, .procfd = -1 };
+	*h = (struct hostdir){ .vfs = { .ops = &hostdir_ops }, .pool = pool, .config = *config, .gid = getegid(), .procfd = -1 };
 	list_init(&h->lru);
 	list_init(&h->dirbufs);
 	h->budget = config->budget;
@@ -401,8 +408,15 @@ int hostdir_create(struct loop *loop, const struct log *log, struct work_pool *p
 		return r;
 	}
 	(void)take_fd(root); /* the root node's now */
+	log_line(log, LOG_DEBUG, "host directory: %s, %s, %s", h->local ? "local" : "all by the pool",
+		 h->nodev ? "without devices" : "with devices", h->privileged ? "gives files away" : "keeps files");
 	*ret = &TAKE_PTR(h)->vfs;
 	return 0;
+}
+
+bool hostdir_wants_flush(const struct vfs *fs)
+{
+	return !CONTAINER_OF(fs, const struct hostdir, vfs)->local;
 }
 
 void hostdir_get_stats(const struct vfs *fs, struct hostdir_stats *ret)

@@ -33,8 +33,10 @@ struct hostdir_stats {
 
 /* Takes @dirfd over, in any case. Needs /proc at this moment, not later; what is created gets the mode that was asked for if the process's umask
  * is 0. 0 or -errno. */
-int hostdir_create(struct loop *loop, const struct log *log, struct work_pool *pool, int dirfd, const struct hostdir_config *config,
-		   struct vfs **ret, struct sbx_err *err);
+int hostdir_create(const struct log *log, struct work_pool *pool, int dirfd, const struct hostdir_config *config, struct vfs **ret,
+		   struct sbx_err *err);
+/* Does VFS_FLUSH do anything? Network file systems tell at a close what they could not write. */
+bool hostdir_wants_flush(const struct vfs *fs);
 void hostdir_get_stats(const struct vfs *fs, struct hostdir_stats *ret);
 
 #endif

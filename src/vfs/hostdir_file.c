@@ -64,6 +64,7 @@ int hd_file_new(struct hd_req *r, struct hd_node *n)
 		.fd = take_fd(&r->fd),
 		.append = flags & O_APPEND,
 		.writable = (flags & O_ACCMODE) != O_RDONLY,
+		.sync = flags & (O_SYNC | O_DSYNC),
 		.dir = S_ISDIR(n->mode),
 	};
 	r->paid = false;
@@ -221,7 +222,7 @@ static int now_read(struct hd_req *r)
 	return HD_OVER;
 }
 
-const struct hd_verb hd_read = { .class = HD_META, .now = now_read, .run = run_read, .end = end_moved };
+const struct hd_verb hd_read = { .class = HD_READ, .now = now_read, .run = run_read, .end = end_moved };
 
 static int run_write(struct hd_req *r)
 {
@@ -243,6 +244,8 @@ static int now_write(struct hd_req *r)
 
 	if (h->memory)
 		return HD_RUN;
+	if (hd_file_of(r->op->file)->sync)
+		return HD_POOL;
 	while (!h->no_write_nowait && r->progress < r->op->iov_len && n > 0) {
 		n = move_some(r, flags, &wanted);
 		h->no_write_nowait = n == -EOPNOTSUPP;

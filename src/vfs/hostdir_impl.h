@@ -17,7 +17,7 @@ enum {
 	HD_WAY_MAX = 1 << 20,    /* bytes of path from an open directory to one whose descriptor was closed; beyond: ESTALE */
 	HD_DIRBUFS_MAX = 64,     /* directories being read that have entries in memory */
 	HD_DIRBUF_BYTES = 32768,
-	HD_PLUS_MAX = 64,        /* entries with attributes in one answer */
+	HD_PLUS_MAX = 192,       /* entries with attributes in one answer */
 };
 
 struct hd_node;
@@ -57,7 +57,7 @@ struct hd_file {
 	struct vfile vfile;
 	struct hd_file *next, **at; /* in hd_node.files */
 	int fd;                     /* -1: a barred directory */
-	bool append, writable, dir;
+	bool append, writable, sync, dir;
 	bool reading; /* a directory: a READDIR is under way */
 	struct hd_dirbuf *dirbuf;
 };
@@ -76,6 +76,7 @@ struct hd_dirbuf {
 /* Operations that take about the same time, and are kept off the loop thread together when they turn out slow. */
 enum hd_class {
 	HD_META,  /* names and attributes */
+	HD_READ,
 	HD_WRITE,
 	HD_SLOW,  /* always in the pool */
 	HD_CLASSES_,
@@ -84,13 +85,12 @@ enum hd_class {
 /* How operations of a class went on the loop thread. */
 struct hd_pace {
 	uint64_t debt_ns;       /* what they took too long, less what swift ones made up for */
-	uint64_t slow_until_ns; /* CLOCK_MONOTONIC: in the pool until then; 0: on the loop thread */
+	uint64_t slow_until_ns; /* CLOCK_MONOTONIC: in the pool until then; 0: never yet */
+	uint64_t slow_ns;       /* for how long it went there last */
 };
 
 struct hostdir {
 	struct vfs vfs;
-	struct loop *loop;
-	const struct log *log;
 	struct work_pool *pool;
 	struct hostdir_config config;
 	struct hostdir_budget own_budget, *budget;
@@ -99,6 +99,7 @@ struct hostdir {
 	bool memory; /* which never waits for a disk */
 	bool nodev;  /* the kernel opens no device of this mount */
 	bool privileged;     /* may give files away */
+	uint32_t gid;        /* this process's */
 	bool no_read_nowait; /* RWF_NOWAIT is not supported */
 	bool no_write_nowait;
 	struct hd_node **bucket;
@@ -141,7 +142,8 @@ struct hd_req {
 	const struct hd_verb *verb;
 	int error; /* what run() returned */
 	int fd;    /* opened for a file to be; -1: none */
-	bool paid; /* the budget was charged for it */
+	bool paid;   /* the budget was charged for it */
+	bool pooled; /* run() may wait */
 	bool sgid; /* the directory hands its group down */
 	bool seen, seen2; /* @stx, @stx2 are valid */
 	struct hd_file *reading; /* a directory that this READDIR has taken */
@@ -164,7 +166,8 @@ enum hd_needs {
 struct hd_verb {
 	unsigned needs;
 	enum hd_class class;
-	int (*run)(struct hd_req *r); /* NULL: nothing */
+	/* NULL: nothing. With -EAGAIN from the loop thread it is run once more, by the pool. */
+	int (*run)(struct hd_req *r);
 	int (*end)(struct hd_req *r); /* after run() went well; NULL: nothing */
 	/* First of all, on the loop thread, with what it needs prepared: enum hd_now or -errno. NULL: HD_RUN. */
 	int (*now)(struct hd_req *r);

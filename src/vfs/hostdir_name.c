@@ -25,7 +25,7 @@ enum {
 
 static bool is_foreign(const struct hd_req *r)
 {
-	return r->h->privileged && (r->op->uid != 0 || r->op->gid != 0);
+	return r->h->privileged && (r->op->uid != 0 || r->op->gid != r->h->gid);
 }
 
 /* This thread creates as the asker, with the rights of this process. */
@@ -49,8 +49,8 @@ static void become_self(const struct hd_req *r)
 {
 	if (!is_foreign(r))
 		return;
-	(void)setfsuid(geteuid());
-	(void)setfsgid(getegid());
+	(void)setfsuid(0);
+	(void)setfsgid(r->h->gid);
 }
 
 static void give_file(const struct hd_req *r)
@@ -167,7 +167,7 @@ static int open_existing(struct hd_req *r, int dirfd, int flags)
 	case S_IFLNK: return -ELOOP; /* the guest's kernel follows it */
 	default: return -ENXIO;
 	}
-	return hd_reopen(r->h, fd, flags | O_NONBLOCK | O_NOCTTY);
+	return hd_reopen(r->h, fd, r->pooled ? flags : flags | O_NONBLOCK);
 }
 
 static int run_create(struct hd_req *r)

@@ -314,7 +314,7 @@ static int open_by_name(struct hd_object *o, int flags)
 
 	if (dirfd < 0)
 		return dirfd;
-	fd = hd_openat(dirfd, o->name, flags, 0);
+	fd = hd_openat(dirfd, o->name, flags | O_NONBLOCK, 0);
 	if (fd == -ENXIO)
 		return -ESTALE;
 	if (fd < 0)
@@ -331,11 +331,14 @@ int hd_object_open(struct hd_req *r, int flags)
 	bool dir = S_ISDIR(o->want.type);
 	int fd;
 
-	flags |= O_NOCTTY | (dir ? O_DIRECTORY : O_NONBLOCK);
-	if (o->fd < 0 && (dir || r->h->nodev))
-		return open_by_name(o, flags);
+	flags |= O_NOCTTY | (dir ? O_DIRECTORY : 0);
+	if (o->fd < 0 && (dir || r->h->nodev)) {
+		fd = open_by_name(o, flags);
+		if (fd != -EAGAIN || !r->pooled)
+			return fd; /* EAGAIN: another program has a lease of the file, and is to be waited for */
+	}
 	fd = hd_object_path(r);
 	if (fd < 0)
 		return fd;
-	return dir ? hd_openat(fd, ".", flags, 0) : hd_reopen(r->h, fd, flags);
+	return dir ? hd_openat(fd, ".", flags, 0) : hd_reopen(r->h, fd, r->pooled ? flags : flags | O_NONBLOCK);
 }

@@ -64,7 +64,7 @@ void rig_serve_fd(struct rig *r, enum rig_way way, int dirfd, const struct hostd
 	CHECK(loop_create(&r->loop) == 0 && work_pool_create(r->loop, 2, &r->pool) == 0, "rig");
 	c.pool_only = c.pool_only || way == RIG_POOL;
 	c.no_clone = c.no_clone || way == RIG_CAREFUL;
-	e = hostdir_create(r->loop, NULL, r->pool, dirfd, &c, &r->fs, &err);
+	e = hostdir_create(NULL, r->pool, dirfd, &c, &r->fs, &err);
 	CHECK(e == 0, "%s", err.message);
 }
 

@@ -445,6 +445,35 @@ TEST(errors_that_hold_a_process_up_or_kill_it_reach_the_guest_as_numbers)
 	}
 }
 
+static int leased = -1;
+
+static void give_lease_up(int sig)
+{
+	(void)sig;
+	(void)fcntl(leased, F_SETLEASE, F_UNLCK);
+}
+
+TEST(a_file_that_another_program_has_a_lease_of_is_waited_for)
+{
+	struct vfile *f;
+	struct rig r;
+
+	CHECK(signal(SIGIO, give_lease_up) != SIG_ERR, "signal");
+	for (enum rig_way way = 0; rig_each(&r, way); way++)
+		for (unsigned i = 0; i < 3; i++) {
+			rig_host_put(&r, "lent/f", "x");
+			leased = openat(r.base, "lent/f", O_RDWR | O_CLOEXEC);
+			CHECK(fcntl(leased, F_SETLEASE, F_WRLCK) == 0, "lease");
+			switch (i) {
+			case 0: CHECK(vo_open(r.fs, "f", O_RDWR, &f) == 0, "open"); break;
+			case 1: CHECK(vo_create(r.fs, "f", 0644, O_RDWR, &f) == 0, "create"); break;
+			default: CHECK(vo_truncate(r.fs, "f", 0) == 0 && vo_open(r.fs, "f", O_RDWR, &f) == 0, "truncate");
+			}
+			vfile_free(f);
+			close_fd(&leased);
+		}
+}
+
 RUN_TESTS(T(what_is_written_through_it_is_on_the_host), T(opening_follows_its_flags), T(two_writers_append_behind_each_other),
 	  T(an_open_file_outlives_its_name), T(a_file_without_a_name_gets_one), T(hard_links_are_one_object),
 	  T(objects_are_followed_through_renames_of_the_guest),
@@ -452,4 +481,5 @@ RUN_TESTS(T(what_is_written_through_it_is_on_the_host), T(opening_follows_its_fl
 	  T(a_number_that_is_used_again_is_another_object), T(files_read_the_same_whether_the_cache_has_them_or_not),
 	  T(attributes_change_as_asked), T(only_attributes_of_users_pass), T(files_are_synced_allocated_copied_and_have_holes),
 	  T(symbolic_links_are_read_and_never_followed), T(names_are_bytes_of_any_kind_up_to_their_limit),
-	  T(a_read_only_directory_is_not_changed), T(errors_that_hold_a_process_up_or_kill_it_reach_the_guest_as_numbers))
+	  T(a_read_only_directory_is_not_changed), T(errors_that_hold_a_process_up_or_kill_it_reach_the_guest_as_numbers),
+	  T(a_file_that_another_program_has_a_lease_of_is_waited_for))

@@ -306,9 +306,8 @@ TEST(operations_in_the_pool_come_back_or_are_waited_for)
 	CHECK(vo_open(r.fs, "", O_RDONLY | O_DIRECTORY, &dir) == 0, "open");
 	vfs_dir_init(&d, 1000, false);
 	ended = 0;
-	op[0] = (struct vfs_op){ .code = VFS_READDIR, .node = dir->node, .file = dir, .dir = &d, .done = count_end };
+	op[0] = second = (struct vfs_op){ .code = VFS_READDIR, .node = dir->node, .file = dir, .dir = &d, .done = count_end };
 	vfs_submit(&op[0]);
-	second = op[0];
 	CHECK(ended == 0 && vo_do(&second) == -EBUSY, "a directory is read twice at a time: %d", second.error);
 	vfs_finish(&op[0]);
 	CHECK(ended == 1 && op[0].error == 0, "%d", op[0].error);
