@@ -30,6 +30,7 @@ enum {
 	DATA_AT = 1 << 20,
 	IN_MAX = 8 << 10,
 	OUT_MAX = 8 << 10,
+	CONNECT_TRIES = 1000,
 };
 
 enum vhost_request {
@@ -273,8 +274,11 @@ static int connect_to(const char *path)
 	if (s < 0 || strlen(path) >= sizeof(a.sun_path))
 		front_die("cannot make a socket for '%s'", path);
 	strcpy(a.sun_path, path);
-	if (connect(s, (const struct sockaddr *)&a, sizeof(a)) < 0)
+	for (int tries = 0; connect(s, (const struct sockaddr *)&a, sizeof(a)) < 0; tries++) {
+		if ((errno == ENOENT || errno == ECONNREFUSED) && tries < CONNECT_TRIES && poll(NULL, 0, 10) == 0)
+			continue; /* the server has not begun to listen */
 		front_die("cannot connect to '%s': %s", path, strerror(errno));
+	}
 	return s;
 }
 

@@ -83,8 +83,6 @@ static void drive(const char *socket)
 	struct front f;
 	uint64_t node;
 
-	while (access(socket, F_OK) < 0)
-		(void)poll(NULL, 0, 10);
 	front_open(&f, socket);
 	node = lookup(&f, lookup(&f, FUSE_ROOT_ID, "0"), "file");
 	if (front_call(&f, FUSE_OPEN, node, &open_in, sizeof(open_in), 0, &open_out, sizeof(open_out), 0) < 0)
