@@ -85,11 +85,27 @@ struct policy_flow network_flow(struct network *n, enum policy_proto proto, cons
 	return f;
 }
 
+bool network_admits_name(struct network *n, const struct flow_key *k, const char *name)
+{
+	const char *names[NETWORK_NAMES_MAX];
+	struct policy_flow f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
+	unsigned i = 0;
+
+	while (i < f.name_count && strcmp(names[i], name) != 0)
+		i++;
+	if (i == f.name_count)
+		return false;
+	f.names = &name;
+	f.name_count = 1;
+	return policy_decide(n->policy, &f).admit;
+}
+
 static void on_tcp_open(void *user, struct tcp *t)
 {
 	struct network *n = user;
 	const struct flow_key *k = tcp_key(t);
 	const char *names[NETWORK_NAMES_MAX];
+	struct policy_verdict v;
 	struct policy_flow f;
 
 	if (k->remote_port == NETWORK_DNS_PORT && stack_is_gateway(n->stack, &k->remote)) {
@@ -98,8 +114,9 @@ static void on_tcp_open(void *user, struct tcp *t)
 		return;
 	}
 	f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
-	if (policy_decide(n->policy, &f).admit)
-		relay_tcp_open(n, t, &f);
+	v = policy_decide(n->policy, &f);
+	if (v.admit)
+		relay_tcp_open(n, t, &f, v.name != NULL);
 	else if (deny_speaks_http(k->remote_port))
 		deny_tcp_open(n, t);
 	else

@@ -35,8 +35,12 @@ struct network {
 /* The flow that policy is asked about: the gateway stands for the host's loopback. @names has room for NETWORK_NAMES_MAX and is borrowed. */
 struct policy_flow network_flow(struct network *n, enum policy_proto proto, const struct ip *dst, uint16_t port, const char **names);
 
+/* The guest was given the flow's address for @name, and a rule admits that. */
+bool network_admits_name(struct network *n, const struct flow_key *k, const char *name);
+
 /* relay_tcp.c */
-void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f);
+/* @by_name: the policy admits it by a name, which TLS must ask for. */
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, bool by_name);
 void relay_tcp_free_all(struct network *n);
 
 /* relay_udp.c: datagrams and echoes */

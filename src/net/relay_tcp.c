@@ -5,9 +5,14 @@
  * shutdown, a reset a reset. Nothing is kept here: what the socket does not take stays with the connection, whose window closes, and the socket is read
  * only into room that the connection has, so that a slow end slows the other.
  *
+ * A rule for a name opens that name, not the address: if what the guest sends first is TLS, it must ask for a name (SNI) that is admitted for this
+ * address, else the connection is reset before a byte of it has left. Until that is known its bytes are held here (HELLO_BYTES_MAX).
+ *
  * The socket is watched only for what can be done; with nothing to do it is not watched at all, since epoll reports hang-ups unasked. */
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "net/dial.h"
+#include "net/hello.h"
 #include "net/network_impl.h"
 
 #include <errno.h>
@@ -27,6 +32,9 @@ struct relay {
 	struct loop_fd watch;
 	bool connected;
 	bool wants_write, wants_read;
+	bool looking;    /* it is admitted by a name, and whether it asks for one is not known yet */
+	bool ended;      /* the guest has sent its last byte, which is held */
+	struct buf held; /* what it has sent so far, and what of it the socket did not take */
 };
 
 static void relay_ready(struct loop_fd *w, uint32_t events);
@@ -36,6 +44,7 @@ static void relay_free(struct relay *r)
 	list_del(&r->node);
 	loop_fd_del(r->n->loop, &r->watch);
 	close_fd(&r->fd);
+	buf_done(&r->held);
 	free(r);
 }
 
@@ -73,12 +82,77 @@ static bool relay_watch(struct relay *r)
 
 /* ---- From the guest ---- */
 
+/* Gives the socket what was held. False: the relay is gone. */
+static bool relay_send_held(struct relay *r)
+{
+	ssize_t n = send(r->fd, buf_data(&r->held), buf_len(&r->held), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
+		relay_abort(r);
+		return false;
+	}
+	buf_consume(&r->held, n < 0 ? 0 : (size_t)n);
+	if (buf_len(&r->held) == 0)
+		return true;
+	r->wants_write = true;
+	return relay_watch(r);
+}
+
+/* Looks at the first bytes. 0: go on; -EAGAIN: not yet; else the guest asks for something else than it was admitted for. */
+static int relay_look(struct relay *r)
+{
+	char name[POLICY_NAME_MAX + 1];
+
+	switch (hello_parse(buf_data(&r->held), buf_len(&r->held), name)) {
+	case HELLO_MORE:
+		return -EAGAIN;
+	case HELLO_NOT_TLS:
+		return 0;
+	case HELLO_NAMED:
+		return network_admits_name(r->n, tcp_key(r->t), name) ? 0 : -EACCES;
+	default:
+		return -EACCES;
+	}
+}
+
+/* The first bytes of a connection that was admitted by name. They are all taken, up to HELLO_BYTES_MAX, after which no answer is open. */
+static size_t relay_first_data(struct relay *r, const struct iovec *iov, unsigned count)
+{
+	size_t taken = 0;
+	int e;
+
+	for (unsigned i = 0; i < count; i++) {
+		size_t n = MIN(iov[i].iov_len, buf_room(&r->held));
+
+		if (!buf_put(&r->held, iov[i].iov_base, n)) {
+			relay_abort(r);
+			return 0;
+		}
+		taken += n;
+	}
+	e = relay_look(r);
+	if (e == -EAGAIN)
+		return taken;
+	r->looking = false;
+	if (e == 0) {
+		(void)relay_send_held(r);
+		return taken;
+	}
+	relay_abort(r);
+	return 0;
+}
+
 static size_t relay_data(void *user, const struct iovec *iov, unsigned count, size_t len)
 {
 	struct relay *r = user;
 	struct msghdr mh = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
-	ssize_t n = sendmsg(r->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t n;
 
+	if (r->looking)
+		return relay_first_data(r, iov, count);
+	if (buf_len(&r->held) > 0)
+		return 0; /* relay_ready() sends that, and pulls */
+	n = sendmsg(r->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
 		relay_abort(r);
 		return 0;
@@ -94,9 +168,14 @@ static size_t relay_data(void *user, const struct iovec *iov, unsigned count, si
 
 static void relay_fin(void *user)
 {
-	const struct relay *r = user;
+	struct relay *r = user;
 
-	(void)shutdown(r->fd, SHUT_WR);
+	if (r->looking && buf_len(&r->held) > 0)
+		relay_abort(r); /* half a request for nobody knows whom */
+	else if (buf_len(&r->held) > 0)
+		r->ended = true;
+	else
+		(void)shutdown(r->fd, SHUT_WR);
 }
 
 static void relay_room(void *user)
@@ -184,14 +263,18 @@ static void relay_ready(struct loop_fd *w, uint32_t events)
 	}
 	if (r->wants_write && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
 		r->wants_write = false;
-		if (tcp_pull(r->t))
+		if (buf_len(&r->held) > 0 && !relay_send_held(r))
+			return;
+		if (buf_len(&r->held) == 0 && r->ended)
+			(void)shutdown(r->fd, SHUT_WR);
+		if (buf_len(&r->held) == 0 && tcp_pull(r->t))
 			(void)relay_watch(r);
 	} else if (r->wants_read) {
 		relay_read(r);
 	}
 }
 
-void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f)
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, bool by_name)
 {
 	struct relay *r = calloc(1, sizeof(*r));
 	int e;
@@ -202,6 +285,8 @@ void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *
 	}
 	r->n = n;
 	r->t = t;
+	buf_init(&r->held, HELLO_BYTES_MAX);
+	r->looking = by_name;
 	e = dial_tcp(n->policy, f, &r->fd);
 	if (e < 0) {
 		free(r);

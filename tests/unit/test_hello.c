@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The server name in the first bytes of a TLS connection. */
+#include "net/hello.h"
+
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "../test.h"
+
+/* A ClientHello with these extensions, as records of at most @record bytes. */
+static size_t make_hello(const uint8_t *ext, size_t ext_len, size_t record, uint8_t *dst)
+{
+	static const uint8_t fixed[] = { 1, 0, 0, 0, 3, 3, [38] = 0 /* no session id */, 0, 2, 0x13, 0x01, 1, 0 };
+	uint8_t m[4096];
+	size_t len = sizeof(fixed), at = 0;
+
+	memcpy(m, fixed, sizeof(fixed));
+	if (ext_len > 0) {
+		m[len++] = (uint8_t)(ext_len >> 8);
+		m[len++] = (uint8_t)ext_len;
+		memcpy(m + len, ext, ext_len);
+		len += ext_len;
+	}
+	m[2] = (uint8_t)((len - 4) >> 8);
+	m[3] = (uint8_t)(len - 4);
+	for (size_t done = 0; done < len;) {
+		size_t n = MIN(record, len - done);
+
+		memcpy(dst + at, (uint8_t[]){ 22, 3, 1, (uint8_t)(n >> 8), (uint8_t)n }, 5);
+		memcpy(dst + at + 5, m + done, n);
+		at += 5 + n;
+		done += n;
+	}
+	return at;
+}
+
+static size_t sni(const char *name, uint8_t *dst)
+{
+	size_t n = strlen(name);
+
+	memcpy(dst, (uint8_t[]){ 0, 0, 0, (uint8_t)(n + 5), 0, (uint8_t)(n + 3), 0, 0, (uint8_t)n }, 9);
+	memcpy(dst + 9, name, n);
+	return n + 9;
+}
+
+TEST(the_name_is_found_however_the_hello_is_cut)
+{
+	static const size_t records[] = { 1, 3, 4, 50, 16384 };
+
+	for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+		uint8_t ext[128] = { 0, 10, 0, 4, 0, 2, 0, 29 }, bytes[2048];
+		char name[POLICY_NAME_MAX + 1] = "";
+		size_t len = make_hello(ext, 8 + sni("API.Example.com", ext + 8), records[i], bytes);
+
+		for (size_t n = 0; n < len; n++) {
+			enum hello e = hello_parse(guard_copy(bytes, n), n, name);
+
+			CHECK(e == HELLO_MORE, "%zu of %zu bytes in records of %zu gave %d", n, len, records[i], e);
+		}
+		CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_NAMED && strcmp(name, "api.example.com") == 0, "'%s'", name);
+		memcpy(bytes + len, "\x14\3\3\0\1\1", 6); /* what a client may send behind it at once */
+		CHECK(hello_parse(guard_copy(bytes, len + 6), len + 6, name) == HELLO_NAMED, "and more");
+	}
+}
+
+TEST(other_protocols_are_none)
+{
+	static const char *const cases[] = { "GET / HTTP/1.1\r\n", "SSH-2.0-OpenSSH\r\n", "\x14\3\3\0\1\1", "\x16\2\1\0\5hello", "\x16xyzzy", "\x80\x2e\1\3\1" };
+	char name[POLICY_NAME_MAX + 1];
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		CHECK(hello_parse((const uint8_t *)cases[i], 6, name) == HELLO_NOT_TLS, "case %zu", i);
+	CHECK(hello_parse(guard_copy("", 0), 0, name) == HELLO_MORE, "nothing may become anything");
+}
+
+TEST(a_hello_without_a_name_says_so)
+{
+	uint8_t bytes[256];
+	char name[POLICY_NAME_MAX + 1];
+	size_t len = make_hello(NULL, 0, 100, bytes);
+
+	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_UNNAMED, "no extensions");
+	len = make_hello((const uint8_t *)"\0\x0a\0\4\0\2\0\x1d", 8, 100, bytes);
+	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_UNNAMED, "none with a name");
+}
+
+TEST(a_name_that_is_not_exactly_one_host_name_is_refused)
+{
+	uint8_t ext[300], bytes[2048];
+	char name[POLICY_NAME_MAX + 1];
+	size_t n, len;
+
+	n = sni("api.example.com", ext);
+	n += sni("evil.example.net", ext + n);
+	len = make_hello(ext, n, 1000, bytes);
+	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "the extension twice");
+	len = make_hello((const uint8_t *)"\0\0\0\x0a\0\x08\0\0\1a\0\0\1b", 14, 1000, bytes);
+	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "two names in one");
+	for (size_t i = 0; i < 5; i++) {
+		static const char *const cases[] = { "", "1.2.3.4", "a b", "a..b", "\xff" };
+
+		len = make_hello(ext, sni(cases[i], ext), 1000, bytes);
+		CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "'%s'", cases[i]);
+	}
+	len = make_hello((const uint8_t *)"\0\0\0\6\0\4\1\0\1a", 10, 1000, bytes);
+	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "another type of name");
+}
+
+TEST(malformed_hellos_are_refused)
+{
+	uint8_t ext[64], bytes[2048];
+	char name[POLICY_NAME_MAX + 1];
+	size_t len = make_hello(ext, sni("a.example", ext), 1000, bytes);
+
+	bytes[5] = 2;
+	CHECK(hello_parse(bytes, len, name) == HELLO_BAD, "a server's");
+	bytes[5] = 1;
+	bytes[8] = (uint8_t)(bytes[8] - 1);
+	CHECK(hello_parse(bytes, len, name) == HELLO_BAD, "shorter than its parts");
+	bytes[6] = 1;
+	CHECK(hello_parse(bytes, len, name) == HELLO_BAD, "longer than any");
+	bytes[6] = 0;
+	len = make_hello(ext, sni("a.example", ext), 20, bytes);
+	bytes[25] = 23;
+	CHECK(hello_parse(bytes, len, name) == HELLO_BAD, "interrupted by another record");
+	memcpy(bytes, "\x16\3\1\0\0", 5);
+	CHECK(hello_parse(bytes, 5, name) == HELLO_NOT_TLS, "an empty record");
+}
+
+TEST(a_hello_without_end_is_given_up)
+{
+	static uint8_t bytes[2 * HELLO_BYTES_MAX];
+	char name[POLICY_NAME_MAX + 1];
+
+	for (size_t at = 0; at + 105 <= sizeof(bytes); at += 105)
+		memcpy(bytes + at, "\x16\3\1\0\x64", 5);
+	memcpy(bytes + 5, "\1\0\x7f\xff", 4);
+	CHECK(hello_parse(bytes, HELLO_BYTES_MAX - 1, name) == HELLO_MORE, "not yet");
+	CHECK(hello_parse(bytes, HELLO_BYTES_MAX, name) == HELLO_BAD, "now");
+	CHECK(hello_parse(bytes, sizeof(bytes), name) == HELLO_BAD, "and beyond");
+}
+
+RUN_TESTS(T(the_name_is_found_however_the_hello_is_cut), T(other_protocols_are_none), T(a_hello_without_a_name_says_so),
+	  T(a_name_that_is_not_exactly_one_host_name_is_refused), T(malformed_hellos_are_refused), T(a_hello_without_end_is_given_up))
