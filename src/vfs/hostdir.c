@@ -16,7 +16,9 @@
  *    thread that only had to give its CPU to others does not take the disk for slow.
  *  - on others (network, FUSE, unknown) everything is run by the pool, for a call may wait for ever.
  *  - reads are tried inline with RWF_NOWAIT, which does not wait for a disk, and otherwise read by the pool; writes likewise where the
- *    file system supports it, and if it does not, small ones are run inline as metadata is: they copy into the page cache.
+ *    file system supports it, and if it does not (ext4), small ones are run inline as metadata is: they copy into the page cache. On ext4 a
+ *    write of 4 KiB takes 3.8 us inline and 16 us by the pool, one of 64 KiB 14 and 26, one of 256 KiB 48 and 48; a cached read of
+ *    4 KiB takes 1.4 us and 13.
  *  - fsync, fallocate, copies: always the pool.
  * Guest memory is touched between submit and done only; finish waits for the system call.
  *
@@ -315,7 +317,7 @@ static const struct vfs_ops hostdir_ops = {
 /* A mount of our own of @dirfd, in which the kernel opens no device; or -1 where we may not. */
 static int clone_mount(int dirfd, bool readonly)
 {
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (readonly ? MOUNT_ATTR_RDONLY : 0) };
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (readonly ? MOUNT_ATTR_RDONLY : 0), .propagation = MS_PRIVATE };
 	AUTOCLOSE int fd = (int)syscall(SYS_open_tree, dirfd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
 	if (fd < 0 || syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)

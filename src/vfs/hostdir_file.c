@@ -237,22 +237,23 @@ static int run_write(struct hd_req *r)
 
 static int now_write(struct hd_req *r)
 {
+	const struct hd_file *f = hd_file_of(r->op->file);
 	struct hostdir *h = r->h;
-	int flags = RWF_NOWAIT | (hd_file_of(r->op->file)->append ? RWF_APPEND : 0);
 	size_t wanted;
 	ssize_t n = 1;
 
 	if (h->memory)
 		return HD_RUN;
-	if (hd_file_of(r->op->file)->sync)
+	if (f->sync)
 		return HD_POOL;
-	while (!h->no_write_nowait && r->progress < r->op->iov_len && n > 0) {
-		n = move_some(r, flags, &wanted);
+	if (!h->no_write_nowait && !f->append) { /* what is appended in parts could be parted by others */
+		while (r->progress < r->op->iov_len && n > 0)
+			n = move_some(r, RWF_NOWAIT, &wanted);
 		h->no_write_nowait = n == -EOPNOTSUPP;
+		if (!h->no_write_nowait)
+			return r->progress == r->op->iov_len ? HD_OVER : HD_POOL;
 	}
-	if (r->progress == r->op->iov_len)
-		return HD_OVER;
-	return r->op->iov_len <= WRITE_INLINE_MAX && h->no_write_nowait ? HD_RUN : HD_POOL;
+	return r->op->iov_len <= WRITE_INLINE_MAX ? HD_RUN : HD_POOL;
 }
 
 const struct hd_verb hd_write = { .class = HD_WRITE, .now = now_write, .run = run_write, .end = end_moved };

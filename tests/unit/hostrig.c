@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -127,4 +128,22 @@ void rig_expect_child(pid_t child)
 	int status;
 
 	CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with %x", status);
+}
+
+void rig_drop_rights(void)
+{
+	pid_t child = geteuid() == 0 ? fork() : 0;
+
+	CHECK(child >= 0, "fork");
+	if (child > 0) {
+		rig_expect_child(child); /* it has told the verdict */
+		_exit(0);
+	}
+	CHECK(geteuid() != 0 || (setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0), "setresuid");
+	CHECK(prctl(PR_SET_DUMPABLE, 0) == 0, "prctl"); /* as in the host process */
+}
+
+void rig_end_without_rights(void)
+{
+	CHECK(prctl(PR_SET_DUMPABLE, 1) == 0, "prctl"); /* for the leak check */
 }

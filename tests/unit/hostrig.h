@@ -29,6 +29,9 @@ bool rig_each(struct rig *r, enum rig_way way);
 void rig_serve_fd(struct rig *r, enum rig_way way, int dirfd, const struct hostdir_config *config);
 void rig_stop(struct rig *r); /* ends the provider; the files stay */
 void rig_down(struct rig *r);
+/* Goes on as an ordinary user in a child process, if this is root; the rest of the test is the child's, up to rig_end_without_rights(). */
+void rig_drop_rights(void);
+void rig_end_without_rights(void);
 /* The child must end with 0. */
 void rig_expect_child(pid_t child);
 

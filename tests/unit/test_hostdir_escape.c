@@ -254,6 +254,7 @@ static void own_mounts(void)
 {
 	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		SKIP("mounts need root");
+	CHECK(mount("none", "/", NULL, MS_REC | MS_SHARED, NULL) == 0, "shared"); /* so that what is mounted would turn up in clones, too */
 }
 
 static void mount_at(const struct rig *r, const char *from, const char *path, const char *type)

@@ -10,14 +10,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/userfaultfd.h>
 #include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../test.h"
@@ -378,6 +384,81 @@ TEST(memory_that_runs_out_is_an_error_and_nothing_is_left)
 
 /* ---- the disk ---- */
 
+enum { SLOW_MS = 40 };
+
+struct slow {
+	int fd; /* a userfaultfd: whoever copies to its page waits for resolve() */
+	void *page;
+};
+
+/* Plays the slow disk. */
+static void *resolve(void *arg)
+{
+	struct slow *s = arg;
+	struct uffd_msg msg;
+	struct uffdio_zeropage zero = { .range = { .start = (uintptr_t)s->page, .len = 4096 } };
+
+	CHECK(read(s->fd, &msg, sizeof(msg)) == (ssize_t)sizeof(msg), "no fault");
+	(void)poll(NULL, 0, SLOW_MS);
+	CHECK(ioctl(s->fd, UFFDIO_ZEROPAGE, &zero) == 0, "zeropage");
+	return NULL;
+}
+
+static void slow_up(struct slow *s)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	s->fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (s->fd < 0)
+		SKIP("userfaultfd: %s", strerror(errno));
+	s->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range = (struct uffdio_range){ .start = (uintptr_t)s->page, .len = 4096 };
+	CHECK(s->page != MAP_FAILED && ioctl(s->fd, UFFDIO_API, &api) == 0 && ioctl(s->fd, UFFDIO_REGISTER, &reg) == 0, "userfaultfd");
+}
+
+TEST(a_slow_disk_is_left_to_the_pool_for_a_while)
+{
+	struct hostdir_stats before, after;
+	pthread_t thread;
+	struct slow slow;
+	struct vfile *f;
+	char text[10];
+	struct rig r;
+
+	slow_up(&slow);
+	rig_base_memory(&r);
+	rig_serve(&r, RIG_INLINE, NULL);
+	CHECK(vo_put(r.fs, "f", "x") == 0 && vo_open(r.fs, "f", O_RDONLY, &f) == 0, "made");
+	hostdir_get_stats(r.fs, &before);
+	CHECK(vo_pread(f, text, 1, 0) == 1, "read");
+	CHECK(pthread_create(&thread, NULL, resolve, &slow) == 0, "thread");
+	{
+		const struct iovec iov = { slow.page, 1 };
+		struct vfs_op op = { .code = VFS_READ, .node = f->node, .file = f, .iov = &iov, .iov_count = 1, .iov_len = 1 };
+
+		CHECK(vo_do(&op) == 0 && op.done_len == 1, "%d", op.error);
+	}
+	pthread_join(thread, NULL);
+	hostdir_get_stats(r.fs, &after);
+	CHECK(after.stalls == before.stalls + 1 && after.pooled == before.pooled, "%llu stalls", (unsigned long long)after.stalls);
+
+	before = after;
+	CHECK(vo_pread(f, text, 1, 0) == 1 && vo_stat(r.fs, "f", &(struct vattr){ 0 }) == 0, "read");
+	hostdir_get_stats(r.fs, &after);
+	CHECK(after.pooled == before.pooled + 1, "%llu by the pool", (unsigned long long)(after.pooled - before.pooled));
+	CHECK(after.inlined > before.inlined, "what is not of its class stays");
+	do { /* a second later */
+		before = after;
+		CHECK(vo_pread(f, text, 1, 0) == 1, "read");
+		hostdir_get_stats(r.fs, &after);
+	} while (after.inlined == before.inlined);
+	vfile_free(f);
+	close(slow.fd);
+	munmap(slow.page, 4096);
+	rig_down(&r);
+}
+
 static void mount_memory(struct rig *r, const char *options)
 {
 	char at[100];
@@ -647,6 +728,16 @@ TEST(random_operations_do_what_system_calls_do)
 			compare_random(way, seed, way == RIG_POOL ? 1000 : 4000);
 }
 
+TEST(without_rights_too)
+{
+	test_timeout(120);
+	rig_drop_rights();
+	for (enum rig_way way = 0; way < RIG_WAYS_; way++)
+		for (unsigned seed = 1; seed <= 3; seed++)
+			compare_random(way, seed, way == RIG_POOL ? 1000 : 4000);
+	rig_end_without_rights();
+}
+
 RUN_TESTS(T(thousands_of_known_directories_need_few_descriptors), T(open_files_end_in_an_error_and_leave_descriptors_to_others),
 	  T(a_directory_of_100000_entries_is_read_and_its_files_are_known_at_once),
 	  T(directories_are_read_by_turns_from_wherever_the_reader_was),
@@ -654,4 +745,5 @@ RUN_TESTS(T(thousands_of_known_directories_need_few_descriptors), T(open_files_e
 	  T(a_file_may_be_closed_while_the_pool_works_with_its_node), T(memory_that_runs_out_is_an_error_and_nothing_is_left),
 	  T(a_full_disk_is_an_error_and_loses_nothing), T(a_quota_is_an_error_and_loses_nothing), T(no_more_inodes_is_an_error),
 	  T(a_read_only_file_system_of_the_host_is_an_error), T(a_directory_that_the_host_deletes_is_empty_and_stays_so),
-	  T(random_operations_do_what_system_calls_do))
+	  T(random_operations_do_what_system_calls_do), T(without_rights_too),
+	  T(a_slow_disk_is_left_to_the_pool_for_a_while))
