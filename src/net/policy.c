@@ -16,8 +16,10 @@ struct special {
 	bool public; /* an exception inside of a longer-standing range */
 };
 
+/* clang-format off */
 #define V4(a, b, c, d, len) { { .family = 4, .bytes = { a, b, c, d } }, len }
 #define V6(len, ...) { { .family = 6, .bytes = { __VA_ARGS__ } }, len }
+/* clang-format on */
 
 /* The IANA special-purpose registries (RFC 6890 and its successors), and addresses by which clouds serve their machines. The first that holds decides. */
 static const struct special specials[] = {
