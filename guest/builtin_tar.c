@@ -17,7 +17,7 @@ int builtin_tar_out(char *const *a)
 	struct sbx_err err = { 0 };
 	struct totar *t;
 	ssize_t n;
-	int r = totar_create(a[0], &t, &err);
+	int r = totar_create(a[0], NULL, &t, &err);
 
 	if (r < 0)
 		return builtin_fail(r, "%s", err.message);

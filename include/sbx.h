@@ -649,6 +649,9 @@ struct sbx_copied {
  * Kept: permissions, times, symbolic and hard links, pipes and devices, attributes ("user.…"); owners: see sbx_guest_opts.owner. Sockets are left
  * out. Directories that are there are filled and stay as they are otherwise; files replace files, one at a time, and never directories, nor
  * the other way round. What was copied before a failure stays.
+ *
+ * The host's path may lie in a directory that is lent to this guest (SBX_FS_HOST, not read-only): from there on symbolic links and ".." in it are refused (-ELOOP,
+ * -EPERM), as the guest may have put them there; one at the end is copied, or replaced, itself.
  */
 SBX_API int sbx_guest_copy_in(struct sbx_vm *vm, const char *host_path, const char *guest_path, const struct sbx_guest_opts *opts, struct sbx_err *err);
 

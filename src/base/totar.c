@@ -509,46 +509,40 @@ int totar_name(const char *path, char *ret, size_t size)
 	return 0;
 }
 
-/* Opens the directory that a single file lies in. */
-static int open_single(struct totar *t, const char *path, const char *name)
+/* Something else than a directory, alone. */
+static int begin_single(struct totar *t, const struct place *p, const char *path)
 {
-	size_t len = strlen(path) - strlen(name);
-	AUTOFREE char *above = strndup(path, len);
+	struct stat st;
 
-	if (!above)
-		return no_memory(t);
-	t->root = open(len > 0 ? above : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (t->root < 0)
-		return fail(t, -errno, "cannot open", above);
-	memcpy(t->single, name, strlen(name) + 1);
-	return put_object(t, t->root, t->single, name);
+	if (fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return fail(t, -errno, "cannot look at", path);
+	if (S_ISSOCK(st.st_mode))
+		return err_set(t->err, -EINVAL, "'%.*s' is a socket, which cannot be copied", SHOWN, path);
+	memcpy(t->single, p->name, sizeof(t->single));
+	return put_object(t, t->root, t->single, t->single);
 }
 
-static int begin(struct totar *t, const char *path)
+static int begin(struct totar *t, const char *path, const struct place_rules *rules)
 {
 	char name[NAME_MAX + 1];
-	struct stat st;
-	bool slash;
+	struct place p;
 	int fd, r = totar_name(path, name, sizeof(name));
 
 	if (r < 0)
 		return err_set(t->err, r, "'%.*s' does not say what its last name is: write it without '..'", SHOWN, path);
-	if (lstat(path, &st) < 0)
-		return fail(t, -errno, "cannot look at", path);
-	slash = path[strlen(path) - 1] == '/' || strcmp(name, ".") == 0;
-	if (S_ISSOCK(st.st_mode))
-		return err_set(t->err, -EINVAL, "'%.*s' is a socket, which cannot be copied", SHOWN, path);
-	if (!S_ISDIR(st.st_mode) && !slash)
-		return open_single(t, path, name);
-	t->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (slash ? 0 : O_NOFOLLOW));
-	if (t->root < 0)
-		return fail(t, -errno, "cannot open", path);
+	r = place_open(path, strcmp(name, ".") == 0 ? PLACE_FOLLOW : 0, rules, &p, t->err);
+	if (r < 0)
+		return r;
+	t->root = take_fd(&p.dir);
+	p.dir = t->root;
+	if (p.name[0])
+		return begin_single(t, &p, path);
 	t->label_len = strlen(name);
 	fd = openat(t->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? fail(t, -errno, "cannot open", path) : enter(t, fd, name);
 }
 
-int totar_create(const char *path, struct totar **ret, struct sbx_err *err)
+int totar_create(const char *path, const struct place_rules *rules, struct totar **ret, struct sbx_err *err)
 {
 	struct totar *t = calloc(1, sizeof(*t));
 	int r;
@@ -559,7 +553,7 @@ int totar_create(const char *path, struct totar **ret, struct sbx_err *err)
 	t->err = err;
 	buf_init(&t->out, OUT_MAX);
 	buf_init(&t->seen_paths, (size_t)TOTAR_LINKS_MAX * (TAR_PATH_MAX + 1));
-	r = begin(t, path);
+	r = begin(t, path, rules);
 	if (r < 0) {
 		totar_free(t);
 		return r;

@@ -3,7 +3,7 @@
 #ifndef BASE_TOTAR_H
 #define BASE_TOTAR_H
 
-#include "base/err.h"
+#include "base/place.h"
 
 #include <stddef.h>
 #include <sys/types.h>
@@ -18,9 +18,9 @@ struct totar;
 /* An archive of @path: a file, or a directory with all that is below it, under the last name of the path; "dir/." and "/" are the contents of a directory, under
  * "./". A symbolic link is archived as one, unless a slash follows it. Names of a directory come in the order of their bytes.
  *
- * Within the tree no symbolic link is followed, whoever puts one there meanwhile. What vanishes meanwhile is left out; sockets are; of proc, sysfs, cgroup, devpts
+ * @path is looked up by place_open() with @rules, which may be NULL. Within the tree no symbolic link is followed, whoever puts one there meanwhile. What vanishes meanwhile is left out; sockets are; of proc, sysfs, cgroup, devpts
  * and mqueue below @path only the directory itself is archived. */
-int totar_create(const char *path, struct totar **ret, struct sbx_err *err);
+int totar_create(const char *path, const struct place_rules *rules, struct totar **ret, struct sbx_err *err);
 void totar_free(struct totar *t); /* accepts NULL */
 /* The next bytes, at most @size > 0; 0 at the end; -errno with words, which are final. Blocks on files only. */
 ssize_t totar_read(struct totar *t, void *p, size_t size, struct sbx_err *err);

@@ -50,7 +50,7 @@ struct pending_dir {
 };
 
 struct untar {
-	struct untar_config config; /* its strings are not kept */
+	struct untar_config config; /* its pointers are not kept */
 	struct tar_reader reader;
 	uint64_t taken; /* bytes of the archive */
 	int root;       /* nothing is made outside of this directory */
@@ -544,66 +544,50 @@ int untar_finish(struct untar *u, struct untar_stats *ret, struct sbx_err *err)
 
 /* ---- Where to ---- */
 
-/* @dst is no directory: its last name is the tree's, and what is before it must be one. */
-static int open_above(struct untar *u, const char *dst, struct sbx_err *err)
+/* The directory that @p describes, made if it is missing. */
+static int make_root(struct untar *u, struct place *p, struct sbx_err *err)
 {
-	char path[PATH_MAX];
-	size_t len = strlen(dst);
-	const char *base;
 	int fd;
 
-	if (len == 0 || len >= sizeof(path))
-		return err_set(err, len ? -ENAMETOOLONG : -EINVAL, "the destination '%.*s' is no usable path", SHOWN, dst);
-	memcpy(path, dst, len + 1);
-	while (len > 1 && path[len - 1] == '/') {
-		path[--len] = '\0';
-		u->only_dir = true;
-	}
-	base = base_of(path);
-	if (!base[0] || strcmp(base, ".") == 0 || strcmp(base, "..") == 0 || strlen(base) > NAME_MAX)
-		return err_set(err, -ENOENT, "there is no directory '%.*s'", SHOWN, dst);
-	memcpy(u->top, base, strlen(base) + 1);
-	path[base - path] = '\0';
-	fd = open(path[0] ? path : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, -errno, "cannot open '%.*s', where '%s' shall be: %m", SHOWN, path[0] ? path : ".", u->top);
-	return fd;
+	if (!p->name[0])
+		return take_fd(&p->dir);
+	if (mkdirat(p->dir, p->name, DIR_MODE) < 0)
+		return err_set(err, -errno, "cannot make the directory '%.*s': %m", SHOWN, u->config.dst);
+	u->made_root = true;
+	fd = openat(p->dir, p->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_set(err, -errno, "cannot open the directory '%.*s': %m", SHOWN, u->config.dst) : fd;
 }
 
-/* The contents of a directory go into @dst itself, which is made if only it is missing. */
-static int open_contents(struct untar *u, const char *dst, struct sbx_err *err)
+/* One tree: into the directory, or under the name that is given. */
+static int choose_top(struct untar *u, struct place *p, struct sbx_err *err)
 {
-	AUTOCLOSE int above = open_above(u, dst, err);
-	int fd;
+	const char *name = p->name[0] ? p->name : u->config.name;
 
-	if (above < 0)
-		return above;
-	if (mkdirat(above, u->top, DIR_MODE) < 0)
-		return err_set(err, -errno, "cannot make the directory '%.*s': %m", SHOWN, dst);
-	u->made_root = true;
-	fd = openat(above, u->top, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? err_set(err, -errno, "cannot open the directory '%.*s': %m", SHOWN, dst) : fd;
+	if (!name[0] || strlen(name) > NAME_MAX || strchr(name, '/') || strcmp(name, "..") == 0)
+		return err_set(err, -EINVAL, "'%.*s' is no name", SHOWN, name);
+	memcpy(u->top, name, strlen(name) + 1);
+	u->renames = true;
+	u->only_dir = p->name[0] && p->slash;
+	return take_fd(&p->dir);
 }
 
 static int open_target(struct untar *u, struct sbx_err *err)
 {
-	const char *dst = u->config.dst, *name = u->config.name;
-	int fd = open(dst, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	bool contents = name && strcmp(name, ".") == 0;
+	const char *name = u->config.name;
+	struct place p;
+	int r = place_open(u->config.dst, PLACE_FOLLOW, u->config.rules, &p, err);
 
-	u->renames = name && !contents;
-	if (fd < 0 && (!name || (errno != ENOENT && errno != ENOTDIR)))
-		return err_set(err, -errno, "cannot open the directory '%.*s': %m", SHOWN, dst);
-	if (fd < 0)
-		return contents ? open_contents(u, dst, err) : open_above(u, dst, err);
-	if (u->renames) {
-		if (strlen(name) > NAME_MAX || strchr(name, '/') || strcmp(name, "..") == 0 || !name[0]) {
-			close(fd);
-			return err_set(err, -EINVAL, "'%.*s' is no name", SHOWN, name);
-		}
-		memcpy(u->top, name, strlen(name) + 1);
-	}
-	return fd;
+	if (r < 0)
+		return r;
+	if (name && strcmp(name, ".") != 0)
+		r = choose_top(u, &p, err);
+	else if (name || !p.name[0])
+		r = make_root(u, &p, err);
+	else
+		r = err_set(err, faccessat(p.dir, p.name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? -ENOENT : -ENOTDIR, "'%.*s' is no directory", SHOWN,
+			    u->config.dst);
+	place_done(&p);
+	return r;
 }
 
 int untar_create(const struct untar_config *c, struct untar **ret, struct sbx_err *err)
@@ -618,6 +602,7 @@ int untar_create(const struct untar_config *c, struct untar **ret, struct sbx_er
 	tar_reader_init(&u->reader);
 	r = u->root = open_target(u, err);
 	u->config.dst = u->config.name = NULL;
+	u->config.rules = NULL;
 	if (r < 0) {
 		untar_free(u);
 		return r;

@@ -3,7 +3,7 @@
 #ifndef BASE_UNTAR_H
 #define BASE_UNTAR_H
 
-#include "base/err.h"
+#include "base/place.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +17,7 @@ enum untar_flags {
 
 struct untar_config {
 	const char *dst;
+	const struct place_rules *rules; /* of place_open(); may be NULL */
 	/* NULL: the archive's own names, in the directory @dst. Else the archive is one tree (or file), and put where cp -a would put something called @name: into
 	 * @dst as @name if that is a directory; as @dst otherwise, in a directory that exists. "." is the contents of a directory: into @dst, which is made
 	 * if there is only it to make. */

@@ -5,6 +5,7 @@
 
 #include "base/idmap.h"
 #include "base/loop.h"
+#include "base/place.h"
 #include "proto/link.h"
 #include "sbx.h"
 
@@ -54,6 +55,8 @@ void launch_done(struct launch *l);
 int launch_mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err);
 int launch_mounts_send(struct link *link, const struct launch *l, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
 void launch_mounts_done(struct launch *l);
+/* The host directories that the guest may write to: a list on the heap, NULL when there are none. 0, -ENOMEM, -errno. */
+int launch_mounts_lent(const struct launch *l, struct place_lent **ret, size_t *ret_count);
 /* Finds QEMU: @path if given, else along PATH. "" in @ret when there is none. */
 void qemu_find(const char *path, char *ret, size_t size);
 
@@ -76,6 +79,8 @@ struct sbx_vm {
 	struct link link;
 	struct host_proc host;
 	struct fs_calls *fs; /* NULL: no mount has callbacks */
+	struct place_lent *lent; /* host directories that the guest may write to */
+	size_t lent_count;
 	struct idmap procs; /* struct sbx_proc: running, or freed by the user and not yet ended */
 	bool ready;
 	bool ended;       /* on_end has been called */

@@ -11,6 +11,12 @@
 #include <limits.h>
 #include <string.h>
 
+/* Where the host's paths may not be led astray. */
+static struct place_rules rules_of(const struct sbx_vm *vm)
+{
+	return (struct place_rules){ .lent = vm->lent, .lent_count = vm->lent_count };
+}
+
 /* The owner of new files, for the guest's "tar-in". */
 static const char *owner_arg(const struct guest_call *c)
 {
@@ -26,6 +32,7 @@ static ssize_t read_tree(struct guest_call *c, void *data, size_t size)
 
 int sbx_guest_copy_in(struct sbx_vm *vm, const char *host_path, const char *guest_path, const struct sbx_guest_opts *opts, struct sbx_err *err)
 {
+	const struct place_rules rules = rules_of(vm);
 	AUTOFREE struct guest_call *c = NULL;
 	char name[NAME_MAX + 1];
 	struct totar *t;
@@ -34,7 +41,7 @@ int sbx_guest_copy_in(struct sbx_vm *vm, const char *host_path, const char *gues
 	if (r == 0)
 		r = guest_call_path(guest_path, err);
 	if (r == 0)
-		r = totar_create(host_path, &t, err);
+		r = totar_create(host_path, &rules, &t, err);
 	if (r < 0)
 		return r;
 	(void)totar_name(host_path, name, sizeof(name)); /* or totar_create() would have said so */
@@ -69,6 +76,7 @@ _Static_assert(sizeof(((struct sbx_copied *)0)->first_skipped) == sizeof(((struc
 int sbx_guest_copy_out(struct sbx_vm *vm, const char *guest_path, const char *host_path, const struct sbx_guest_opts *opts, struct sbx_copied *ret,
 		       struct sbx_err *err)
 {
+	const struct place_rules rules = rules_of(vm);
 	AUTOFREE struct guest_call *c = NULL;
 	struct untar_stats stats;
 	char name[NAME_MAX + 1];
@@ -80,7 +88,7 @@ int sbx_guest_copy_out(struct sbx_vm *vm, const char *guest_path, const char *ho
 	if (r == 0 && totar_name(guest_path, name, sizeof(name)) < 0)
 		r = err_set(err, -EINVAL, "the guest's path '%s' does not say what its last name is: write it without '..'", guest_path);
 	if (r == 0)
-		r = untar_create(&(struct untar_config){ .dst = host_path, .name = name, .max_bytes = c->o.max_bytes }, &u, err);
+		r = untar_create(&(struct untar_config){ .dst = host_path, .rules = &rules, .name = name, .max_bytes = c->o.max_bytes }, &u, err);
 	if (r < 0)
 		return r;
 	c->argv[0] = "tar-out";

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/stat.h>
 
 _Static_assert((int)SBX_FS_MEMORY == (int)PROTO_FS_MEMORY && (int)SBX_FS_HOST == (int)PROTO_FS_HOST &&
 		       (int)SBX_FS_CALLBACKS == (int)PROTO_FS_CALLBACKS && (int)SBX_FS_SAME == (int)PROTO_FS_SAME &&
@@ -267,6 +268,44 @@ int launch_mounts_send(struct link *link, const struct launch *l, struct sbx_err
 		if (r < 0)
 			return err_set(err, r, "cannot send mount '%s' to sandbox-host: %s", l->mount[i].path, strerror(-r));
 	}
+	return 0;
+}
+
+/* Whether somebody else's mount, or a mask, shows what mount @i serves. */
+static bool is_shown_elsewhere(const struct launch *l, unsigned i)
+{
+	for (unsigned j = 0; j < l->mount_count; j++) {
+		const struct launch_mount *m = &l->mount[j];
+
+		if (m->user.kind == SBX_FS_SAME && m->same_as == i)
+			return true;
+		for (unsigned k = 0; k < m->mask_count; k++)
+			if (m->mask_target[k] == i)
+				return true;
+	}
+	return false;
+}
+
+int launch_mounts_lent(const struct launch *l, struct place_lent **ret, size_t *ret_count)
+{
+	AUTOFREE struct place_lent *list = calloc(l->mount_count + 1, sizeof(*list));
+	size_t n = 0;
+
+	if (!list)
+		return -ENOMEM;
+	for (unsigned i = 0; i < l->mount_count; i++) {
+		const struct launch_mount *m = &l->mount[i];
+		struct stat st;
+
+		/* One that is shown read-only here may be shown otherwise there. */
+		if (m->user.kind != SBX_FS_HOST || (m->user.flags & SBX_MOUNT_READONLY && !is_shown_elsewhere(l, i)))
+			continue;
+		if (fstat(m->fd, &st) < 0)
+			return -errno;
+		list[n++] = (struct place_lent){ .dev = st.st_dev, .ino = st.st_ino };
+	}
+	*ret = TAKE_PTR(list);
+	*ret_count = n;
 	return 0;
 }
 

@@ -269,6 +269,8 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 	if (r < 0)
 		return r;
 	r = vm_serve_files(vm, &launch);
+	if (r == 0)
+		r = launch_mounts_lent(&launch, &vm->lent, &vm->lent_count);
 	if (r < 0)
 		err_set(err, r, "out of memory");
 	else
@@ -334,6 +336,7 @@ void sbx_vm_free(struct sbx_vm *vm)
 	host_reap(&vm->host, HOST_GRACE_MS, NULL, 0);
 	idmap_done(&vm->procs);
 	fs_calls_free(vm);
+	free(vm->lent);
 	loop_free(vm->loop);
 	free(vm);
 }

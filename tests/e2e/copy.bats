@@ -102,7 +102,7 @@ teardown() {
 	[[ $output != *ran* ]]
 	run sbx --copy-in f:/tmp/no/such/f -- echo ran
 	assert_status 125
-	assert_output_has "'/tmp/no/such/'"
+	assert_output_has "'/tmp/no/such/f'"
 	[[ $output != *ran* ]]
 }
 

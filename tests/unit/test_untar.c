@@ -468,7 +468,7 @@ static int copy(const char *src, const char *dst, uint32_t flags, struct sbx_err
 	ssize_t n = totar_name(src, name, sizeof(name));
 
 	*err = (struct sbx_err){ 0 };
-	if (n < 0 || (n = totar_create(src, &t, err)) < 0)
+	if (n < 0 || (n = totar_create(src, NULL, &t, err)) < 0)
 		return (int)n;
 	n = untar_create(&(struct untar_config){ .dst = dst, .name = name, .flags = flags }, &u, err);
 	if (n == 0) {
@@ -585,7 +585,7 @@ TEST(a_directory_that_becomes_a_link_is_not_followed)
 	make_file("secret/below/key", "the secret", 0600);
 	make_file("src/z/below/file", "harmless", 0644);
 	buf_init(&b, 1 << 20);
-	CHECK(totar_create("src", &t, &err) == 0, "%s", err.message);
+	CHECK(totar_create("src", NULL, &t, &err) == 0, "%s", err.message);
 	CHECK(totar_read(t, piece, sizeof(piece), &err) == (ssize_t)sizeof(piece), "%s", err.message);
 	CHECK(rename("src/z", "moved") == 0 && symlink("../secret", "src/z") == 0, "swap");
 	(void)pack(t, &b, &n);
@@ -611,7 +611,7 @@ TEST(a_tree_swapped_while_the_walk_is_below_it_is_not_followed)
 	make_file("src/a/sub/file", "x", 0644);
 	make_file("src/a/zzz", "harmless", 0644);
 	buf_init(&b, 1 << 20);
-	CHECK(totar_create("src", &t, &err) == 0, "%s", err.message);
+	CHECK(totar_create("src", NULL, &t, &err) == 0, "%s", err.message);
 	/* headers of src, src/a and src/a/sub, with their times: the walk is in sub now and has to come back to a */
 	for (int i = 0; i < 3; i++)
 		for (size_t got = 0; got < sizeof(piece); got += (size_t)n) {
@@ -644,7 +644,7 @@ TEST(large_files_arrive_whole_and_one_that_shrinks_is_an_error)
 	}
 	CHECK(copy("big", "copy", 0, &err) == 0, "%s", err.message);
 	CHECK(WEXITSTATUS(system("cmp big copy")) == 0, "they differ");
-	CHECK(totar_create("big", &t, &err) == 0, "%s", err.message);
+	CHECK(totar_create("big", NULL, &t, &err) == 0, "%s", err.message);
 	for (int i = 0; i < 4; i++)
 		CHECK(totar_read(t, piece, sizeof(piece), &err) > 0, "%s", err.message);
 	CHECK(ftruncate(fd, 1000) == 0, "truncate");
