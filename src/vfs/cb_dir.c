@@ -2,11 +2,15 @@
 /* vfs/cb_dir.c - the callback provider: reading directories. A directory is asked for whole when its reading begins (offset 0), checked, indexed, and served
  * from then on out of this snapshot, which belongs to the open file: entry n is at offset n, whatever happens to the directory meanwhile.
  *
+ * Attributes that came with an entry are given out as long as nothing was changed through here since the directory was asked for, and for ATTR_NS: a guest
+ * takes them for those of this moment.
+ *
  * The snapshots of a file system, growing ones included, take CB_SNAPSHOTS_MAX bytes together. When there is no room, those that were read to their end
  * go first, the oldest of them (going back in one asks anew); with none of these left, reading another directory is ENOMEM. */
 #include "vfs/cb_impl.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/rd.h"
 
 #include <dirent.h>
@@ -18,6 +22,8 @@ enum {
 	ENTRY_STAT_BYTES = 28,
 	DOTS = 2, /* "." and ".." come first */
 };
+
+#define ATTR_NS NS_PER_S
 
 struct entry {
 	uint32_t type; /* S_IFMT bits */
@@ -111,9 +117,9 @@ static int snapshot_index(struct cbfs *fs, struct cb_snapshot *s)
 /* With READDIRPLUS, an entry whose attributes came along brings its node. */
 static void dirent_plus(struct cbfs *fs, struct cb_node *dir, const struct entry *e, struct vfs_dirent *d)
 {
-	struct cb_node *n;
+	struct cb_node *n = cb_child(fs, dir, e->name, e->name_len);
 
-	if (dir->gone || cb_attr(fs, &e->stat, 0, &d->attr) < 0 || (d->attr.mode & S_IFMT) != e->type)
+	if (dir->gone || (n && n->type != e->type && n->type != 0) || cb_attr(fs, &e->stat, 0, &d->attr) < 0 || (d->attr.mode & S_IFMT) != e->type)
 		return;
 	n = cb_intern(fs, dir, e->name, e->name_len, e->type);
 	if (!n)
@@ -134,7 +140,7 @@ static bool add_dots(struct vfs_op *op, struct cb_node *dir, uint64_t i)
 	return vfs_dir_add(op->dir, &d, "..");
 }
 
-static bool add_entry(struct cbfs *fs, struct vfs_op *op, struct cb_node *dir, const struct cb_snapshot *s, uint64_t i)
+static bool add_entry(struct cbfs *fs, struct vfs_op *op, struct cb_node *dir, const struct cb_snapshot *s, uint64_t i, bool plus)
 {
 	struct rd r = rd_over(buf_data(&s->packed) + s->at[i - DOTS], buf_len(&s->packed) - s->at[i - DOTS]);
 	struct vfs_dirent d = { .next = i + 1 };
@@ -148,7 +154,7 @@ static bool add_entry(struct cbfs *fs, struct vfs_op *op, struct cb_node *dir, c
 		return true;
 	d.type = IFTODT(e.type);
 	d.name_len = (uint16_t)e.name_len;
-	if (op->dir->plus && e.has_stat)
+	if (plus && e.has_stat)
 		dirent_plus(fs, dir, &e, &d);
 	if (!d.node)
 		d.ino = cb_ino_of(fs, dir, e.name, e.name_len);
@@ -161,11 +167,12 @@ static bool add_entry(struct cbfs *fs, struct vfs_op *op, struct cb_node *dir, c
 static void serve(struct cbfs *fs, struct vfs_op *op, struct cb_snapshot *s)
 {
 	struct cb_node *dir = cb_file_node(op);
+	bool plus = op->dir->plus && s->changes == fs->changes && clock_mono_ns() - s->asked_ns < ATTR_NS;
 	uint64_t i = op->off;
 
 	while (i < DOTS && add_dots(op, dir, i))
 		i++;
-	while (i >= DOTS && i - DOTS < s->count && add_entry(fs, op, dir, s, i))
+	while (i >= DOTS && i - DOTS < s->count && add_entry(fs, op, dir, s, i, plus))
 		i++;
 	if (i >= DOTS && i - DOTS >= s->count)
 		s->read_whole = true;
@@ -208,6 +215,8 @@ static void list_step(struct cb_task *t, const struct cb_reply *r)
 
 static void list_ready(struct cb_task *t)
 {
+	t->snapshot->changes = t->fs->changes;
+	t->snapshot->asked_ns = clock_mono_ns();
 	cb_task_ask(t, &(struct cb_request){ .code = CB_LIST }, list_step);
 }
 

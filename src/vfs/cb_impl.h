@@ -29,7 +29,7 @@ struct cb_node {
 	struct cb_link by_name, by_ino;
 	struct cb_node *parent; /* referenced; NULL: the root */
 	uint64_t ino;           /* for life, unique among live nodes */
-	uint32_t type;          /* S_IFMT bits, for life */
+	uint32_t type;          /* S_IFMT bits, for life; 0: nothing is known to be there */
 	uint32_t busy;          /* calls whose path leads through here */
 	uint32_t intents;       /* tasks that wait to rename or remove it */
 	uint32_t opens;
@@ -49,6 +49,7 @@ struct cb_snapshot {
 	uint32_t count;
 	size_t charged; /* to fs->snapshot_bytes */
 	bool read_whole;
+	uint64_t changes, asked_ns; /* when it was asked for: fs->changes, and the time */
 };
 
 struct cb_file {
@@ -73,7 +74,8 @@ struct cbfs {
 	bool wake, waking;
 	struct list snapshots;
 	size_t snapshot_bytes;
-	size_t hidden; /* nodes */
+	uint64_t changes; /* how many calls have changed something */
+	size_t hidden;    /* nodes */
 	uint64_t hidden_next;
 	char path[2][VFS_PATH_MAX + 1]; /* for describe() */
 };
@@ -87,7 +89,7 @@ struct cb_task {
 	bool out;                                          /* the call is the transport's */
 	bool exclusive;                                    /* what @at and @to name must not be in use */
 	struct cb_place at, to;                            /* to.node NULL: there is one path */
-	struct cb_node *held[2], *locked[2], *intended[2]; /* referenced; see cb_task.c */
+	struct cb_node *held[2], *locked[3], *intended[2]; /* referenced; see cb_task.c */
 	struct cb_node *own;                               /* referenced for a task without an operation, or NULL */
 	struct cb_request req;                             /* of the call; the paths are made when it is sent */
 	struct cb_place call_at, call_to;
@@ -136,6 +138,8 @@ int cb_root_create(struct cbfs *fs);
 struct cb_node *cb_child(struct cbfs *fs, struct cb_node *dir, const char *name, size_t len);
 /* The node of a name at which an object of @type was found just now; a reference. NULL: out of memory. */
 struct cb_node *cb_intern(struct cbfs *fs, struct cb_node *dir, const char *name, size_t len, uint32_t type);
+/* The node of a name, also if nothing is known to be there; a reference. NULL: out of memory. */
+struct cb_node *cb_name_node(struct cbfs *fs, struct cb_node *dir, const char *name);
 /* The number that a name's node has, or will get. */
 uint64_t cb_ino_of(struct cbfs *fs, struct cb_node *dir, const char *name, size_t len);
 void cb_lose(struct cbfs *fs, struct cb_node *n); /* it has lost its name; the root never does */

@@ -55,10 +55,10 @@ static int open_check(const struct cbfs *fs, const struct cb_node *n, uint32_t f
 {
 	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 
-	if (n->type == S_IFLNK)
-		return -ELOOP;
 	if (n->type != S_IFDIR && (flags & O_DIRECTORY))
 		return -ENOTDIR;
+	if (n->type == S_IFLNK)
+		return -ELOOP;
 	if (!writes)
 		return 0;
 	if (n->type == S_IFDIR)

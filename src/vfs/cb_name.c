@@ -169,7 +169,7 @@ static bool must_hide(const struct cbfs *fs, const struct cb_node *n)
 {
 	size_t len = CB_HIDDEN_BYTES;
 
-	if (!n || n->opens == 0 || n->type == S_IFDIR || !cb_has(fs, CB_RENAME) || !cb_has(fs, CB_UNLINK))
+	if (n->opens == 0 || n->type == S_IFDIR || !cb_has(fs, CB_RENAME) || !cb_has(fs, CB_UNLINK))
 		return false;
 	for (const struct cb_node *p = n->parent; p; p = p->parent)
 		len += p->name_len + 1U;
@@ -201,6 +201,10 @@ static void hidden_removed(struct cb_task *t, const struct cb_reply *r)
 
 static void hidden_ready(struct cb_task *t)
 {
+	if (!t->own->hidden || t->own->opens > 0) { /* a rename that failed has given it its name back, or it was opened again */
+		cb_task_end(t, 0);
+		return;
+	}
 	cb_task_ask(t, &(struct cb_request){ .code = CB_UNLINK }, hidden_removed);
 }
 
@@ -222,7 +226,7 @@ static void remove_step(struct cb_task *t, const struct cb_reply *r)
 {
 	int e = cb_reply_error(r, CB_REPLY_ERROR);
 
-	if (e == 0 && t->locked[0])
+	if (e == 0)
 		cb_lose(t->fs, t->locked[0]);
 	cb_task_end(t, e);
 }
@@ -293,22 +297,15 @@ static void rename_restored(struct cb_task *t, const struct cb_reply *r)
 static void renamed(struct cb_task *t)
 {
 	struct cb_node *source = t->locked[0], *target = t->locked[1];
-	struct cbfs *fs = t->fs;
-	bool target_here = target && !target->gone && !target->hidden;
+	bool target_here = !target->gone && !target->hidden;
 
-	if (source && source->gone)
-		source = NULL;
-	if ((t->op->flags & RENAME_EXCHANGE) && source && target_here) {
-		cb_swap(fs, source, target);
+	if (source->gone) {
+		if (target_here)
+			cb_lose(t->fs, target);
+	} else if ((t->op->flags & RENAME_EXCHANGE) && target_here) {
+		cb_swap(t->fs, source, target);
 	} else {
-		if (source)
-			(void)cb_move(fs, source, t->to.node, t->to.name);
-		if (!target_here)
-			return;
-		if (t->op->flags & RENAME_EXCHANGE)
-			(void)cb_move(fs, target, t->at.node, t->at.name);
-		else
-			cb_lose(fs, target);
+		(void)cb_move(t->fs, source, t->to.node, t->to.name); /* the target has lost its name with that */
 	}
 }
 
@@ -319,7 +316,7 @@ static void rename_step(struct cb_task *t, const struct cb_reply *r)
 
 	if (e == 0)
 		renamed(t);
-	if (target && target->hidden) {
+	if (target->hidden) {
 		if (e < 0) {
 			t->error = e;
 			cb_task_call(t, &(struct cb_request){ .code = CB_RENAME }, (struct cb_place){ t->to.node, t->hidden }, t->to,
@@ -339,15 +336,29 @@ static void rename_call(struct cb_task *t)
 
 static void rename_target_hidden(struct cb_task *t, const struct cb_reply *r)
 {
-	if (cb_reply_error(r, CB_REPLY_ERROR) == 0)
+	if (cb_reply_error(r, CB_REPLY_ERROR) == 0) {
 		hidden(t, t->locked[1], t->to.node);
+		/* The name that was given up is still this task's. */
+		t->locked[2] = cb_name_node(t->fs, t->to.node, t->to.name);
+		if (t->locked[2])
+			t->locked[2]->active = true;
+	}
 	rename_call(t);
+}
+
+/* Only what can replace the target may drive it from its name: not a directory, and not nothing. */
+static void rename_looked(struct cb_task *t, const struct cb_reply *r)
+{
+	if (cb_reply_error(r, CB_REPLY_STAT) == 0 && r->stat.type != CB_TYPE_DIRECTORY)
+		hide(t, &t->to, rename_target_hidden);
+	else
+		rename_call(t);
 }
 
 static void rename_ready(struct cb_task *t)
 {
-	if (t->op->flags == 0 && must_hide(t->fs, t->locked[1]))
-		hide(t, &t->to, rename_target_hidden);
+	if (t->op->flags == 0 && must_hide(t->fs, t->locked[1]) && t->locked[0]->type != S_IFDIR)
+		cb_task_stat(t, rename_looked);
 	else
 		rename_call(t);
 }

@@ -7,6 +7,9 @@
  * that is renamed; a number that is in use is stepped over. SipHash with a known key makes it: a guest can find names with the same low bits, so the
  * tables choose their buckets by a secret factor; it cannot find many with the same number.
  *
+ * A node may stand for a name at which nothing is known to be (type 0), while a task makes, renames or removes something there: so that others with the
+ * same name meet it. It becomes an object's with the first answer that says so.
+ *
  * A node that has lost its name (removed, replaced, or found to be something else) is not found by it any more, and no new call goes through it. It keeps
  * name and directory for the calls that are on their way. */
 #include "vfs/cb_impl.h"
@@ -243,6 +246,8 @@ struct cb_node *cb_intern(struct cbfs *fs, struct cb_node *dir, const char *name
 {
 	struct cb_node *n = cb_child(fs, dir, name, len);
 
+	if (n && n->type == 0)
+		n->type = type;
 	if (n && n->type == type) {
 		(void)vnode_ref(&n->v);
 		return n;
@@ -250,6 +255,17 @@ struct cb_node *cb_intern(struct cbfs *fs, struct cb_node *dir, const char *name
 	if (n)
 		cb_lose(fs, n); /* another object has taken its place */
 	return node_create(fs, dir, name, len, type);
+}
+
+struct cb_node *cb_name_node(struct cbfs *fs, struct cb_node *dir, const char *name)
+{
+	size_t len = strlen(name);
+	struct cb_node *n = cb_child(fs, dir, name, len);
+
+	if (!n)
+		return node_create(fs, dir, name, len, 0);
+	(void)vnode_ref(&n->v);
+	return n;
 }
 
 void cb_hide(struct cbfs *fs, struct cb_node *n, bool hidden)

@@ -37,7 +37,6 @@ static int path_check(const struct cb_node *n, bool exclusive, size_t *len)
 
 static void path_hold(struct cb_node *n)
 {
-	(void)vnode_ref(&n->v);
 	for (; n; n = n->parent)
 		n->busy++;
 }
@@ -86,17 +85,21 @@ static void drop_all(struct cb_task *t)
 	}
 }
 
-/* What a place means now: what is passed through, and the object that has the name, if it is known. */
-static void place_find(struct cb_task *t, const struct cb_place *p, struct cb_node **ret_hold, struct cb_node **ret_lock)
+/* What a place means now: what is passed through, and what must not be in use; references. */
+static int place_find(struct cb_task *t, const struct cb_place *p, struct cb_node **ret_hold, struct cb_node **ret_lock)
 {
-	struct cb_node *child = p->name ? cb_child(t->fs, p->node, p->name, strlen(p->name)) : NULL;
+	struct cb_node *n = NULL;
 
-	*ret_hold = p->node;
-	*ret_lock = NULL;
-	if (t->exclusive)
-		*ret_lock = child;
-	else if (child)
-		*ret_hold = child;
+	if (p->name) {
+		n = cb_name_node(t->fs, p->node, p->name);
+		if (!n)
+			return -ENOMEM;
+	}
+	*ret_lock = t->exclusive ? n : NULL;
+	*ret_hold = n && !t->exclusive ? n : p->node;
+	if (*ret_hold == p->node)
+		(void)vnode_ref(&p->node->v);
+	return 0;
 }
 
 /* Can it have all of it? 0, -EAGAIN, or what is wrong with its paths. */
@@ -123,29 +126,27 @@ static int task_check(const struct cb_task *t, struct cb_node *const hold[2], st
 static int task_acquire(struct cb_task *t)
 {
 	struct cb_node *hold[2] = { NULL }, *lock[2] = { NULL };
-	bool busy;
-	int r;
+	int r = place_find(t, &t->at, &hold[0], &lock[0]);
 
-	place_find(t, &t->at, &hold[0], &lock[0]);
-	if (t->to.node)
-		place_find(t, &t->to, &hold[1], &lock[1]);
-	r = task_check(t, hold, lock);
-	if (r < 0 && r != -EAGAIN)
-		return r;
-	busy = r == -EAGAIN;
-	for (unsigned i = 0; i < 2; i++) {
-		if (lock[i] && busy) {
-			t->intended[i] = lock[i];
-			lock[i]->intents++;
-		} else if (lock[i]) {
-			t->locked[i] = lock[i];
-			lock[i]->active = true;
-		}
-		if (lock[i])
-			(void)vnode_ref(&lock[i]->v);
-		if (hold[i] && !busy) {
+	if (r == 0 && t->to.node)
+		r = place_find(t, &t->to, &hold[1], &lock[1]);
+	if (r == 0)
+		r = task_check(t, hold, lock);
+	for (unsigned i = 0; i < 2; i++) { /* each reference goes to where it is needed, or back */
+		if (hold[i] && r == 0) {
 			path_hold(hold[i]);
 			t->held[i] = hold[i];
+		} else if (hold[i]) {
+			vnode_unref(&hold[i]->v);
+		}
+		if (lock[i] && r == 0) {
+			lock[i]->active = true;
+			t->locked[i] = lock[i];
+		} else if (lock[i] && r == -EAGAIN) {
+			lock[i]->intents++;
+			t->intended[i] = lock[i];
+		} else if (lock[i]) {
+			vnode_unref(&lock[i]->v);
 		}
 	}
 	return r;
@@ -156,11 +157,18 @@ static void task_try(struct cb_task *t)
 	struct cb_node *before[2] = { t->intended[0], t->intended[1] };
 	int r;
 
+	for (unsigned i = 0; i < 2; i++)
+		if (before[i])
+			(void)vnode_ref(&before[i]->v); /* else one that only stands for a name would be another one each time */
 	drop_intents(t);
 	r = task_acquire(t);
-	for (unsigned i = 0; i < 2; i++)
-		if (before[i] && before[i] != t->intended[i] && before[i] != t->locked[i])
+	for (unsigned i = 0; i < 2; i++) {
+		if (!before[i])
+			continue;
+		if (before[i] != t->intended[i] && before[i] != t->locked[i])
 			t->fs->wake = true; /* its name belongs to another object now: who waited because of this one need not */
+		vnode_unref(&before[i]->v);
+	}
 	if (r == -EAGAIN)
 		list_add_tail(&t->fs->blocked, &t->blocked);
 	else if (r < 0)
@@ -205,10 +213,26 @@ static void task_describe(struct cb_call *c, struct cb_request *ret)
 		ret->path2 = cb_path(&t->call_to, t->fs->path[1]);
 }
 
+/* Calls that change something, and so what is known of other things. */
+static bool call_changes(const struct cb_task *t)
+{
+	switch (t->req.code) {
+	case CB_STAT:
+	case CB_LIST:
+	case CB_READ:
+	case CB_READLINK:
+	case CB_FSYNC:
+		return false;
+	default:
+		return true;
+	}
+}
+
 static void task_reply(struct cb_call *c, const struct cb_reply *r)
 {
 	struct cb_task *t = CONTAINER_OF(c, struct cb_task, call);
 
+	t->fs->changes += call_changes(t);
 	t->out = r->kind == CB_REPLY_ENTRIES && r->more;
 	if (t->out && t->req.code != CB_LIST) { /* nothing but a listing has parts */
 		t->fs->c.transport->cancel(t->fs->c.user, c);
@@ -271,8 +295,10 @@ void cb_task_end(struct cb_task *t, int error)
 	struct vfs_op *op = t->op;
 	bool others;
 
-	if (t->out)
+	if (t->out) {
+		fs->changes += call_changes(t);
 		fs->c.transport->cancel(fs->c.user, &t->call);
+	}
 	list_del(&t->node);
 	list_del(&t->blocked);
 	drop_all(t);

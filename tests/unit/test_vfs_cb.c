@@ -942,6 +942,49 @@ TEST(entries_bring_types_numbers_and_with_attributes_their_nodes)
 	teardown();
 }
 
+/* How many of the entries that come next bring their nodes. */
+static unsigned plus_entries(struct vfile *f, uint64_t off)
+{
+	struct test_op o = { 0 };
+	struct vfs_dirent e;
+	const char *name;
+	unsigned count = 0;
+
+	begin_readdir(&o, f, off, 8 * (128 + 32), true);
+	if (off == 0)
+		answer_packed(asked(CB_LIST, "/"));
+	while (vfs_dir_next(&o.dir, &e, &name)) {
+		count += e.node != NULL;
+		vnode_unref(e.node);
+	}
+	vfs_dir_done(&o.dir);
+	return count;
+}
+
+TEST(attributes_of_entries_are_not_given_out_after_a_change)
+{
+	struct test_op o = { 0 };
+	struct vfile *f;
+	struct vnode *a;
+
+	setup();
+	buf_init(&packed, 4096);
+	f = open_flags(fs->root, O_RDONLY | O_DIRECTORY);
+	pack("a", CB_TYPE_REGULAR, true);
+	pack("b", CB_TYPE_REGULAR, true);
+	CHECK(plus_entries(f, 0) == 2 && plus_entries(f, 3) == 1, "no attributes");
+	a = lookup_type(fs->root, "a", "/a", CB_TYPE_DIRECTORY); /* what it is now */
+	CHECK(plus_entries(f, 2) == 1 && plus_entries(f, 3) == 1, "an entry took the name of another object");
+	path_is(a, "/a", CB_TYPE_DIRECTORY);
+	vnode_unref(a);
+	begin(&o, (struct vfs_op){ .code = VFS_SETATTR, .node = fs->root, .set = VFS_SET_MODE });
+	answer_error(asked(CB_SET_ATTR, "/"), -EPERM);
+	ended(&o, -EPERM);
+	CHECK(plus_entries(f, 2) == 0, "attributes from before a change");
+	vfile_free(f);
+	teardown();
+}
+
 TEST(entries_that_are_malformed_are_eio)
 {
 	static const struct {
@@ -1497,6 +1540,7 @@ TEST(an_open_file_that_is_replaced_is_hidden_first)
 	g = lookup("g", "/g");
 	open = open_file(g);
 	begin_rename(&o, fs->root, "f", fs->root, "g", 0);
+	answer_stat(asked(CB_STAT, "/f"), CB_TYPE_REGULAR, 0);
 	c = asked_full(CB_RENAME, "/g", &r);
 	(void)snprintf(path, sizeof(path), "%s", r.path2);
 	CHECK(strncmp(path, "/.sbx-hidden-", 13) == 0, "renamed to %s", path);
@@ -1510,6 +1554,7 @@ TEST(an_open_file_that_is_replaced_is_hidden_first)
 	path_is(f, "/f", CB_TYPE_REGULAR);
 
 	begin_rename(&o, fs->root, "f", fs->root, "g", 0);
+	answer_stat(asked(CB_STAT, "/f"), CB_TYPE_REGULAR, 0);
 	c = asked_full(CB_RENAME, "/g", &r);
 	(void)snprintf(path, sizeof(path), "%s", r.path2);
 	answer_error(c, 0);
@@ -1537,6 +1582,7 @@ TEST(a_replaced_file_that_cannot_be_put_back_is_removed_at_its_close)
 	g = lookup("g", "/g");
 	open = open_file(g);
 	begin_rename(&o, fs->root, "f", fs->root, "g", 0);
+	answer_stat(asked(CB_STAT, "/f"), CB_TYPE_REGULAR, 0);
 	c = asked_full(CB_RENAME, "/g", &r);
 	(void)snprintf(path, sizeof(path), "%s", r.path2);
 	answer_error(c, 0);
@@ -1547,6 +1593,94 @@ TEST(a_replaced_file_that_cannot_be_put_back_is_removed_at_its_close)
 	answer_error(asked(CB_RENAME, path), -EIO);
 	ended(&o, -EIO);
 	answer_error(asked(CB_UNLINK, path), 0);
+	teardown();
+}
+
+/* Begins to replace the open file "g" by "f", up to the call that does it; the hidden path goes to @ret. */
+static struct cb_call *replace_open(struct test_op *o, char ret[64])
+{
+	struct cb_request r;
+	struct cb_call *c;
+
+	begin_rename(o, fs->root, "f", fs->root, "g", 0);
+	answer_stat(asked(CB_STAT, "/f"), CB_TYPE_REGULAR, 0);
+	c = asked_full(CB_RENAME, "/g", &r);
+	(void)snprintf(ret, 64, "%s", r.path2);
+	answer_error(c, 0);
+	return asked(CB_RENAME, "/f");
+}
+
+TEST(the_name_of_a_file_that_is_being_replaced_is_nobody_elses)
+{
+	struct test_op rename = { 0 }, unlink = { 0 }, look = { 0 };
+	struct cb_call *c;
+	struct vnode *g;
+	struct vfile *open;
+	char path[64];
+
+	setup();
+	g = lookup("g", "/g");
+	open = open_file(g);
+	c = replace_open(&rename, path);
+	begin(&unlink, (struct vfs_op){ .code = VFS_UNLINK, .node = fs->root, .name = "g" });
+	begin(&look, (struct vfs_op){ .code = VFS_LOOKUP, .node = fs->root, .name = "g" });
+	CHECK(out_count() == 0, "something was asked about the name meanwhile");
+	answer_error(c, -EXDEV);
+	CHECK(out_count() == 1, "something was asked about the name meanwhile");
+	answer_error(asked(CB_RENAME, path), 0);
+	ended(&rename, -EXDEV);
+	answer_error(asked(CB_RENAME, "/g"), 0); /* it has its name back, and is still open: hidden again */
+	ended(&unlink, 0);
+	answer_error(asked(CB_STAT, "/g"), -ENOENT);
+	ended(&look, -ENOENT);
+	vnode_unref(g);
+	vfile_free(open);
+	CHECK(out_count() == 1, "%u calls", out_count());
+	teardown();
+}
+
+TEST(a_file_that_got_its_name_back_is_not_removed)
+{
+	struct test_op o = { 0 };
+	struct cb_call *c;
+	struct vnode *g;
+	struct vfile *open;
+	char path[64];
+
+	setup();
+	g = lookup("g", "/g");
+	open = open_file(g);
+	c = replace_open(&o, path);
+	vfile_free(open);
+	answer_error(c, -EXDEV);
+	answer_error(asked(CB_RENAME, path), 0);
+	ended(&o, -EXDEV);
+	CHECK(out_count() == 0, "it is being removed");
+	path_is(g, "/g", CB_TYPE_REGULAR);
+	vnode_unref(g);
+	teardown();
+}
+
+TEST(an_open_file_makes_way_only_for_what_can_take_its_place)
+{
+	struct test_op o = { 0 };
+	struct vnode *g;
+	struct vfile *open;
+
+	setup();
+	g = lookup("g", "/g");
+	open = open_file(g);
+	begin_rename(&o, fs->root, "d", fs->root, "g", 0);
+	answer_stat(asked(CB_STAT, "/d"), CB_TYPE_DIRECTORY, 0);
+	answer_error(asked(CB_RENAME, "/d"), -ENOTDIR);
+	ended(&o, -ENOTDIR);
+	begin_rename(&o, fs->root, "none", fs->root, "g", 0);
+	answer_error(asked(CB_STAT, "/none"), -ENOENT);
+	answer_error(asked(CB_RENAME, "/none"), -ENOENT);
+	ended(&o, -ENOENT);
+	path_is(g, "/g", CB_TYPE_REGULAR);
+	vfile_free(open);
+	vnode_unref(g);
 	teardown();
 }
 
@@ -1586,6 +1720,38 @@ TEST(a_rename_waits_for_the_calls_on_its_path_and_they_for_it)
 	vnode_unref(d);
 	vnode_unref(f);
 	vnode_unref(g);
+	teardown();
+}
+
+TEST(what_is_made_or_looked_up_and_what_is_renamed_to_its_name_wait_for_each_other)
+{
+	static const struct {
+		struct vfs_op op;
+		enum cb_code code;
+	} cases[] = { { { .code = VFS_LOOKUP }, CB_STAT }, { { .code = VFS_CREATE }, CB_CREATE }, { { .code = VFS_MKDIR }, CB_MKDIR } };
+
+	setup();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct test_op first = { 0 }, second = { 0 };
+		struct vfs_op op = cases[i].op;
+		struct cb_call *c;
+
+		op.node = fs->root;
+		op.name = "n";
+		begin(&first, op);
+		c = asked(cases[i].code, "/n");
+		begin_rename(&second, fs->root, "f", fs->root, "n", 0);
+		CHECK(out_count() == 0, "%zu: the rename did not wait", i);
+		answer_error(c, -ENOENT);
+		ended(&first, -ENOENT);
+		c = asked(CB_RENAME, "/f");
+		begin(&first, op);
+		CHECK(out_count() == 0, "%zu: it did not wait for the rename", i);
+		answer_error(c, 0);
+		ended(&second, 0);
+		answer_error(asked(cases[i].code, "/n"), -EACCES);
+		CHECK(first.ended == 1 && first.op.error < 0, "%zu: %d", i, first.op.error);
+	}
 	teardown();
 }
 
@@ -1779,7 +1945,7 @@ RUN_TESTS(T(a_lookup_is_a_stat_and_a_name_has_one_node), T(paths_lead_through_di
 	  T(what_only_reads_refuses_to_write_without_asking), T(sizes_and_attributes_are_set_by_their_own_calls),
 	  T(without_set_attr_only_changes_that_change_nothing_succeed), T(an_owner_that_is_given_cannot_be_changed),
 	  T(a_directory_is_listed_once_and_served_in_pieces), T(entries_bring_types_numbers_and_with_attributes_their_nodes),
-	  T(entries_that_are_malformed_are_eio), T(a_directory_of_a_hundred_thousand_entries_is_read),
+	  T(attributes_of_entries_are_not_given_out_after_a_change), T(entries_that_are_malformed_are_eio), T(a_directory_of_a_hundred_thousand_entries_is_read),
 	  T(open_directories_have_a_bound_and_those_read_whole_make_room), T(a_listing_that_never_ends_is_ended),
 	  T(things_are_made_and_then_looked_at_unless_the_answer_says_what_they_are), T(creating_what_is_there_opens_it_unless_it_must_not),
 	  T(what_was_removed_is_stale_and_its_name_free), T(an_open_file_that_is_removed_is_hidden_until_it_is_closed),
@@ -1787,7 +1953,9 @@ RUN_TESTS(T(a_lookup_is_a_stat_and_a_name_has_one_node), T(paths_lead_through_di
 	  T(a_file_closed_while_it_is_being_hidden_is_removed), T(a_file_system_may_go_while_a_hidden_file_is_being_removed),
 	  T(a_rename_moves_a_whole_tree_and_every_node_stays_itself), T(an_exchange_swaps_two_names),
 	  T(renames_that_cannot_be_are_refused_without_asking), T(an_open_file_that_is_replaced_is_hidden_first),
-	  T(a_replaced_file_that_cannot_be_put_back_is_removed_at_its_close), T(a_rename_waits_for_the_calls_on_its_path_and_they_for_it),
+	  T(a_replaced_file_that_cannot_be_put_back_is_removed_at_its_close), T(the_name_of_a_file_that_is_being_replaced_is_nobody_elses), T(a_file_that_got_its_name_back_is_not_removed),
+	  T(an_open_file_makes_way_only_for_what_can_take_its_place), T(a_rename_waits_for_the_calls_on_its_path_and_they_for_it),
+	  T(what_is_made_or_looked_up_and_what_is_renamed_to_its_name_wait_for_each_other),
 	  T(a_rename_that_is_cancelled_while_it_waits_lets_the_others_go), T(two_renames_into_each_others_directories_both_happen),
 	  T(an_interrupted_operation_ends_at_once), T(ten_thousand_requests_wait_in_little_memory), T(many_names_are_found_again),
 	  T(want_of_memory_is_an_error_and_leaves_nothing))
