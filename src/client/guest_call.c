@@ -5,13 +5,15 @@
 #include "client/guest_call.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/err.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum { ERRNO_MAX = 4095,
-       WORDS_SHOWN = 900 };
+       WORDS_SHOWN = 900,
+       GRACE_MS = 1000 }; /* for the guest to end it at its time limit, before we do without the guest */
 
 void err_printable(struct sbx_err *err)
 {
@@ -135,6 +137,11 @@ static void call_exit(struct sbx_proc *p, const struct sbx_exit *e, void *user)
 	slice_copy(slice_of(e->message), c->message, sizeof(c->message));
 }
 
+static int too_late(struct guest_call *c)
+{
+	return err_set(c->err, -ETIMEDOUT, "in the guest: it took longer than %u ms", c->o.timeout_ms);
+}
+
 /* What its end means. */
 static int call_result(struct sbx_vm *vm, struct guest_call *c)
 {
@@ -146,7 +153,7 @@ static int call_result(struct sbx_vm *vm, struct guest_call *c)
 	case SBX_EXIT_EXITED:
 		return c->exit.code == 0 ? 0 : guest_words(c->words, c->words_len, c->err);
 	case SBX_EXIT_TIMEOUT:
-		return err_set(c->err, -ETIMEDOUT, "in the guest: it took longer than %u ms", c->o.timeout_ms);
+		return too_late(c);
 	case SBX_EXIT_LOST:
 		return vm_ended_error(vm, c->err);
 	case SBX_EXIT_SPAWN:
@@ -161,6 +168,7 @@ static int call_result(struct sbx_vm *vm, struct guest_call *c)
 
 int guest_call_run(struct sbx_vm *vm, struct guest_call *c)
 {
+	uint64_t deadline = c->o.timeout_ms ? clock_mono_ns() + ((uint64_t)c->o.timeout_ms + GRACE_MS) * NS_PER_MS : 0;
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
 	int r;
 
@@ -178,8 +186,10 @@ int guest_call_run(struct sbx_vm *vm, struct guest_call *c)
 	if (c->source)
 		call_input(c->proc, c);
 	while (r == 0 && !c->exited)
-		r = vm_step(vm, 0);
+		r = vm_step(vm, deadline);
 	sbx_proc_free(c->proc);
 	c->proc = NULL;
-	return c->exited ? call_result(vm, c) : err_set(c->err, r, "cannot wait for the guest: %s", strerror(-r));
+	if (c->exited)
+		return call_result(vm, c);
+	return r == -ETIMEDOUT ? too_late(c) : err_set(c->err, r, "cannot wait for the guest: %s", strerror(-r));
 }

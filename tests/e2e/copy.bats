@@ -62,7 +62,6 @@ teardown() {
 	[ "$output" = $'nobody\nnobody' ]
 }
 
-# bats test_tags=lab
 @test "200 MB go in and come out whole" {
 	head -c 200000000 /dev/urandom >big
 	run sbx --memory 900 --copy-in big:/tmp/big --copy-out /tmp/big:back -- sh -c 'wc -c </tmp/big'

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../test.h"
@@ -18,7 +19,7 @@ static struct sbx_vm *vm;
 static struct sbx_err err;
 static char base[] = "/tmp/sbx-guest-files-XXXXXX";
 
-static void begin(uint32_t flags)
+static void begin_with(uint32_t flags, const struct sbx_mount *mount)
 {
 	static char paths[4][4096];
 	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init", "default.erofs" };
@@ -34,9 +35,16 @@ static void begin(uint32_t flags)
 	c.image_path = paths[3];
 	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
 	c.flags = flags;
+	c.mounts = mount;
+	c.mount_count = mount ? 1 : 0;
 	CHECK(mkdtemp(base) && chdir(base) == 0, "mkdtemp");
 	CHECK(sbx_vm_start(&c, &vm, &err) == 0, "%s", err.message);
 	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s\n%s", err.message, err.console);
+}
+
+static void begin(uint32_t flags)
+{
+	begin_with(flags, NULL);
 }
 
 static void finish(void)
@@ -367,6 +375,108 @@ TEST(a_call_from_a_callback_or_without_a_guest_is_refused)
 	finish();
 }
 
+TEST(a_guest_that_does_not_answer_is_a_timeout_as_well)
+{
+	struct sbx_guest_opts quick = SBX_GUEST_OPTS_INIT;
+	struct sbx_guest_stat st;
+
+	begin(0);
+	quick.timeout_ms = 200;
+	CHECK(sbx_vm_pause(vm, &err) == 0, "%s", err.message);
+	CHECK(sbx_guest_stat(vm, "/", 0, &quick, &st, &err) == -ETIMEDOUT, "%s", err.message);
+	CHECK(sbx_vm_resume(vm, &err) == 0, "%s", err.message);
+	CHECK(sbx_guest_stat(vm, "/", 0, NULL, &st, &err) == 0, "%s", err.message);
+	finish();
+}
+
+/* ---- A file system of this program that does not answer ---- */
+
+static struct sbx_fs_call *hung;
+
+static void root_only(struct sbx_fs_call *call, const char *path, void *user)
+{
+	struct sbx_file_stat st = SBX_FILE_STAT_INIT;
+
+	(void)user;
+	st.type = SBX_FILE_DIRECTORY;
+	if (strcmp(path, "/") == 0) {
+		(void)sbx_fs_reply_stat(call, &st);
+		return;
+	}
+	sbx_fs_call_keep(call);
+	sbx_fs_call_free(hung);
+	hung = call;
+}
+
+static void no_entries(struct sbx_fs_call *call, const char *path, void *user)
+{
+	(void)path;
+	(void)user;
+	(void)sbx_fs_reply_entries(call, NULL, 0);
+}
+
+static void begin_with_hung_files(void)
+{
+	static const struct sbx_fs_callbacks callbacks = { .struct_size = sizeof(callbacks), .stat = root_only, .list = no_entries };
+	struct sbx_mount m = SBX_MOUNT_INIT;
+
+	m.path = "/mnt";
+	m.kind = SBX_FS_CALLBACKS;
+	m.callbacks = &callbacks;
+	begin_with(0, &m);
+}
+
+static time_t now_s(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+TEST(a_call_and_a_program_that_a_hung_file_system_holds_end_at_their_time_limit)
+{
+	struct sbx_guest_opts quick = SBX_GUEST_OPTS_INIT;
+	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
+	struct sbx_exec_result r;
+	struct sbx_guest_stat st;
+	time_t start;
+
+	begin_with_hung_files();
+	quick.timeout_ms = 300;
+	start = now_s();
+	CHECK(sbx_guest_stat(vm, "/mnt/x", 0, &quick, &st, &err) == -ETIMEDOUT, "%s", err.message);
+	s.argv = (const char *const[]){ "/bin/sh", "-c", "cat /mnt/a & cat /mnt/b & cat /mnt/c", NULL };
+	s.timeout_ms = 300;
+	CHECK(sbx_exec_wait(vm, &s, NULL, 0, 0, &r, &err) == 0, "%s", err.message);
+	CHECK(r.reason == SBX_EXIT_TIMEOUT && r.code == 124, "reason %d", r.reason);
+	sbx_exec_result_done(&r);
+	CHECK(now_s() - start < 20, "it took %ld s", (long)(now_s() - start));
+	CHECK(strcmp(guest("ps -o stat | grep -c D"), "0\n") == 0, "something is left: %s", guest("ps"));
+	finish();
+	sbx_fs_call_free(hung);
+}
+
+TEST(a_guest_with_programs_in_a_hung_file_system_powers_off)
+{
+	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
+	struct sbx_proc *p;
+
+	begin_with_hung_files();
+	s.argv = (const char *const[]){ "cat", "/mnt/x", NULL };
+	CHECK(sbx_vm_exec(vm, &s, &p, &err) == 0, "%s", err.message);
+	while (!hung) {
+		struct pollfd f = { .fd = sbx_vm_fd(vm), .events = POLLIN };
+
+		(void)poll(&f, 1, 10000);
+		(void)sbx_vm_dispatch(vm);
+	}
+	CHECK(sbx_vm_stop(vm, 40000, &err) == 0, "%s", err.message);
+	sbx_proc_free(p);
+	finish();
+	sbx_fs_call_free(hung);
+}
+
 TEST(a_guest_that_ends_under_a_call_is_an_error_with_its_reason)
 {
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
@@ -387,4 +497,6 @@ RUN_TESTS(T(files_are_written_and_read_with_any_content), T(failures_come_with_t
 	  T(a_tree_goes_in_and_comes_out_the_same), T(copies_land_where_cp_would_put_them), T(new_files_belong_to_whom_was_asked_for),
 	  T(more_than_the_limit_does_not_come_out), T(a_guest_that_swaps_things_meanwhile_gets_nothing_out_of_place), T(archives_pass_as_streams),
 	  T(hundreds_of_megabytes_go_both_ways), T(a_call_from_a_callback_or_without_a_guest_is_refused),
+	  T(a_guest_that_does_not_answer_is_a_timeout_as_well), T(a_call_and_a_program_that_a_hung_file_system_holds_end_at_their_time_limit),
+	  T(a_guest_with_programs_in_a_hung_file_system_powers_off),
 	  T(a_guest_that_ends_under_a_call_is_an_error_with_its_reason))
