@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -426,6 +427,216 @@ struct sbx_stats {
 
 /** Asks the host process and waits for the answer. */
 SBX_API int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_err *err);
+
+/* ---- Host tools ---- */
+
+/*
+ * The host tools work on the files of mounts and bindings from this program's side, without entering the guest: while it boots, runs or is paused. They see
+ * what the guest sees in a mount (masks hide and replace, a read-only mount is EROFS; for more, add a binding), but not what other mounts cover in it.
+ * A tmpfs of the guest (SBX_FS_TMPFS) has none. The guest may change the tree at any time: no tool reaches anything outside of it, and each works on
+ * the objects that it found.
+ *
+ * A path is names separated by '/', with or without a '/' in front, from the root of the mount; "" and "/" are the root. Names are bytes. Symbolic links
+ * are followed as the guest would, as long as they stay in the mount (an absolute one must begin with the mount's path); one that leads out, and ".."
+ * above the root, are EXDEV. What is created belongs to the owner of the directory that it is in, unless SBX_FS_OWNER says otherwise.
+ */
+
+enum {
+	SBX_FS_REQUESTS_MAX = 64,    /* requests of a VM that are not done */
+	SBX_FS_PATCH_MAX = 16 << 20, /* bytes of a file that is patched, before and after */
+	SBX_FS_EDITS_MAX = 900000,   /* bytes of all edits of a patch, with 8 more for each */
+	SBX_FS_PATTERN_MAX = 1024,   /* bytes of a pattern */
+	SBX_FS_GLOBS_MAX = 64,       /* of include, and of exclude; of 255 bytes each */
+	SBX_FS_LINES = 2000,         /* lines that are read when the request does not say */
+	SBX_FS_MATCHES = 1000,       /* matches that are given when the request does not say */
+	SBX_FS_WAIT_MS = 120000,     /* how long a blocking call waits when the request does not say */
+};
+
+enum sbx_fs_tool {
+	SBX_TOOL_STAT,       /* -> attr; data: the path without symbolic links, from the root without a '/' in front */
+	SBX_TOOL_LIST,       /* length: most entries (0: all), path2: those behind this name -> entries in the order of their names' bytes, count, attr */
+	SBX_TOOL_READ,       /* offset, length: most bytes -> data, count, more, attr */
+	SBX_TOOL_READ_LINES, /* offset: first line, from 1; length: most lines (0: SBX_FS_LINES) -> data: whole lines, count; total: lines of the file; more,
+			      * cut, attr. At most about 960 KiB; the first line is cut if it is longer. */
+	SBX_TOOL_WRITE,      /* data, offset, mode of a new file (0: 0644); flags -> attr, count. Replaces the content of a file in its place, or creates one. */
+	SBX_TOOL_PATCH,      /* edits -> attr, count */
+	SBX_TOOL_MKDIR,      /* mode (0: 0755); SBX_FS_PARENTS */
+	SBX_TOOL_REMOVE,     /* a file, a symbolic link or an empty directory; SBX_FS_RECURSIVE -> count: objects removed. Follows no links. */
+	SBX_TOOL_RENAME,     /* path2: the new path; SBX_FS_EXCLUSIVE, SBX_FS_EXCHANGE, SBX_FS_PARENTS. Follows no last links. */
+	SBX_TOOL_LINK,       /* path2: another name for path; SBX_FS_NOFOLLOW, SBX_FS_PARENTS */
+	SBX_TOOL_SYMLINK,    /* path2: the target, any text of 1 to 4095 bytes; SBX_FS_PARENTS */
+	SBX_TOOL_READLINK,   /* -> data: the target */
+	SBX_TOOL_SETATTR,    /* set, mode, uid, gid, length (the size), atime, mtime; SBX_FS_NOFOLLOW -> attr */
+	SBX_TOOL_SEARCH,     /* path2: the pattern; include, exclude, length: most matches (0: SBX_FS_MATCHES); SBX_FS_REGEX, SBX_FS_NOCASE -> matches, count,
+			      * total: files looked at; more: matches or very deep directories are missing */
+};
+
+enum sbx_fs_flags {
+	SBX_FS_NOFOLLOW = 1 << 0,  /* STAT, SETATTR, LINK: of a symbolic link itself */
+	SBX_FS_PARENTS = 1 << 1,   /* make missing directories; MKDIR: and let it exist */
+	SBX_FS_EXCLUSIVE = 1 << 2, /* WRITE: EEXIST if the file exists; RENAME: if the new path does */
+	SBX_FS_APPEND = 1 << 3,    /* WRITE: at the end, whatever offset says */
+	SBX_FS_UPDATE = 1 << 4,    /* WRITE: at offset; the rest of the file stays */
+	SBX_FS_EXISTING = 1 << 5,  /* WRITE: ENOENT if the file does not exist */
+	SBX_FS_EXCHANGE = 1 << 6,  /* RENAME: both exist, and change places */
+	SBX_FS_RECURSIVE = 1 << 7, /* REMOVE: a directory with all that is in it */
+	SBX_FS_REGEX = 1 << 8,     /* SEARCH: the pattern is a POSIX extended regular expression over bytes, without back-references; else plain text */
+	SBX_FS_NOCASE = 1 << 9,    /* SEARCH: ASCII letters match in either case */
+	SBX_FS_OWNER = 1 << 10,    /* what is created belongs to uid and gid */
+};
+
+/** Bits of sbx_fs_request.set. */
+enum sbx_fs_set {
+	SBX_SET_MODE = 1 << 0,
+	SBX_SET_UID = 1 << 1,
+	SBX_SET_GID = 1 << 2,
+	SBX_SET_SIZE = 1 << 3, /* length */
+	SBX_SET_ATIME = 1 << 4,
+	SBX_SET_MTIME = 1 << 5,
+	SBX_SET_ATIME_NOW = 1 << 6,
+	SBX_SET_MTIME_NOW = 1 << 7,
+};
+
+/** A replacement: @old_text occurs exactly once in the file as the edits before it have left it. Bytes. */
+struct sbx_fs_edit {
+	const void *old_text; /* not empty */
+	size_t old_len;
+	const void *new_text;
+	size_t new_len;
+};
+
+/** What an object is, as stat(2) says it. */
+struct sbx_fs_attr {
+	uint64_t ino;
+	uint64_t size;   /* bytes */
+	uint64_t blocks; /* of 512 bytes, that it takes */
+	uint32_t mode;   /* type and permissions, with Linux's numbers: S_ISDIR(mode) */
+	uint32_t nlink, uid, gid, rdev;
+	struct timespec atime, mtime, ctime;
+};
+
+struct sbx_fs_dirent {
+	const char *name;
+	struct sbx_fs_attr attr; /* of a symbolic link itself */
+};
+
+struct sbx_fs_match {
+	const char *path; /* from the root, without a '/' in front */
+	uint64_t line;    /* from 1 */
+	const char *text; /* the line without its newline, or its first 1024 bytes; bytes */
+	int cut;          /* the line is longer than @text */
+};
+
+/** What a tool found. Release a copy that was handed out with sbx_fs_result_done(). */
+struct sbx_fs_result {
+	int code;            /* 0, or a negative errno: then only @message counts */
+	char message[512];   /* why, with the path, else "" */
+	struct sbx_fs_attr attr; /* ino is 0 where the tool has none to give */
+	uint64_t count, total;
+	int more, cut;
+	char *data; /* NUL-terminated for convenience; may hold NULs */
+	size_t len;
+	struct sbx_fs_dirent *entries; /* @count of them */
+	struct sbx_fs_match *matches;  /* likewise */
+	char *text_;                   /* what names and texts are in */
+};
+
+/** What to do. Everything is read before sbx_fs_submit() returns. */
+struct sbx_fs_request {
+	size_t struct_size;
+	enum sbx_fs_tool tool;
+	uint32_t flags;    /* enum sbx_fs_flags: those that the tool is listed with */
+	const char *mount; /* the path of a mount or binding, as in the configuration */
+	const char *path, *path2; /* at most 4095 bytes; NULL is "" */
+	uint64_t offset, length;
+	const void *data; /* WRITE */
+	size_t data_len;
+	const struct sbx_fs_edit *edits; /* PATCH */
+	size_t edit_count;
+	uint32_t mode, uid, gid;
+	uint32_t set; /* enum sbx_fs_set */
+	struct timespec atime, mtime;
+	const char *const *include, *const *exclude; /* SEARCH: globs as of fnmatch(3), NULL-terminated, or NULL. One without a '/' is about names, another about
+						      * paths from the root. Only files that match some include are looked at; what matches some exclude
+						      * is not, nor is anything below it. */
+	uint32_t timeout_ms; /* then it ends with ETIMEDOUT; 0 is no limit */
+	/** Exactly once, from a dispatch, or from sbx_vm_free(), where it is ECANCELED. @result is valid during the call. */
+	void (*done)(struct sbx_vm *vm, const struct sbx_fs_result *result, void *user);
+	void *user;
+};
+
+#define SBX_FS_REQUEST_INIT                                  \
+	{                                                    \
+		.struct_size = sizeof(struct sbx_fs_request) \
+	}
+
+/**
+ * sbx_fs_submit() - use a host tool
+ * @ret_id: a number for sbx_fs_cancel(), valid until done is called; may be NULL
+ *
+ * Never waits. Requests run concurrently, and may be done in any order.
+ *
+ * READ, WRITE and LIST of more than 960 KiB are several steps, between which others may change the tree: if another file has got the path meanwhile, the
+ * request ends with ESTALE; a WRITE that fails has written a part. A PATCH is one: all its edits or none, written to a new file that takes the place of
+ * the old one (another hard link keeps the old content, a program that has the file open the old file); if the file changes between the reading and
+ * that moment, it is ESTALE and nothing is done.
+ *
+ * What a result may say, beside errors of the file system: ENOENT "host filesystem tools not found: MOUNT"; ENODATA "oldText not found in PATH" and
+ * ENOTUNIQ "oldText is not unique in PATH"; EFBIG (over SBX_FS_PATCH_MAX); EINVAL (no regular file, a pattern that is none); EXDEV; ESTALE;
+ * EOVERFLOW (a directory of more than 4 million entries); ETIMEDOUT; ECANCELED; ENOTCONN (the VM has ended, and its files are gone).
+ *
+ * Return: 0; -EINVAL (the message names the field), -EAGAIN (SBX_FS_REQUESTS_MAX are not done, or too much is queued: dispatch and try again), -ENOTCONN
+ * (the VM has ended) or -ENOMEM; done is not called then.
+ */
+SBX_API int sbx_fs_submit(struct sbx_vm *vm, const struct sbx_fs_request *request, uint32_t *ret_id, struct sbx_err *err);
+
+/** Ends a request soon; done is called with ECANCELED, unless it has succeeded by then. -ENOENT: there is none with this number. */
+SBX_API int sbx_fs_cancel(struct sbx_vm *vm, uint32_t id);
+
+/** Frees what @r holds. A zeroed one is fine, too. */
+SBX_API void sbx_fs_result_done(struct sbx_fs_result *r);
+
+/**
+ * sbx_fs_run() - use a host tool and wait for the result
+ * @request: its callback is ignored; a timeout_ms of 0 is SBX_FS_WAIT_MS
+ * @ret:     release it with sbx_fs_result_done(); may be NULL
+ *
+ * Return: 0; what sbx_fs_submit() returns and what the result says, with the reason in @err; -EDEADLK (called from a callback).
+ */
+SBX_API int sbx_fs_run(struct sbx_vm *vm, const struct sbx_fs_request *request, struct sbx_fs_result *ret, struct sbx_err *err);
+
+/*
+ * The tools in short, by sbx_fs_run(), with its errors. @mount and @path as in struct sbx_fs_request. A @ret of type struct sbx_fs_result is released with
+ * sbx_fs_result_done(), after success only.
+ */
+
+/** @flags: SBX_FS_NOFOLLOW, or 0. */
+SBX_API int sbx_fs_stat(struct sbx_vm *vm, const char *mount, const char *path, uint32_t flags, struct sbx_fs_attr *ret, struct sbx_err *err);
+/** All entries of a directory: @ret->entries, @ret->count; more than a million are cut there, with @ret->more. */
+SBX_API int sbx_fs_list(struct sbx_vm *vm, const char *mount, const char *path, struct sbx_fs_result *ret, struct sbx_err *err);
+/** At most @max bytes from @offset on: @ret->data, @ret->len. @ret->more: the file goes on. */
+SBX_API int sbx_fs_read(struct sbx_vm *vm, const char *mount, const char *path, uint64_t offset, size_t max, struct sbx_fs_result *ret, struct sbx_err *err);
+/** At most @limit lines (0: SBX_FS_LINES) from line @first on, counted from 1: @ret->data, @ret->count of @ret->total; see SBX_TOOL_READ_LINES. */
+SBX_API int sbx_fs_read_lines(struct sbx_vm *vm, const char *mount, const char *path, uint64_t first, uint64_t limit, struct sbx_fs_result *ret,
+			      struct sbx_err *err);
+/** Makes @data the content of the file. @flags: SBX_FS_EXCLUSIVE, SBX_FS_APPEND, SBX_FS_EXISTING, SBX_FS_PARENTS. */
+SBX_API int sbx_fs_write(struct sbx_vm *vm, const char *mount, const char *path, const void *data, size_t len, uint32_t flags, struct sbx_err *err);
+/** All @count edits, in order, or none. */
+SBX_API int sbx_fs_patch(struct sbx_vm *vm, const char *mount, const char *path, const struct sbx_fs_edit *edits, size_t count, struct sbx_err *err);
+/** @mode 0 is 0755. @flags: SBX_FS_PARENTS. */
+SBX_API int sbx_fs_mkdir(struct sbx_vm *vm, const char *mount, const char *path, uint32_t mode, uint32_t flags, struct sbx_err *err);
+/** @flags: SBX_FS_RECURSIVE. */
+SBX_API int sbx_fs_remove(struct sbx_vm *vm, const char *mount, const char *path, uint32_t flags, struct sbx_err *err);
+/** @flags: SBX_FS_EXCLUSIVE, SBX_FS_EXCHANGE, SBX_FS_PARENTS. */
+SBX_API int sbx_fs_rename(struct sbx_vm *vm, const char *mount, const char *from, const char *to, uint32_t flags, struct sbx_err *err);
+SBX_API int sbx_fs_symlink(struct sbx_vm *vm, const char *mount, const char *target, const char *path, struct sbx_err *err);
+/** Puts the target into @ret as a C string; -ENAMETOOLONG if it does not fit @size bytes, of which 4096 are enough. */
+SBX_API int sbx_fs_readlink(struct sbx_vm *vm, const char *mount, const char *path, char *ret, size_t size, struct sbx_err *err);
+SBX_API int sbx_fs_chmod(struct sbx_vm *vm, const char *mount, const char *path, uint32_t mode, struct sbx_err *err);
+SBX_API int sbx_fs_truncate(struct sbx_vm *vm, const char *mount, const char *path, uint64_t size, struct sbx_err *err);
+/** Lines of files in and below @path in which @pattern is found: @ret->matches, @ret->count. @flags: SBX_FS_REGEX, SBX_FS_NOCASE. */
+SBX_API int sbx_fs_search(struct sbx_vm *vm, const char *mount, const char *path, const char *pattern, uint32_t flags, struct sbx_fs_result *ret,
+			  struct sbx_err *err);
 
 /* ---- Running programs ---- */
 

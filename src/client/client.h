@@ -52,6 +52,7 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 void launch_done(struct launch *l);
 
 /* mounts.c */
+char *path_canonical(const char *path); /* "/a//b/" as "/a/b", on the heap */
 int launch_mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err);
 int launch_mounts_send(struct link *link, const struct launch *l, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
 void launch_mounts_done(struct launch *l);
@@ -81,6 +82,7 @@ struct sbx_vm {
 	struct fs_calls *fs; /* NULL: no mount has callbacks */
 	struct place_lent *lent; /* host directories that the guest may write to */
 	size_t lent_count;
+	struct idmap tools; /* struct tool_call, by channel: requests of host tools */
 	struct idmap procs; /* struct sbx_proc: running, or freed by the user and not yet ended */
 	bool ready;
 	bool ended;       /* on_end has been called */
@@ -125,5 +127,11 @@ int fs_frame(struct sbx_vm *vm, const struct frame *f); /* FS_CALL, FS_CANCEL: 0
 void fs_lose_all(struct sbx_vm *vm);                    /* on_cancel for every call that was kept */
 /* Moves answers that waited to the link as it has room; true if there is something to send now. */
 bool fs_calls_pump(struct sbx_vm *vm);
+
+/* fs_tools.c: the host tools. */
+int tool_frame(struct sbx_vm *vm, const struct frame *f); /* FS_RESULT: 0 or -EPROTO */
+void tool_forget(struct sbx_vm *vm, uint32_t id);         /* cancels a request whose result nobody wants any more */
+void tool_lose_all(struct sbx_vm *vm);                    /* every request ends, as the VM did */
+bool tool_calls_pump(struct sbx_vm *vm);                  /* as fs_calls_pump(), for steps of requests */
 
 #endif

@@ -45,8 +45,7 @@ static const char *path_problem(const char *path)
 	return NULL;
 }
 
-/* "/a//b/" as "/a/b", on the heap. */
-static char *path_canonical(const char *path)
+char *path_canonical(const char *path)
 {
 	char *copy = malloc(strlen(path) + 1);
 	char *out = copy;

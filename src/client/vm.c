@@ -29,6 +29,7 @@ static void vm_end(struct sbx_vm *vm, enum sbx_end_reason reason)
 	loop_fd_del(vm->loop, &vm->watch);
 	proc_lose_all(vm, vm->end_err.message);
 	fs_lose_all(vm);
+	tool_lose_all(vm);
 	if (vm->answer.seq && !vm->answer.come) {
 		vm->answer.come = true;
 		vm->answer.code = err_set(vm->answer.err, -ENOTCONN, "the VM ended meanwhile: %s", vm->end_err.message);
@@ -181,6 +182,8 @@ int client_frame(struct sbx_vm *vm, const struct frame *f)
 	case PROTO_FS_CALL:
 	case PROTO_FS_CANCEL:
 		return fs_frame(vm, f);
+	case PROTO_FS_RESULT:
+		return tool_frame(vm, f);
 	default:
 		return proc_frame(vm, f);
 	}
@@ -229,7 +232,7 @@ void vm_send(struct sbx_vm *vm)
 		return;
 	do
 		r = link_flush(&vm->link);
-	while (r == 0 && fs_calls_pump(vm));
+	while (r == 0 && (fs_calls_pump(vm) || tool_calls_pump(vm)));
 	/* A failure shows up as a hang-up of the socket, after what the host still had to say. */
 	(void)loop_fd_set(vm->loop, &vm->watch, r == 1 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
@@ -307,6 +310,7 @@ int sbx_vm_start(const struct sbx_vm_config *config, struct sbx_vm **ret, struct
 	vm->on_log = c.on_log;
 	vm->user = c.user;
 	idmap_init(&vm->procs, SBX_PROC_MAX);
+	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
 	r = vm_connect(vm, &c, err);
 	if (r == 0)
 		r = loop_create(&vm->loop);
@@ -335,6 +339,7 @@ void sbx_vm_free(struct sbx_vm *vm)
 		link_done(&vm->link); /* the host process sees the end, kills the guest and goes */
 	host_reap(&vm->host, HOST_GRACE_MS, NULL, 0);
 	idmap_done(&vm->procs);
+	idmap_done(&vm->tools);
 	fs_calls_free(vm);
 	free(vm->lent);
 	loop_free(vm->loop);

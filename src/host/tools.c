@@ -15,7 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TOOL_THREADS = 4 };
+enum { TOOL_THREADS = 4,
+       STALE_TRIES = 4 };
 
 static const struct {
 	const char *verb; /* of messages */
@@ -146,12 +147,26 @@ static void explain(struct tool *t)
 
 /* ------------------------------------------------------------------ the life of a request */
 
+/* A file system that knows its objects by their names answers -ESTALE for one that others moved after it was looked up. The kernel looks up again
+ * then, and so does this. Not for a patch, where it means something, and not for what would be done twice. */
+static bool try_again(const struct tool *t)
+{
+	bool repeatable = t->m.tool != PROTO_TOOL_PATCH && !(t->m.tool == PROTO_TOOL_WRITE && t->m.flags & PROTO_TOOLF_APPEND);
+
+	return t->error == -ESTALE && repeatable && t->m.ino == 0;
+}
+
 /* On a thread of the pool. */
 static void tool_run(struct work *w)
 {
 	struct tool *t = CONTAINER_OF(w, struct tool, work);
 
-	t->error = tool_table[t->m.tool].run(t);
+	for (int i = 0; i < STALE_TRIES && (i == 0 || try_again(t)); i++) {
+		t->r = (struct msg_fs_result){ 0 };
+		t->message[0] = '\0';
+		buf_done(&t->data);
+		t->error = tool_table[t->m.tool].run(t);
+	}
 }
 
 static void tool_ended(struct work *w)

@@ -242,7 +242,7 @@ static int remove_dir_entry(struct removal *m, const char *name)
 		return move_up(m, name);
 	r = call_unlink(&m->t->c, dir, name);
 	m->t->r.count += r == 0;
-	return r == -ENOENT ? 0 : r;
+	return r == -ENOENT || r == -EISDIR ? 0 : r; /* what it is by now shows when the directory is read again */
 }
 
 static int remove_entry(struct removal *m, const struct vfs_dirent *e, const char *name)
@@ -287,6 +287,8 @@ static int remove_top(struct removal *m)
 	if (r == -ENOTEMPTY && ++d->tries < RMDIR_TRIES)
 		return 0;
 	m->t->r.count += r == 0;
+	if (r == -ENOTDIR) /* something else has the name by now: it shows when the directory above is read again, or by another try */
+		r = m->depth > 1 ? 0 : -ESTALE;
 	if (r == -ENOENT)
 		r = 0;
 	if (r == 0)
@@ -342,6 +344,8 @@ int tool_remove(struct tool *t)
 		r = remove_tree(t, &w);
 	} else if (r == 0) {
 		r = S_ISDIR(w.attr.mode) ? call_rmdir(&t->c, w.dir, w.name) : call_unlink(&t->c, w.dir, w.name);
+		if (r == (S_ISDIR(w.attr.mode) ? -ENOTDIR : -EISDIR)) /* it turned into the other between the two calls */
+			r = -ESTALE;
 		t->r.count = r == 0;
 	}
 	walk_done(&w);

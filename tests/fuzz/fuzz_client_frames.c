@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The client's end of the socket: what a host process that has gone wrong might send, to a VM with one program and one file system of callbacks, which
- * answers some calls at once, some not at all and some later, and some of them wrongly. */
+/* The client's end of the socket: what a host process that has gone wrong might send, to a VM with one program, requests of host tools, and one file
+ * system of callbacks, which answers some calls at once, some not at all and some later, and some of them wrongly. */
 #include "client/client.h"
 
 #include <stdlib.h>
@@ -148,6 +148,45 @@ static const struct sbx_fs_callbacks callbacks = {
 	.on_cancel = fs_cancelled,
 };
 
+/* Every byte of a result is there. */
+static void on_done(struct sbx_vm *vm, const struct sbx_fs_result *r, void *user)
+{
+	size_t sum = r->len ? (unsigned char)r->data[r->len - 1] + strlen(r->data) : 0;
+	volatile size_t all;
+
+	(void)vm;
+	(void)user;
+	for (uint64_t i = 0; r->entries && i < r->count; i++)
+		sum += strlen(r->entries[i].name) + r->entries[i].attr.mode;
+	for (uint64_t i = 0; r->matches && i < r->count; i++)
+		sum += strlen(r->matches[i].path) + strlen(r->matches[i].text);
+	all = sum + strlen(r->message);
+	(void)all;
+}
+
+static void submit_tools(struct sbx_vm *vm)
+{
+	static const enum sbx_fs_tool tools[] = { SBX_TOOL_STAT, SBX_TOOL_LIST, SBX_TOOL_READ, SBX_TOOL_WRITE, SBX_TOOL_SEARCH, SBX_TOOL_LIST };
+	static char data[1 << 20];
+	uint32_t id = 0;
+
+	for (size_t i = 0; i < sizeof(tools) / sizeof(tools[0]); i++) {
+		struct sbx_fs_request q = SBX_FS_REQUEST_INIT;
+
+		q.tool = tools[i];
+		q.mount = "/work";
+		q.path = "path";
+		q.path2 = "other";
+		q.length = q.tool == SBX_TOOL_LIST ? 3 * (i > 1) : 1 << 21;
+		q.data = q.tool == SBX_TOOL_WRITE ? data : NULL;
+		q.data_len = q.data ? sizeof(data) : 0;
+		q.done = on_done;
+		if (sbx_fs_submit(vm, &q, &id, NULL) < 0)
+			abort();
+	}
+	(void)sbx_fs_cancel(vm, id);
+}
+
 static void on_io(struct loop_fd *w, uint32_t events)
 {
 	struct sbx_vm *vm = (struct sbx_vm *)((char *)w - offsetof(struct sbx_vm, watch));
@@ -162,6 +201,16 @@ static void on_io(struct loop_fd *w, uint32_t events)
 		if (r < 0)
 			break;
 	}
+	vm_send(vm);
+}
+
+/* The host process reads what was sent, so that the requests of several steps go on. */
+static void drain(int fd)
+{
+	static char sink[1 << 16];
+
+	while (read(fd, sink, sizeof(sink)) > 0)
+		;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -175,6 +224,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	link_init(&vm->link, pair[0]);
 	idmap_init(&vm->procs, SBX_PROC_MAX);
+	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
 	if (loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, on_io) < 0)
 		abort();
 	vm->ready = true;
@@ -186,13 +236,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	spec.on_output = on_output;
 	spec.on_exit = on_exit_;
 	(void)sbx_vm_exec(vm, &spec, &p, NULL);
+	submit_tools(vm);
+	for (int i = 0; i < 40; i++) { /* the requests are more than the socket holds */
+		drain(pair[1]);
+		vm_send(vm);
+	}
 	for (size_t sent = 0; sent < size && !vm->ended;) {
 		ssize_t n = write(pair[1], data + sent, size - sent);
 
 		if (n <= 0)
 			break;
 		sent += (size_t)n;
-		(void)loop_once(vm->loop, 0);
+		for (int i = 0; i < 8; i++) {
+			drain(pair[1]);
+			(void)loop_once(vm->loop, 0);
+		}
 	}
 	close(pair[1]);
 	sbx_vm_free(vm);

@@ -10,11 +10,9 @@
 
 #include "../test.h"
 
-static int no_frame(void *user, const struct frame *f)
+static int on_frame(void *user, const struct frame *f)
 {
-	(void)user;
-	(void)f;
-	return 0;
+	return tools_frame(&((struct toolbox *)user)->tools, f);
 }
 
 static void on_drained(void *user)
@@ -27,23 +25,22 @@ static void on_drained(void *user)
 
 static void on_closed(void *user, int reason)
 {
-	(void)user;
-	(void)reason;
+	struct toolbox *b = user;
+
+	b->closed = true;
+	b->reason = reason;
+	loop_stop(b->loop);
 }
 
-static const struct ctl_ops ops = { .frame = no_frame, .drained = on_drained, .closed = on_closed };
+static const struct ctl_ops ops = { .frame = on_frame, .drained = on_drained, .closed = on_closed };
 
-void toolbox_init(struct toolbox *b, struct vfs *fs)
+static void open_box(struct toolbox *b, struct vfs *fs)
 {
 	static char path[] = "/work";
-	const struct mem_config config = { .max_bytes = 256 << 20, .max_inodes = 200000, .root_mode = 0755 };
 	int pair[2];
 
-	*b = (struct toolbox){ .mount.path = path };
-	if (!fs)
-		CHECK(mem_create(&config, &fs) == 0, "mem");
+	b->mount.path = path;
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
-	CHECK(loop_create(&b->loop) == 0, "loop");
 	CHECK(ctl_init(&b->ctl, b->loop, pair[0], &ops, b) == 0, "ctl");
 	link_init(&b->client, pair[1]);
 	b->files.at[0] = (struct attachment){ .fs = fs, .config = &b->mount, .guest_index = 0 };
@@ -51,12 +48,31 @@ void toolbox_init(struct toolbox *b, struct vfs *fs)
 	tools_init(&b->tools, b->loop, &b->ctl, &b->files);
 }
 
+void toolbox_init(struct toolbox *b, struct vfs *fs)
+{
+	const struct mem_config config = { .max_bytes = 256 << 20, .max_inodes = 200000, .root_mode = 0755 };
+
+	*b = (struct toolbox){ 0 };
+	CHECK(loop_create(&b->loop) == 0, "loop");
+	if (!fs)
+		CHECK(mem_create(&config, &fs) == 0, "mem");
+	open_box(b, fs);
+}
+
+void toolbox_borrow(struct toolbox *b, struct loop *loop, struct vfs *fs)
+{
+	*b = (struct toolbox){ .loop = loop, .borrowed = true };
+	open_box(b, fs);
+}
+
 void toolbox_done(struct toolbox *b)
 {
 	tools_done(&b->tools);
-	vfs_free(b->files.at[0].fs);
 	ctl_done(&b->ctl);
 	link_done(&b->client);
+	if (b->borrowed)
+		return;
+	vfs_free(b->files.at[0].fs);
 	loop_free(b->loop);
 }
 

@@ -8,12 +8,15 @@
 
 struct toolbox {
 	struct loop *loop;
+	bool borrowed; /* loop and file system */
 	struct ctl ctl;
 	struct link client;
 	struct files files;
 	struct mount_config mount;
 	struct tools tools;
 	unsigned drained;
+	bool closed; /* by the client, or for what it sent */
+	int reason;
 };
 
 /* An answer; what it points to is valid until the next request. */
@@ -24,6 +27,7 @@ struct reply {
 };
 
 void toolbox_init(struct toolbox *b, struct vfs *fs); /* takes @fs over; NULL: one in memory */
+void toolbox_borrow(struct toolbox *b, struct loop *loop, struct vfs *fs); /* both stay the caller's, and outlive the toolbox */
 void toolbox_done(struct toolbox *b);
 void toolbox_send(struct toolbox *b, uint32_t chan, const struct msg_fs_tool *m); /* "/work" if it names no mount */
 /* Runs the loop until the next answer has come; its channel. */
