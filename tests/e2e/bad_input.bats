@@ -79,7 +79,7 @@ refused() {
 	refused "--memory 1: must be" --memory 1 -- true
 	refused "--timeout -1: must be" --timeout -1 -- true
 	refused "--timeout 99999999999999999999: must be" --timeout 99999999999999999999 -- true
-	refused "--writable=lots: not a size" --writable=lots -- true
+	refused "--writable lots: not a size" --writable=lots -- true
 }
 
 @test "options that do not exist, lack a value, or take none" {
