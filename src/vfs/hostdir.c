@@ -97,6 +97,7 @@ static void req_init(struct hd_req *r, struct hostdir *h, struct vfs_op *op)
 	r->error = 0;
 	r->fd = -1;
 	r->paid = r->pooled = r->sgid = r->seen = r->seen2 = false;
+	r->wary = hd_wary(h);
 	r->progress = 0;
 	r->dir = r->dir2 = (struct hd_dir){ .fd = -1, .opened = -1 };
 	r->object.node = NULL;
@@ -166,6 +167,8 @@ static int req_end(struct hd_req *r, int error)
 		error = r->verb->end(r);
 	if (r->reading)
 		r->reading->reading = false;
+	if (error == -ESTALE)
+		hd_be_wary(r->h);
 	close_fd(&r->fd); /* if nobody has taken it */
 	if (r->paid)
 		hd_budget_give(r->h);
@@ -393,6 +396,7 @@ int hostdir_create(const struct log *log, struct work_pool *pool, int dirfd, con
 		return err_set(err, -ENOMEM, "out of memory");
 	*h = (struct hostdir){ .vfs = { .ops = &hostdir_ops }, .pool = pool, .config = *config, .gid = getegid(), .procfd = -1 };
 	list_init(&h->lru);
+	list_init(&h->held);
 	list_init(&h->dirbufs);
 	h->budget = config->budget;
 	if (!h->budget)

@@ -83,7 +83,7 @@ static int run_statfs(struct hd_req *r)
 	struct vfs_statfs *ret = &r->op->statfs;
 	struct statfs s;
 
-	if (fstatfs(hd_node_of(r->h->vfs.root)->dirfd->fd, &s) < 0) /* the root's stays as it is */
+	if (fstatfs(hd_node_of(r->h->vfs.root)->hold->fd, &s) < 0) /* the root's stays as it is */
 		return -errno;
 	*ret = (struct vfs_statfs){ .blocks = s.f_blocks, .bfree = s.f_bfree, .bavail = s.f_bavail, .files = s.f_files, .ffree = s.f_ffree,
 				    .bsize = (uint32_t)s.f_bsize, .namelen = (uint32_t)s.f_namelen };

@@ -98,8 +98,8 @@ void hd_file_free(struct vfile *v)
 		hd_dirbuf_drop(h, f);
 	if (f->fd >= 0) {
 		hd_budget_give(h);
-		if (f->dir && !n->dirfd)
-			hd_dirfd_adopt(h, n, take_fd(&f->fd)); /* what is in it will be asked for */
+		if (f->dir && !n->hold)
+			hd_hold_keep(h, n, take_fd(&f->fd)); /* what is in it will be asked for */
 		close_fd(&f->fd);
 	}
 	vnode_unref(v->node);
@@ -326,7 +326,7 @@ const struct hd_verb hd_fallocate = { .class = HD_SLOW, .run = run_fallocate };
 
 static int run_syncfs(struct hd_req *r)
 {
-	AUTOCLOSE int fd = hd_openat(hd_node_of(r->h->vfs.root)->dirfd->fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	AUTOCLOSE int fd = hd_openat(hd_node_of(r->h->vfs.root)->hold->fd, ".", O_RDONLY | O_DIRECTORY, 0);
 
 	if (fd < 0)
 		return fd;

@@ -17,6 +17,7 @@ enum {
 	HD_WAY_MAX = 1 << 20,    /* bytes of path from an open directory to one whose descriptor was closed; beyond: ESTALE */
 	HD_DIRBUFS_MAX = 64,     /* directories being read that have entries in memory */
 	HD_DIRBUF_BYTES = 32768,
+	HD_HELD_MAX = 256,       /* objects but directories that are held; beyond: the oldest is not */
 	HD_PLUS_MAX = 192,       /* entries with attributes in one answer */
 };
 
@@ -29,9 +30,10 @@ struct hd_ident {
 	uint32_t type; /* S_IFMT */
 };
 
-/* A directory's O_PATH or read descriptor, through which what is in it is reached. */
-struct hd_dirfd {
-	struct list lru; /* in hostdir.lru, the root's excepted */
+/* A descriptor (O_PATH, or for reading) of a directory, through which what is in it is reached; or of another object for a moment: see
+ * hd_wary(). */
+struct hd_hold {
+	struct list lru; /* in hostdir.lru, or hostdir.held if it is no directory; the root's in neither */
 	struct hd_node *node;
 	int fd;
 	unsigned pins; /* operations under way that use it */
@@ -42,7 +44,7 @@ struct hd_node {
 	struct hd_node *next;    /* in its bucket */
 	struct hd_node *parent;  /* referenced; NULL: the root's, or lost */
 	char *name;              /* in @parent; @own_name or allocated */
-	struct hd_dirfd *dirfd;  /* of a directory; NULL: not open now */
+	struct hd_hold *hold;    /* NULL: not open now */
 	struct hd_file *files;   /* open files of it, those open for writing first */
 	uint64_t ino;
 	uint32_t born;
@@ -106,7 +108,10 @@ struct hostdir {
 	size_t buckets; /* a power of two */
 	uint64_t dev[HD_DEVS_MAX];
 	unsigned devs;
-	struct list lru;     /* struct hd_dirfd, the longest unused first */
+	struct list lru;     /* struct hd_hold of directories, the longest unused first */
+	struct list held;    /* struct hd_hold of other objects, the oldest first */
+	unsigned held_count;
+	uint64_t wary_until_ns; /* CLOCK_MONOTONIC; 0: not wary */
 	struct list dirbufs; /* struct hd_dirbuf, likewise */
 	unsigned dirbuf_count;
 	struct hd_pace pace[HD_CLASSES_];
@@ -116,8 +121,8 @@ struct hostdir {
 
 /* The way to a directory: a descriptor and, unless it is the directory's own, a path from there. Private to a request. */
 struct hd_dir {
-	struct hd_node *node;
-	struct hd_node *base; /* whose descriptor @fd is: referenced, its descriptor pinned; NULL: unused */
+	struct hd_node *node; /* referenced; NULL: unused */
+	struct hd_node *base; /* whose descriptor @fd is: referenced, its descriptor pinned */
 	int fd;
 	char *way;  /* NULL: @fd is the directory */
 	int opened; /* at the end of @way, or -1 */
@@ -145,6 +150,7 @@ struct hd_req {
 	bool paid;   /* the budget was charged for it */
 	bool pooled; /* run() may wait */
 	bool sgid; /* the directory hands its group down */
+	bool wary; /* LOOKUP: hold what is found */
 	bool seen, seen2; /* @stx, @stx2 are valid */
 	struct hd_file *reading; /* a directory that this READDIR has taken */
 	struct hd_dir dir, dir2;
@@ -224,8 +230,10 @@ static inline bool hd_node_barred(const struct hd_node *n)
 /* hostdir_way.c. On the loop thread: */
 bool hd_budget_take(struct hostdir *h); /* room for one more descriptor; closes a directory's if it must */
 void hd_budget_give(struct hostdir *h);
-void hd_dirfd_adopt(struct hostdir *h, struct hd_node *n, int fd); /* keeps @fd for @n, or closes it */
-void hd_dirfd_drop(struct hostdir *h, struct hd_node *n);
+void hd_hold_keep(struct hostdir *h, struct hd_node *n, int fd); /* keeps @fd for @n, or closes it */
+bool hd_wary(struct hostdir *h); /* shall what is looked up be held? If not any more, what is held is closed. */
+void hd_be_wary(struct hostdir *h);
+void hd_hold_drop(struct hostdir *h, struct hd_node *n);
 int hd_dir_find(struct hd_req *r, struct hd_dir *d, struct hd_node *n);
 int hd_object_find(struct hd_req *r, struct hd_object *o, struct hd_node *n, struct vfile *open);
 int hd_object_keep(struct hd_object *o); /* makes @o independent of files that may be closed */
@@ -249,7 +257,7 @@ int hd_open_flags(uint32_t flags); /* of a guest's flags those that a file is op
 int hd_opened(struct hd_req *r, uint32_t flags); /* what opening does to a file: @r->fd, which is as @r->stx says */
 int hd_drop_setid(int fd, uint32_t mode);        /* takes set-id bits off a file that will get new contents */
 void hd_file_free(struct vfile *f);
-/* hostdir_name.c: makes @n, which is known as @r->stx, the operation's answer. */
+/* hostdir_name.c: makes the object that @r->stx tells of, which is @name in @dir, the operation's answer. */
 int hd_answer_new(struct hd_req *r, struct hd_node *dir, const char *name);
 /* hostdir_dir.c */
 void hd_dirbuf_drop(struct hostdir *h, struct hd_file *f);

@@ -82,10 +82,27 @@ static int run_lookup(struct hd_req *r)
 {
 	int dirfd = hd_dir_fd(&r->dir);
 
-	return dirfd < 0 ? dirfd : hd_statx(dirfd, r->op->name, &r->stx);
+	if (dirfd < 0)
+		return dirfd;
+	if (r->wary) {
+		r->fd = hd_openat(dirfd, r->op->name, O_PATH, 0);
+		if (r->fd >= 0)
+			return hd_statx(r->fd, "", &r->stx);
+		r->fd = -1;
+	}
+	return hd_statx(dirfd, r->op->name, &r->stx); /* also of what is mounted there */
 }
 
-const struct hd_verb hd_lookup = { .needs = HD_DIR | HD_NAME, .class = HD_META, .run = run_lookup, .end = end_named };
+static int end_lookup(struct hd_req *r)
+{
+	int e = end_named(r);
+
+	if (e == 0 && r->fd >= 0)
+		hd_hold_keep(r->h, hd_node_of(r->op->ret_node), take_fd(&r->fd));
+	return e;
+}
+
+const struct hd_verb hd_lookup = { .needs = HD_DIR | HD_NAME, .class = HD_META, .run = run_lookup, .end = end_lookup };
 
 /* The end of a call that made a name: looks at it. */
 static int look_at_new(struct hd_req *r, int dirfd, int result)

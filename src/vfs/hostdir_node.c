@@ -26,6 +26,12 @@ static uint64_t stx_dev(const struct statx *stx)
 	return makedev(stx->stx_dev_major, stx->stx_dev_minor);
 }
 
+/* What is mounted there is recognised by its mount: roots of file systems have the same number often. */
+static uint64_t stx_number(const struct statx *stx, int dev)
+{
+	return dev == HD_DEV_BARRED ? stx->stx_mnt_id : stx->stx_ino;
+}
+
 static uint32_t stx_born(const struct statx *stx)
 {
 	if (!(stx->stx_mask & STATX_BTIME))
@@ -111,10 +117,10 @@ static int dev_enter(struct hostdir *h, uint64_t dev)
 	return (int)h->devs++;
 }
 
-static struct hd_node *table_find(struct hostdir *h, uint8_t dev, const struct statx *stx)
+static struct hd_node *table_find(struct hostdir *h, uint8_t dev, uint64_t ino)
 {
-	for (struct hd_node *n = *bucket_of(h, dev, stx->stx_ino); n; n = n->next)
-		if (n->ino == stx->stx_ino && n->dev == dev)
+	for (struct hd_node *n = *bucket_of(h, dev, ino); n; n = n->next)
+		if (n->ino == ino && n->dev == dev)
 			return n;
 	return NULL;
 }
@@ -198,7 +204,7 @@ static struct hd_node *node_new(struct hostdir *h, uint8_t dev, const struct sta
 	*n = (struct hd_node){
 		.vnode = { .fs = &h->vfs, .refs = 1 },
 		.name = n->own_name,
-		.ino = stx->stx_ino,
+		.ino = stx_number(stx, dev),
 		.born = stx_born(stx),
 		.mode = dev != HD_DEV_BARRED ? stx->stx_mode : S_ISDIR(stx->stx_mode) ? S_IFDIR | 0555 : S_IFREG,
 		.dev = dev,
@@ -223,7 +229,7 @@ void hd_node_free(struct vnode *v)
 	do {
 		parent = n->parent;
 		table_del(h, n);
-		hd_dirfd_drop(h, n);
+		hd_hold_drop(h, n);
 		if (n->name != n->own_name)
 			free(n->name);
 		free(n);
@@ -240,7 +246,7 @@ int hd_node_enter(struct hostdir *h, struct hd_node *dir, const char *name, cons
 
 	if (dev < 0)
 		return dev;
-	n = table_find(h, (uint8_t)dev, stx);
+	n = table_find(h, (uint8_t)dev, stx_number(stx, dev));
 	if (n && !barred && !same_object(n, stx)) {
 		table_del(h, n);
 		n = NULL;
@@ -265,14 +271,14 @@ int hd_node_enter(struct hostdir *h, struct hd_node *dir, const char *name, cons
 struct hd_node *hd_node_find(struct hostdir *h, const struct statx *stx)
 {
 	int dev = dev_find(h, stx_dev(stx));
-	struct hd_node *n = dev >= 0 ? table_find(h, (uint8_t)dev, stx) : NULL;
+	struct hd_node *n = dev >= 0 ? table_find(h, (uint8_t)dev, stx->stx_ino) : NULL;
 
 	return n && same_object(n, stx) ? n : NULL;
 }
 
 int hd_nodes_init(struct hostdir *h, int rootfd, const struct statx *stx)
 {
-	struct hd_dirfd *d = malloc(sizeof(*d));
+	struct hd_hold *d = malloc(sizeof(*d));
 	struct hd_node *root = NULL;
 	int r = d ? 0 : -ENOMEM;
 
@@ -285,9 +291,9 @@ int hd_nodes_init(struct hostdir *h, int rootfd, const struct statx *stx)
 		free(d);
 		return r;
 	}
-	*d = (struct hd_dirfd){ .node = root, .fd = rootfd, .pins = 1 };
+	*d = (struct hd_hold){ .node = root, .fd = rootfd, .pins = 1 };
 	list_init(&d->lru);
-	root->dirfd = d;
+	root->hold = d;
 	h->vfs.root = &root->vnode;
 	return 0;
 }

@@ -5,19 +5,24 @@
  *
  * Directories that are in use stay open, the longest unused is closed when the budget is used up; files are not open until the
  * guest opens them. A directory that was closed is opened again from the nearest one above it that is open, by the names remembered.
- * What is met there must be the object meant (hd_ident_is()), else the answer is ESTALE, upon which Linux looks the name up again.
+ * What is met there must be the object meant (hd_ident_is()), else the answer is ESTALE, upon which Linux looks the name up again, once. So
+ * that a name which is replaced all the time leads to something, after an ESTALE what is looked up is held open for WARY_NS: then it
+ * can be opened, whatever has its name by now.
  *
  * A directory that somebody moves out of the lent one while it is open remains reachable as long as it stays open, with what is in it, as
  * it does for any process that works in it; what is above it never is, for ".." is no name. */
 #include "vfs/hostdir_impl.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <errno.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+
+#define WARY_NS NS_PER_S
 
 enum { PIECE_MAX = 4000 }; /* bytes of a path for one call: less than PATH_MAX */
 
@@ -64,30 +69,30 @@ int hd_stale(int error)
 
 /* ---- the budget, and directories' descriptors ---- */
 
-void hd_dirfd_drop(struct hostdir *h, struct hd_node *n)
+void hd_hold_drop(struct hostdir *h, struct hd_node *n)
 {
-	struct hd_dirfd *d = n->dirfd;
+	struct hd_hold *d = n->hold;
 
 	if (!d)
 		return;
-	n->dirfd = NULL;
+	n->hold = NULL;
 	if (!list_empty(&d->lru)) {
 		list_del(&d->lru);
 		hd_budget_give(h);
-		h->stats.dirfds--;
+		*(S_ISDIR(n->mode) ? &h->stats.dirfds : &h->held_count) -= 1;
 	}
 	close_fd(&d->fd);
 	free(d);
 }
 
-/* Closes the directory that was not used for longest, if one may be. */
-static bool dirfd_evict(struct hostdir *h)
+/* Closes the first of a list that is not in use. */
+static bool hold_evict(struct hostdir *h, struct list *list)
 {
-	LIST_EACH (pos, &h->lru) {
-		struct hd_dirfd *d = CONTAINER_OF(pos, struct hd_dirfd, lru);
+	LIST_EACH (pos, list) {
+		struct hd_hold *d = CONTAINER_OF(pos, struct hd_hold, lru);
 
 		if (d->pins == 0) {
-			hd_dirfd_drop(h, d->node);
+			hd_hold_drop(h, d->node);
 			return true;
 		}
 	}
@@ -96,7 +101,7 @@ static bool dirfd_evict(struct hostdir *h)
 
 bool hd_budget_take(struct hostdir *h)
 {
-	if (h->budget->used >= h->budget->max && !dirfd_evict(h))
+	if (h->budget->used >= h->budget->max && !hold_evict(h, &h->held) && !hold_evict(h, &h->lru))
 		return false;
 	h->budget->used++;
 	return true;
@@ -107,22 +112,48 @@ void hd_budget_give(struct hostdir *h)
 	h->budget->used--;
 }
 
-void hd_dirfd_adopt(struct hostdir *h, struct hd_node *n, int fd)
+/* Half of the budget is left to open files, so that they do not pay for what is only held. */
+static bool room_to_hold(struct hostdir *h, struct list *list, unsigned count, unsigned max)
+{
+	if ((count >= max || h->budget->used >= h->budget->max / 2) && !hold_evict(h, list))
+		return false;
+	return hd_budget_take(h);
+}
+
+void hd_hold_keep(struct hostdir *h, struct hd_node *n, int fd)
 {
 	AUTOCLOSE int own = fd;
-	struct hd_dirfd *d = n->dirfd ? NULL : malloc(sizeof(*d));
+	struct hd_hold *d = n->hold ? NULL : malloc(sizeof(*d));
+	struct list *list = S_ISDIR(n->mode) ? &h->lru : &h->held;
+	unsigned *count = S_ISDIR(n->mode) ? &h->stats.dirfds : &h->held_count;
 
 	if (!d)
 		return;
-	/* Half of the budget is left to files, so that they do not pay for the directories. */
-	if ((h->budget->used >= h->budget->max / 2 && !dirfd_evict(h)) || !hd_budget_take(h)) {
+	if (!room_to_hold(h, list, *count, S_ISDIR(n->mode) ? UINT32_MAX : HD_HELD_MAX)) {
 		free(d);
 		return;
 	}
-	*d = (struct hd_dirfd){ .node = n, .fd = take_fd(&own) };
-	list_add_tail(&h->lru, &d->lru);
-	h->stats.dirfds++;
-	n->dirfd = d;
+	*d = (struct hd_hold){ .node = n, .fd = take_fd(&own) };
+	list_add_tail(list, &d->lru);
+	*count += 1;
+	n->hold = d;
+}
+
+bool hd_wary(struct hostdir *h)
+{
+	if (h->wary_until_ns == 0)
+		return false;
+	if (clock_mono_ns() < h->wary_until_ns)
+		return true;
+	h->wary_until_ns = 0;
+	while (hold_evict(h, &h->held))
+		;
+	return false;
+}
+
+void hd_be_wary(struct hostdir *h)
+{
+	h->wary_until_ns = clock_mono_ns() + WARY_NS;
 }
 
 /* ---- ways ---- */
@@ -142,18 +173,33 @@ static char *names_between(const struct hd_node *base, const struct hd_node *n, 
 	return way;
 }
 
+/* Takes the descriptor of @base, which is held, for the beginning of the way to @n. */
+static void begin_at(struct hostdir *h, struct hd_dir *d, struct hd_node *n, struct hd_node *base)
+{
+	struct hd_hold *hold = base->hold;
+
+	vnode_ref(&n->vnode); /* its name's directory may become another one meanwhile */
+	vnode_ref(&base->vnode);
+	d->node = n;
+	d->base = base;
+	d->fd = hold->fd;
+	hold->pins++;
+	if (!list_empty(&hold->lru) && S_ISDIR(base->mode)) {
+		list_del(&hold->lru);
+		list_add_tail(&h->lru, &hold->lru);
+	}
+}
+
 int hd_dir_find(struct hd_req *r, struct hd_dir *d, struct hd_node *n)
 {
 	struct hd_node *base = n;
 	size_t len = 0;
 
-	(void)r;
-	*d = (struct hd_dir){ .node = n, .fd = -1, .opened = -1 };
 	if (hd_node_barred(n))
 		return -EACCES;
 	if (!S_ISDIR(n->mode))
 		return -ENOTDIR;
-	for (; base && !base->dirfd; base = base->parent)
+	for (; base && !base->hold; base = base->parent)
 		len += strlen(base->name) + 1;
 	if (!base || len > HD_WAY_MAX)
 		return -ESTALE;
@@ -161,16 +207,9 @@ int hd_dir_find(struct hd_req *r, struct hd_dir *d, struct hd_node *n)
 		d->way = names_between(base, n, len);
 		if (!d->way)
 			return -ENOMEM;
-		d->want = hd_node_ident(hd_of(n->vnode.fs), n);
+		d->want = hd_node_ident(r->h, n);
 	}
-	d->fd = base->dirfd->fd;
-	d->base = base;
-	base->dirfd->pins++;
-	vnode_ref(&base->vnode);
-	if (!list_empty(&base->dirfd->lru)) {
-		list_del(&base->dirfd->lru);
-		list_add_tail(&hd_of(n->vnode.fs)->lru, &base->dirfd->lru);
-	}
+	begin_at(r->h, d, n, base);
 	return 0;
 }
 
@@ -221,13 +260,14 @@ int hd_dir_fd(struct hd_dir *d)
 
 void hd_dir_end(struct hd_req *r, struct hd_dir *d)
 {
-	if (d->opened >= 0)
-		hd_dirfd_adopt(r->h, d->node, d->opened);
-	if (d->base) {
-		d->base->dirfd->pins--;
-		vnode_unref(&d->base->vnode);
-	}
 	free(d->way);
+	if (!d->node)
+		return;
+	if (d->opened >= 0)
+		hd_hold_keep(r->h, d->node, d->opened);
+	d->base->hold->pins--;
+	vnode_unref(&d->base->vnode);
+	vnode_unref(&d->node->vnode);
 }
 
 /* ---- objects ---- */
@@ -244,11 +284,10 @@ int hd_object_find(struct hd_req *r, struct hd_object *o, struct hd_node *n, str
 		o->fd = hd_file_of(open)->fd;
 		return 0;
 	}
-	if (n->dirfd) { /* as good as a descriptor of its own, and pinned */
-		int e = hd_dir_find(r, &o->dir, n);
-
+	if (n->hold) { /* as good as a descriptor of its own */
+		begin_at(r->h, &o->dir, n, n);
 		o->fd = o->dir.fd;
-		return e;
+		return 0;
 	}
 	if (n->files) {
 		o->fd = n->files->fd;

@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -203,7 +205,9 @@ TEST(an_object_that_the_host_renamed_replaced_or_removed_is_stale_until_it_is_lo
 		CHECK(vo_do(&op) == -ESTALE, "linked: %d", op.error);
 		CHECK(vo_get(r.fs, "f", text, sizeof(text)) == 3 && strcmp(text, "new") == 0, "'%s'", text);
 		CHECK(vo_walk(r.fs, "moved", &g) == 0 && f == g && stat_node(f) == 0, "found under its new name");
-		CHECK(unlinkat(r.base, "lent/moved", 0) == 0 && stat_node(f) == -ESTALE, "removed");
+		CHECK(unlinkat(r.base, "lent/moved", 0) == 0, "removed");
+		op = (struct vfs_op){ .code = VFS_GETATTR, .node = f };
+		CHECK(vo_do(&op) == 0 && op.attr.nlink == 0, "held since it was looked up: %d", op.error);
 		vnode_unref(f);
 		vnode_unref(g);
 	}
@@ -445,6 +449,60 @@ TEST(errors_that_hold_a_process_up_or_kill_it_reach_the_guest_as_numbers)
 	}
 }
 
+struct replacer {
+	const struct rig *rig;
+	atomic_bool stop;
+	pthread_t thread;
+};
+
+static void *replace(void *arg)
+{
+	struct replacer *p = arg;
+
+	while (!p->stop) {
+		rig_host_put(p->rig, "lent/new", "x");
+		(void)renameat(p->rig->base, "lent/new", p->rig->base, "lent/f");
+	}
+	return NULL;
+}
+
+/* As Linux opens a file: looks it up once more, and only once, when it is told that it has another object. */
+static int open_as_linux(struct vfs *fs, const char *path, struct vfile **ret)
+{
+	int e = vo_open(fs, path, O_RDONLY, ret);
+
+	return e == -ESTALE ? vo_open(fs, path, O_RDONLY, ret) : e;
+}
+
+TEST(a_name_that_is_replaced_all_the_time_can_be_opened)
+{
+	struct hostdir_stats stats;
+	struct replacer p;
+	struct vfile *f;
+	struct rig r;
+	char c;
+
+	for (enum rig_way way = 0; rig_each(&r, way); way++) {
+		unsigned fds = test_count_fds();
+
+		rig_host_put(&r, "lent/f", "x");
+		p = (struct replacer){ .rig = &r };
+		CHECK(pthread_create(&p.thread, NULL, replace, &p) == 0, "thread");
+		for (unsigned i = 0; i < 5000; i++) {
+			int e = open_as_linux(r.fs, "f", &f);
+
+			CHECK(e == 0, "%u: %d", i, e);
+			CHECK(vo_pread(f, &c, 1, 0) == 1, "read");
+			vfile_free(f);
+		}
+		p.stop = true;
+		pthread_join(p.thread, NULL);
+		CHECK(test_count_fds() <= fds + 2, "%u descriptors, %u before", test_count_fds(), fds);
+		hostdir_get_stats(r.fs, &stats);
+		CHECK(stats.nodes == 1, "%u objects", stats.nodes);
+	}
+}
+
 static int leased = -1;
 
 static void give_lease_up(int sig)
@@ -482,4 +540,4 @@ RUN_TESTS(T(what_is_written_through_it_is_on_the_host), T(opening_follows_its_fl
 	  T(attributes_change_as_asked), T(only_attributes_of_users_pass), T(files_are_synced_allocated_copied_and_have_holes),
 	  T(symbolic_links_are_read_and_never_followed), T(names_are_bytes_of_any_kind_up_to_their_limit),
 	  T(a_read_only_directory_is_not_changed), T(errors_that_hold_a_process_up_or_kill_it_reach_the_guest_as_numbers),
-	  T(a_file_that_another_program_has_a_lease_of_is_waited_for))
+	  T(a_name_that_is_replaced_all_the_time_can_be_opened), T(a_file_that_another_program_has_a_lease_of_is_waited_for))

@@ -275,7 +275,7 @@ static void unmount(const struct rig *r, const char *path)
 
 TEST(what_is_mounted_beneath_it_is_not_shown)
 {
-	static const char *const places[] = { "proc", "bind", "twin" };
+	static const char *const places[] = { "proc", "bind", "twin", "twin2" };
 	char from[200], list[200];
 	struct vfs_op op;
 	struct vattr a, d;
@@ -298,10 +298,11 @@ TEST(what_is_mounted_beneath_it_is_not_shown)
 		rig_serve(&r, way, NULL);
 		(void)snprintf(from, sizeof(from), "%s/lent/dir", r.path); /* these come while it is lent */
 		mount_at(&r, from, "lent/twin", NULL);
+		mount_at(&r, from, "lent/twin2", NULL);
 		(void)snprintf(from, sizeof(from), "%s/outside/secret", r.path);
 		mount_at(&r, from, "lent/file", NULL);
 
-		CHECK(vo_list(r.fs, "", list, sizeof(list)) == 0 && strcmp(list, "bind/ dir/ file proc/ twin/ ") == 0, "'%s'", list);
+		CHECK(vo_list(r.fs, "", list, sizeof(list)) == 0 && strcmp(list, "bind/ dir/ file proc/ twin/ twin2/ ") == 0, "'%s'", list);
 		for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
 			char path[40];
 
@@ -314,7 +315,11 @@ TEST(what_is_mounted_beneath_it_is_not_shown)
 			CHECK(vo_do(&op) == 0, "statfs: %d", op.error);
 			vnode_unref(n);
 		}
-		CHECK(vo_stat(r.fs, "twin", &a) == 0 && vo_stat(r.fs, "dir", &d) == 0 && a.ino != d.ino, "the twin");
+		for (unsigned i = 0; i < ARRAY_LEN(places); i++) { /* each is an object of its own, also where two are one on the host */
+			CHECK(vo_stat(r.fs, places[i], &a) == 0, "%s", places[i]);
+			CHECK(vo_stat(r.fs, places[(i + 1) % ARRAY_LEN(places)], &d) == 0 && a.ino != d.ino, "%s", places[i]);
+			CHECK(vo_stat(r.fs, "dir", &d) == 0 && a.ino != d.ino, "%s is the directory itself", places[i]);
+		}
 		e = vo_open(r.fs, "file", O_RDWR | O_TRUNC, &f);
 		CHECK(e == -EACCES || e == 0, "a file mounted on a file: %d", e); /* 0: the one beneath */
 		if (e == 0)

@@ -345,6 +345,33 @@ TEST(a_file_may_be_closed_while_the_pool_works_with_its_node)
 	rig_down(&r);
 }
 
+TEST(the_directory_of_a_name_may_be_forgotten_while_the_pool_goes_there)
+{
+	struct hostdir_budget budget = { .max = 2 }; /* one directory is held, at most */
+	struct hostdir_config config = { .budget = &budget };
+	struct vfs_op op;
+	struct vnode *n, *same;
+	struct rig r;
+
+	rig_up(&r, RIG_POOL, &config);
+	for (unsigned i = 0; i < 200; i++) {
+		CHECK(vo_mkdir(r.fs, "d", 0755) == 0 && vo_mkdir(r.fs, "e", 0755) == 0 && vo_put(r.fs, "d/f", "x") == 0, "made");
+		CHECK(vo_link(r.fs, "d/f", "f") == 0 && vo_walk(r.fs, "d/f", &n) == 0, "linked");
+		CHECK(vo_stat(r.fs, "e/f", &(struct vattr){ 0 }) == -ENOENT, "another directory is held instead");
+		ended = 0;
+		op = (struct vfs_op){ .code = VFS_GETATTR, .node = n, .done = count_end };
+		vfs_submit(&op);
+		CHECK(vo_walk(r.fs, "f", &same) == 0 && same == n, "its other name");
+		if (ended == 0)
+			vfs_finish(&op);
+		CHECK(op.error == 0, "%d", op.error);
+		vnode_unref(n);
+		vnode_unref(same);
+		CHECK(vo_unlink(r.fs, "d/f") == 0 && vo_unlink(r.fs, "f") == 0 && vo_rmdir(r.fs, "d") == 0 && vo_rmdir(r.fs, "e") == 0, "removed");
+	}
+	rig_down(&r);
+}
+
 TEST(memory_that_runs_out_is_an_error_and_nothing_is_left)
 {
 	struct rig r;
@@ -742,7 +769,8 @@ RUN_TESTS(T(thousands_of_known_directories_need_few_descriptors), T(open_files_e
 	  T(a_directory_of_100000_entries_is_read_and_its_files_are_known_at_once),
 	  T(directories_are_read_by_turns_from_wherever_the_reader_was),
 	  T(a_tree_deeper_than_the_longest_path_is_walked_and_found_again), T(operations_in_the_pool_come_back_or_are_waited_for),
-	  T(a_file_may_be_closed_while_the_pool_works_with_its_node), T(memory_that_runs_out_is_an_error_and_nothing_is_left),
+	  T(a_file_may_be_closed_while_the_pool_works_with_its_node),
+	  T(the_directory_of_a_name_may_be_forgotten_while_the_pool_goes_there), T(memory_that_runs_out_is_an_error_and_nothing_is_left),
 	  T(a_full_disk_is_an_error_and_loses_nothing), T(a_quota_is_an_error_and_loses_nothing), T(no_more_inodes_is_an_error),
 	  T(a_read_only_file_system_of_the_host_is_an_error), T(a_directory_that_the_host_deletes_is_empty_and_stays_so),
 	  T(random_operations_do_what_system_calls_do), T(without_rights_too),
