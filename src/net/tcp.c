@@ -243,7 +243,7 @@ void tcp_offer(struct tcp *t)
 		sbuf_drop(&t->rx, t->rx.head + taken, t->ahead_count > 0);
 		t->no_data = taken < len;
 	}
-	if (t->fin_known && t->rx.head == t->rcv_fin && t->rcv_nxt > t->rcv_fin && !t->fin_told) {
+	if (tcp_guest_ended(t) && t->rx.head == t->rcv_fin && !t->fin_told) {
 		t->fin_told = true;
 		if (t->ops)
 			t->ops->fin(t->user);
@@ -430,7 +430,7 @@ bool tcp_pull(struct tcp *t)
 	tcp_check_closed(t);
 	if (!t->ops)
 		return false;
-	if (t->state == TCP_OPEN && t->rcv_nxt + tcp_window(t) >= t->rcv_edge + step)
+	if (t->state == TCP_OPEN && !tcp_guest_ended(t) && t->rcv_nxt + tcp_window(t) >= t->rcv_edge + step)
 		t->ack_now = true; /* a window that has opened much */
 	tcp_ready(t);
 	return true;

@@ -35,7 +35,7 @@ void tcp_refuse(struct tcp *t, int why);
 /* Opens a connection to the guest's port; room() or closed() follows. -EADDRINUSE, -ENFILE, -ENOMEM. */
 int tcp_connect(struct stack *s, const struct flow_key *key, const struct tcp_ops *ops, void *user, struct tcp **ret);
 
-/* Can take more: offers what was kept. False: that was the end, and closed() was called or tcp_abort(). */
+/* Can take more: offers what was kept. Not from inside data(). False: that was the end, and closed() was called or tcp_abort(). */
 bool tcp_pull(struct tcp *t);
 /* Views of room for at most @len bytes to the guest: at most @max of them, 0 while there is no room (then room() follows). Fill them from the
  * beginning and say how many bytes it was, 0 included. */

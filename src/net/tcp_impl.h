@@ -61,7 +61,7 @@ struct tcp {
 
 	bool sack_ok, ts_ok;
 	bool fin_queued, fin_acked; /* ours */
-	bool closed_first;          /* ours was sent before the guest's came */
+	bool closed_first;          /* ours was sent before the guest's was there */
 	bool fin_known, fin_told;   /* the guest's: rcv_fin is set; ops->fin was called */
 	bool ack_now, ack_due;
 	bool no_data;         /* data() took less than it was offered */
@@ -117,6 +117,12 @@ struct tcp_seg {
 static inline uint64_t tcp_now(const struct tcp *t)
 {
 	return stack_now(t->stack);
+}
+
+/* The guest's FIN and all before it is here, though maybe not taken yet. */
+static inline bool tcp_guest_ended(const struct tcp *t)
+{
+	return t->fin_known && t->rcv_nxt > t->rcv_fin;
 }
 
 /* What timestamps count: milliseconds, from a moment that says nothing about the host. */

@@ -355,7 +355,7 @@ static void data_input(struct tcp *t, const struct tcp_seg *g, uint64_t pos)
 	unsigned count = pkt_payload(g->pkt, g->data_off, iov);
 	uint64_t from = (int64_t)(pos - t->rcv_nxt) < 0 ? t->rcv_nxt : pos, to = MIN(pos + g->len, t->rcv_edge);
 
-	to = MIN(to, t->rx.head + SBUF_BYTES); /* the edge may be a little further: windows are told in steps */
+	to = MIN(to, t->rx.head + SBUF_BYTES); /* what can be kept, should the edge ever be further */
 	if (t->fin_known)
 		to = MIN(to, t->rcv_fin);
 	if (from >= to)
@@ -426,6 +426,8 @@ static void open_segment(struct tcp *t, const struct tcp_seg *g)
 		return;
 	}
 	if (g->flags & TCP_RST) {
+		if (tcp_guest_ended(t) && t->fin_acked)
+			return; /* the guest has forgotten what was over for it; our end may still be reading */
 		if (pos == t->rcv_nxt)
 			tcp_die(t, -ECONNRESET);
 		else
@@ -438,7 +440,7 @@ static void open_segment(struct tcp *t, const struct tcp_seg *g)
 	}
 	if (!(g->flags & TCP_ACK) || !ack_input(t, g))
 		return;
-	if (t->fin_known && t->rcv_nxt > t->rcv_fin) {
+	if (tcp_guest_ended(t)) {
 		t->ack_now |= g->len > 0 || (g->flags & TCP_FIN);
 		return; /* it has ended already */
 	}

@@ -89,17 +89,14 @@ static size_t put_syn_options(const struct tcp *t, uint8_t *p)
 	return n;
 }
 
-/* Where the window ends, which only ever moves forward. */
+/* Where the window ends only ever moves forward. It may be told a little less than it is: in steps of the scale. */
 static uint16_t put_window(struct tcp *t, bool syn)
 {
 	unsigned scale = syn ? 0 : t->rcv_scale;
 	size_t wnd = tcp_window(t);
 	uint64_t left = t->rcv_edge > t->rcv_nxt ? t->rcv_edge - t->rcv_nxt : 0;
 
-	wnd = MAX(wnd, (size_t)left);
-	wnd = MIN(wnd >> scale, (size_t)65535);
-	if (wnd << scale < left)
-		wnd = MIN((left + (1U << scale) - 1) >> scale, (size_t)65535);
+	wnd = MIN(MAX(wnd, (size_t)left) >> scale, (size_t)65535);
 	t->rcv_edge = MAX(t->rcv_edge, t->rcv_nxt + (wnd << scale));
 	return (uint16_t)wnd;
 }
@@ -211,7 +208,7 @@ static bool send_data(struct tcp *t, uint64_t pos, size_t len)
 	if (!send_segment(t, pos, flags, iov, count, len))
 		return false;
 	if (fin && t->snd_max <= t->tx.tail)
-		t->closed_first = !t->fin_known;
+		t->closed_first = !tcp_guest_ended(t); /* else this acknowledges the guest's */
 	sent(t, pos + len + (fin ? 1 : 0));
 	return true;
 }
