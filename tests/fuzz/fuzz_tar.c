@@ -122,11 +122,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
 	char base[] = "/tmp/sbx-fuzz-tar-XXXXXX";
 	struct buf b;
-	int fd;
+	int fd, home;
 
 	if (size < 2)
 		return 0;
-	assert(mkdtemp(base) && chdir(base) == 0 && mkdir("in", 0755) == 0);
+	home = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC); /* the fuzzer's own paths may be relative */
+	assert(home >= 0 && mkdtemp(base) && chdir(base) == 0 && mkdir("in", 0755) == 0);
 	fd = open("canary", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert(fd >= 0 && write(fd, "canary", 6) == 6 && futimens(fd, times) == 0);
 	close(fd);
@@ -143,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_done(&b);
 	check_outside();
 	check_and_remove(open("in", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	assert(rmdir("in") == 0 && unlink("canary") == 0 && chdir("/") == 0 && rmdir(base) == 0);
+	assert(rmdir("in") == 0 && unlink("canary") == 0 && fchdir(home) == 0 && rmdir(base) == 0);
+	close(home);
 	return 0;
 }
