@@ -78,7 +78,7 @@ sqlite_modes() { # MOUNT_OPTIONS
 			db=$mode.db
 			sqlite3 $db "PRAGMA journal_mode=$mode; CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT);"
 			for round in 1 2 3; do
-				sqlite3 $db "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t (b) SELECT hex(randomblob(50)) FROM n; COMMIT;" &
+				sqlite3 -cmd ".timeout 60000" $db "BEGIN; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) INSERT INTO t (b) SELECT hex(randomblob(50)) FROM n; COMMIT;" &
 				sqlite3 -cmd ".timeout 60000" $db "SELECT count(*) FROM t;" >/dev/null
 				wait $!
 			done
