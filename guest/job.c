@@ -167,7 +167,7 @@ static void job_end(struct job *j)
 	struct jobs *all = j->all;
 	struct cgroup group;
 	int out[2];
-	char why[SPAWN_WHY_MAX];
+	struct spawn_failure f;
 	struct msg_exec_exit m = { 0 };
 
 	for (int i = 0; i < 2; i++) {
@@ -181,9 +181,9 @@ static void job_end(struct job *j)
 	all->running--;
 	if (j->host_gone) {
 		job_bury(j);
-	} else if (!j->killed && j->failure->code) {
-		spawn_explain(j->failure, why, sizeof(why));
-		job_spawn_failed(j, j->failure->code, why);
+	} else if (!j->killed && spawn_failed(j->report, &f)) {
+		f.why[sizeof(f.why) - 1] = '\0';
+		job_spawn_failed(j, f.code, f.why);
 	} else {
 		job_describe(j, &m);
 		job_say_exit(j, &m);
@@ -272,7 +272,7 @@ static int job_spawn(struct job *j, const struct msg_exec_start *m, struct stdio
 	if (r < 0)
 		return r;
 	spec.cgroup_fd = j->cgroup.fd;
-	r = spawn(&j->all->spawner, &spec, j->failure, &j->pid);
+	r = spawn(&spec, &j->pid, &j->report);
 	if (r < 0)
 		(void)cgroup_remove(&j->cgroup);
 	return r;
@@ -438,6 +438,7 @@ static void job_clear(struct job *j)
 	for (int i = 0; i < 2; i++)
 		job_out_close(&j->out[i]);
 	close_fd(&j->slave_fd);
+	close_fd(&j->report);
 	cgroup_forget(&j->cgroup);
 }
 
@@ -457,7 +458,7 @@ static void job_rest(struct job *j)
 	j->killed = 0;
 	j->oom_told = 0;
 	j->in_done = 0;
-	j->in_fd = j->slave_fd = -1;
+	j->in_fd = j->slave_fd = j->report = -1;
 	j->cgroup = (struct cgroup){ .all = &j->all->groups, .fd = -1, .events_fd = -1 };
 	j->out[0] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDOUT };
 	j->out[1] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDERR };
@@ -491,8 +492,7 @@ struct job *job_create(struct jobs *all, unsigned slot, int fd)
 	}
 	j->all = all;
 	j->slot = slot;
-	j->failure = &all->failures[slot];
-	j->in_fd = j->slave_fd = -1;
+	j->in_fd = j->slave_fd = j->report = -1;
 	j->out[0].fd = j->out[1].fd = -1;
 	j->out[0].job = j->out[1].job = j;
 	job_rest(j);

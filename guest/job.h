@@ -7,7 +7,6 @@
 #include "base/loop.h"
 #include "cgroup.h"
 #include "proto/link.h"
-#include "spawn.h"
 
 #include <sys/types.h>
 
@@ -43,7 +42,7 @@ struct job {
 	int killed;     /* PROTO_EXIT_TIMEOUT or PROTO_EXIT_ABORTED, 0 otherwise */
 	pid_t pid;
 	int status; /* of waitpid() */
-	struct spawn_failure *failure; /* in jobs.failures */
+	int report; /* of spawn() */
 	uint32_t oom_told; /* OOM kills in its cgroup, of which the host has been told */
 	char name[64];
 	struct link link;

@@ -85,8 +85,6 @@ static void finish(void)
 	CHECK(loop_once(loop, 0) == 0, "loop");
 	CHECK(jobs.running == 0, "%u jobs still count as running", jobs.running);
 	CHECK(list_empty(&jobs.leftovers), "a leftover remains");
-	spawner_tidy(&jobs.spawner);
-	CHECK(jobs.spawner.launches.next == jobs.spawner.launches.prev, "the memory of more than one child is kept");
 	jobs_done(&jobs);
 	if (group_base[0]) {
 		(void)snprintf(path, sizeof(path), "%s/exec", group_base);
