@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* host/tools_match.c - does a line match? Literal text by memmem(), expressions by the C library's, in the C locale: bytes, not characters.
  *
- * The pattern may come from a model, and the lines from a guest. What the library's matcher can be made to spend is bounded: back-references, which
- * take exponential time, are refused, repetition counts (which it expands) multiply to REPEATS_MAX at most, lines are cut at MATCH_LINE_MAX by the
- * caller, and since it remembers every state that some line led to, the expression is compiled anew after RENEW_BYTES of lines. */
+ * The pattern may come from a model, and the lines from a guest. What the library's matcher can be made to spend is limited, but not to
+ * little: back-references, which take exponential time, are refused, repetition counts (which it expands) multiply to REPEATS_MAX at most, lines are
+ * cut at MATCH_LINE_MAX by the caller, and since it remembers every state that some line led to, the expression is compiled anew after RENEW_BYTES of
+ * lines. What is left: "(a|b)*a(a|b){20}c" takes up to 1.3 s for one such line and 200 MB within a few, and a line cannot be cancelled, so a
+ * pattern of this kind holds its tool thread, and the end of the VM, for that long. */
 #include "host/tools_match.h"
 
 #include "base/cleanup.h"
