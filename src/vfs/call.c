@@ -6,6 +6,7 @@
  * or submitted; the lock, taken at each change of state, orders the two. caller_done() may only be called when the job has ended. */
 #include "vfs/call.h"
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 
 #include <assert.h>
@@ -29,13 +30,14 @@ static void drop_all(struct list *from)
 	}
 }
 
-/* What directories' entries brought along is of no use to the job, which has no references: only the attributes are kept. */
+/* What directories' entries brought along is of no use to the job, which has no references: only the attributes are kept. An entry for which the
+ * file system found no memory looks like one without room, and so, if it was the first, like the end of the directory: that is -ENOMEM here. */
 static int strip_nodes(struct vfs_dir *d)
 {
 	struct vfs_dir raw = *d;
 	struct vfs_dirent e;
 	const char *name;
-	int r = 0;
+	int r = buf_ok(&raw.buf) ? 0 : -ENOMEM;
 
 	vfs_dir_init(d, CALL_DIR_ROOM, raw.plus);
 	while (vfs_dir_next(&raw, &e, &name)) {

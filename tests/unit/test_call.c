@@ -448,6 +448,90 @@ TEST(without_memory_jobs_fail_and_nothing_is_lost)
 	}
 }
 
+enum { LISTED = 50 };
+
+static unsigned listings; /* that succeeded */
+static unsigned unsaid;   /* batches for which memory was short and the file system did not say so */
+
+/* The file system in memory says -ENOMEM itself when not even one entry had room; this one is like the others, which do not. */
+static void (*said_to)(struct vfs_op *op);
+static const struct vfs_ops *mem_ops;
+
+static void unsaying_done(struct vfs_op *op)
+{
+	unsaid += op->error == -ENOMEM;
+	op->error = op->error == -ENOMEM ? 0 : op->error;
+	op->done = said_to;
+	op->done(op);
+}
+
+static void unsaying_submit(struct vfs *fs, struct vfs_op *op)
+{
+	if (op->code == VFS_READDIR) {
+		said_to = op->done;
+		op->done = unsaying_done;
+	}
+	mem_ops->submit(fs, op);
+}
+
+/* Whether the listing was whole is looked at for every allocation that can fail on the way, be it the file system's or the copy's. */
+static void list_short_of_memory(struct job *j)
+{
+	struct caller *c = &j->c;
+	struct held *open;
+	struct vfs_dir d;
+	char name[16];
+
+	fault_pause();
+	for (unsigned i = 0; i < LISTED; i++) {
+		(void)snprintf(name, sizeof(name), "%u", i);
+		CHECK(call_mkdir(c, call_root(c), name, 0755) == 0, "mkdir %s", name);
+	}
+	CHECK(call_open(c, call_root(c), O_RDONLY, &open) == 0, "open");
+	vfs_dir_init(&d, 0, false);
+	fault_resume();
+	for (uint64_t off = 0, seen = 0, more = 1; more;) {
+		int r = call_readdir(c, open, off, true, &d);
+		struct vfs_dirent e;
+		const char *text;
+
+		if (r < 0) {
+			CHECK(r == -ENOMEM && fault_happened(), "got %d", r);
+			break;
+		}
+		for (more = 0; vfs_dir_next(&d, &e, &text); more++)
+			off = e.next;
+		seen += more;
+		if (!more) {
+			CHECK(seen == LISTED + 2, "the directory ended after %u entries", (unsigned)seen);
+			listings++;
+		}
+	}
+	vfs_dir_done(&d);
+}
+
+TEST(a_directory_does_not_end_where_memory_does)
+{
+	struct vfs_ops ops;
+	unsigned failed = 0;
+
+	FAULT_LOOP {
+		fault_pause();
+		setup();
+		mem_ops = mem->ops;
+		ops = *mem_ops;
+		ops.submit = unsaying_submit;
+		mem->ops = &ops;
+		fault_resume();
+		job_run(&set, mem, list_short_of_memory, NULL);
+		fault_pause();
+		teardown();
+		failed += fault_happened();
+		fault_resume();
+	}
+	CHECK(failed > 3 && unsaid > 0 && listings > 0, "%u passes with failures, %u unsaid, %u whole listings", failed, unsaid, listings);
+}
+
 TEST(callers_that_could_not_be_made_can_be_unmade)
 {
 	CHECK(loop_create(&loop) == 0, "loop");
@@ -467,4 +551,5 @@ RUN_TESTS(T(every_operation_can_be_made_from_another_thread), T(directories_are_
 	  T(what_was_posted_and_never_submitted_ends_too), T(a_file_is_replaced_if_it_is_still_what_was_seen),
 	  T(what_a_job_leaves_half_done_is_taken_back_by_its_end), T(a_stopped_job_takes_back_what_it_did),
 	  T(many_jobs_work_on_one_file_system_at_once), T(without_memory_jobs_fail_and_nothing_is_lost),
+	  T(a_directory_does_not_end_where_memory_does),
 	  T(callers_that_could_not_be_made_can_be_unmade))
