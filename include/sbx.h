@@ -480,7 +480,7 @@ enum sbx_fs_flags {
 	SBX_FS_EXISTING = 1 << 5,  /* WRITE: ENOENT if the file does not exist */
 	SBX_FS_EXCHANGE = 1 << 6,  /* RENAME: both exist, and change places */
 	SBX_FS_RECURSIVE = 1 << 7, /* REMOVE: a directory with all that is in it */
-	SBX_FS_REGEX = 1 << 8,     /* SEARCH: the pattern is a POSIX extended regular expression over bytes, without back-references; else plain text */
+	SBX_FS_REGEX = 1 << 8,     /* SEARCH: the pattern is a POSIX extended regular expression over bytes, without back-references and of 2,000 states at most; else plain text */
 	SBX_FS_NOCASE = 1 << 9,    /* SEARCH: ASCII letters match in either case */
 	SBX_FS_OWNER = 1 << 10,    /* what is created belongs to uid and gid */
 };

@@ -3,7 +3,6 @@
 #ifndef HOST_TOOLS_MATCH_H
 #define HOST_TOOLS_MATCH_H
 
-#include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -12,18 +11,18 @@ enum {
 	MATCH_LINE_MAX = 4096,    /* bytes at the beginning of a line that are looked at */
 };
 
+struct regex;
+
 struct matcher {
 	char *pattern;
 	size_t len;
-	bool nocase, compiled;
-	regex_t regex;
-	size_t used; /* bytes matched since it was compiled */
+	struct regex *regex; /* or NULL: plain text */
 };
 
 /* -EINVAL with the reason in @ret_why, or -ENOMEM. matcher_done() in any case. */
 int matcher_init(struct matcher *m, const char *pattern, bool regex, bool nocase, char *ret_why, size_t size);
 void matcher_done(struct matcher *m);
-/* 1: @line, of at most MATCH_LINE_MAX bytes, matches; 0: it does not; -ENOMEM. */
+/* 1: @line, of at most MATCH_LINE_MAX bytes, matches; 0: it does not. */
 int matcher_line(struct matcher *m, const char *line, size_t len);
 
 #endif
