@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/work.h"
 #include "vmm/initramfs.h"
 #include "vmm/kvm_probe.h"
 
@@ -99,24 +100,14 @@ static int create_vcpus(struct kvm *k, uint64_t entry, struct sbx_err *err)
 	return kvm_cpu_enter_at(k->vcpu[0].fd, entry, err);
 }
 
-static int build(struct kvm *k, const struct engine_config *c, struct sbx_err *err)
+/* Everything that needs neither the memory slots nor the loop's thread to wait for them. */
+static int build_machine(struct kvm *k, const struct engine_config *c, struct sbx_err *err)
 {
-	struct sbx_err why = { 0 };
 	uint64_t entry = 0;
-	int r;
+	int r = kvm_vm_setup(k, err);
 
-	k->kvm_fd = kvm_open(&why);
-	if (k->kvm_fd < 0)
-		return err_set(err, k->kvm_fd, "%s; %s", why.message, kvm_remedy(k->kvm_fd));
-	r = boot_memory_create(c->memory_bytes, &k->mem, err);
 	if (r == 0)
 		r = load_guest(k, c, &entry, err);
-	if (r < 0)
-		return r;
-	k->vm_fd = kvm_create_vm(k->kvm_fd, err);
-	if (k->vm_fd < 0)
-		return k->vm_fd;
-	r = kvm_vm_setup(k, err);
 	if (r == 0)
 		r = create_vcpus(k, entry, err);
 	if (r == 0)
@@ -126,6 +117,62 @@ static int build(struct kvm *k, const struct engine_config *c, struct sbx_err *e
 	k->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = k->wake_fd < 0 ? -errno : loop_fd_add(k->loop, &k->wake, k->wake_fd, EPOLLIN, kvm_exit_wake);
 	return r < 0 ? err_set(err, r, "cannot watch the vCPUs: %m") : 0;
+}
+
+/* Handing memory to KVM ends in a grace period of the kernel's, milliseconds in which nothing is computed; so does much of the
+ * rest. One thread waits for the one while this one sees to the other. */
+struct memory_job {
+	struct work work;
+	const struct kvm *k;
+	int r;
+	struct sbx_err err;
+};
+
+static void memory_run(struct work *w)
+{
+	struct memory_job *job = CONTAINER_OF(w, struct memory_job, work);
+
+	job->r = kvm_add_memory(job->k, &job->err);
+}
+
+static void memory_done(struct work *w)
+{
+	(void)w;
+}
+
+static int build_with_memory(struct kvm *k, const struct engine_config *c, struct sbx_err *err)
+{
+	struct memory_job job = { .work = { .run = memory_run, .done = memory_done }, .k = k };
+	struct work_pool *pool;
+	int r = work_pool_create(k->loop, 1, &pool);
+
+	if (r < 0)
+		return err_set(err, r, "cannot start a thread: %m");
+	r = work_submit(pool, &job.work);
+	if (r < 0) {
+		work_pool_free(pool);
+		return err_set(err, r, "cannot start a thread: %m");
+	}
+	r = build_machine(k, c, err);
+	work_finish(pool, &job.work);
+	work_pool_free(pool);
+	return r < 0 ? r : job.r < 0 ? err_set(err, job.r, "%s", job.err.message)
+				     : 0;
+}
+
+static int build(struct kvm *k, const struct engine_config *c, struct sbx_err *err)
+{
+	struct sbx_err why = { 0 };
+	int r;
+
+	k->kvm_fd = kvm_open(&why);
+	if (k->kvm_fd < 0)
+		return err_set(err, k->kvm_fd, "%s; %s", why.message, kvm_remedy(k->kvm_fd));
+	r = boot_memory_create(c->memory_bytes, &k->mem, err);
+	if (r < 0)
+		return r;
+	k->vm_fd = kvm_create_vm(k->kvm_fd, err);
+	return k->vm_fd < 0 ? k->vm_fd : build_with_memory(k, c, err);
 }
 
 static void kvm_free(struct engine *e)

@@ -99,8 +99,10 @@ struct kvm {
 int kvm_open(struct sbx_err *err);
 const char *kvm_remedy(int code);
 int kvm_create_vm(int kvm_fd, struct sbx_err *err); /* the descriptor or -errno */
-/* Interrupt controllers, memory slots. Before the vCPUs. */
+/* Interrupt controllers. Before the vCPUs. */
 int kvm_vm_setup(struct kvm *k, struct sbx_err *err);
+/* Hands guest memory to KVM. Any thread; beside the calls above and those of kvm_cpu.c. */
+int kvm_add_memory(const struct kvm *k, struct sbx_err *err);
 /* Transport, doorbells and interrupt line of each device. */
 int kvm_devs_create(struct kvm *k, const struct engine_config *c, struct sbx_err *err);
 void kvm_devs_free(struct kvm *k);

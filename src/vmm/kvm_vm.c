@@ -111,7 +111,7 @@ static int kvm_check_caps(const struct kvm *k, struct sbx_err *err)
 	return 0;
 }
 
-static int kvm_add_memory(const struct kvm *k, struct sbx_err *err)
+int kvm_add_memory(const struct kvm *k, struct sbx_err *err)
 {
 	for (unsigned i = 0; i < k->mem->count; i++) {
 		const struct gmem_region *r = &k->mem->region[i];
@@ -136,7 +136,7 @@ int kvm_vm_setup(struct kvm *k, struct sbx_err *err)
 		return err_set(err, -errno, "KVM does not take its helper pages: %m");
 	if (ioctl(k->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return err_set(err, -errno, "KVM cannot create interrupt controllers: %m");
-	return kvm_add_memory(k, err);
+	return 0;
 }
 
 static void kvm_dev_irq(void *user)
