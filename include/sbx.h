@@ -446,6 +446,8 @@ enum {
 	SBX_FS_PATCH_MAX = 16 << 20, /* bytes of a file that is patched, before and after */
 	SBX_FS_EDITS_MAX = 900000,   /* bytes of all edits of a patch, with 8 more for each */
 	SBX_FS_PATTERN_MAX = 1024,   /* bytes of a pattern */
+	SBX_FS_STATES_MAX = 2048,    /* states of a regular expression: one for each thing that matches a byte or a place, one or two for each group, branch and
+				      * repetition, each as often as repetitions in braces say, and one for the end */
 	SBX_FS_GLOBS_MAX = 64,       /* of include, and of exclude; of 255 bytes each */
 	SBX_FS_LINES = 2000,         /* lines that are read when the request does not say */
 	SBX_FS_MATCHES = 1000,       /* matches that are given when the request does not say */
@@ -480,7 +482,8 @@ enum sbx_fs_flags {
 	SBX_FS_EXISTING = 1 << 5,  /* WRITE: ENOENT if the file does not exist */
 	SBX_FS_EXCHANGE = 1 << 6,  /* RENAME: both exist, and change places */
 	SBX_FS_RECURSIVE = 1 << 7, /* REMOVE: a directory with all that is in it */
-	SBX_FS_REGEX = 1 << 8,     /* SEARCH: the pattern is a POSIX extended regular expression over bytes, without back-references and of 2,000 states at most; else plain text */
+	SBX_FS_REGEX = 1 << 8,     /* SEARCH: the pattern is a POSIX extended regular expression over bytes, without back-references and of at most
+				    * SBX_FS_STATES_MAX states; else plain text */
 	SBX_FS_NOCASE = 1 << 9,    /* SEARCH: ASCII letters match in either case */
 	SBX_FS_OWNER = 1 << 10,    /* what is created belongs to uid and gid */
 };
@@ -579,7 +582,8 @@ struct sbx_fs_request {
  * READ, WRITE and LIST of more than 960 KiB are several steps, between which others may change the tree: if another file has got the path meanwhile, the
  * request ends with ESTALE; a WRITE that fails has written a part. A PATCH is one: all its edits or none, written to a new file that takes the place of
  * the old one (another hard link keeps the old content, a program that has the file open the old file); if the file changes between the reading and
- * that moment, it is ESTALE and nothing is done.
+ * that moment, it is ESTALE and nothing is done. On callbacks without create, unlink or rename the file is patched in its place, when all edits are known
+ * to apply: others may see it half done, and if it fails halfway the old content is written back, as long as the callbacks do that.
  *
  * What a result may say, beside errors of the file system: ENOENT "host filesystem tools not found: MOUNT"; ENODATA "oldText not found in PATH" and
  * ENOTUNIQ "oldText is not unique in PATH"; EFBIG (over SBX_FS_PATCH_MAX); EINVAL (no regular file, a pattern that is none); EXDEV; ESTALE;

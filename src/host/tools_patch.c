@@ -5,7 +5,10 @@
  *
  * A file that changed since it was read is not replaced (-ESTALE): before the rename it is read again and compared, which also finds what a coarse
  * clock hides, and with the rename its identity, size and times are (call_replace()). A program that had it open keeps the old one, as with any
- * editor that saves by renaming; another hard link keeps the old content. */
+ * editor that saves by renaming; another hard link keeps the old content.
+ *
+ * Where nothing can be replaced (callbacks without create, unlink or rename), what changes is written into the file, once all edits have been found to
+ * apply and the file to be what was read; if that fails halfway, the old content is written back. */
 #include "host/tools_impl.h"
 
 #include "base/cleanup.h"
@@ -191,6 +194,95 @@ static int write_beside(struct tool *t, struct walk *w, struct held *old, const 
 	return r;
 }
 
+/* ------------------------------------------------------------------ in its place */
+
+/* What of the file changes: its bytes from @at on, @old_len of them, become @new_len others. */
+struct change {
+	size_t at, old_len, new_len;
+};
+
+static struct change change_between(const struct text *old, const struct text *new)
+{
+	struct change c = { 0, old->len, new->len };
+
+	while (c.old_len > 0 && c.new_len > 0 && old->p[c.at] == new->p[c.at]) {
+		c.at++;
+		c.old_len--;
+		c.new_len--;
+	}
+	while (c.old_len > 0 && c.old_len == c.new_len && old->p[c.at + c.old_len - 1] == new->p[c.at + c.old_len - 1]) {
+		c.old_len--;
+		c.new_len--;
+	}
+	return c;
+}
+
+static int set_size(struct tool *t, struct held *open, size_t size)
+{
+	const struct vattr a = { .size = size };
+
+	return call_setattr(&t->c, open, VFS_SET_SIZE | VFS_SET_KILL_PRIV, &a, NULL);
+}
+
+/* A file that becomes shorter does so last: as long as it can be written to, there is a way back. */
+static int write_change(struct tool *t, struct held *open, const struct text *new, const struct change *c)
+{
+	int r = call_write(&t->c, open, c->at, new->p + c->at, c->new_len);
+
+	if (r == 0 && c->new_len < c->old_len)
+		r = set_size(t, open, new->len);
+	return r == 0 ? tool_flush(t, open) : r;
+}
+
+/* Some of the change is in the file, perhaps: back to what was there. */
+static int take_back(struct tool *t, struct held *open, const struct text *old, const struct change *c, int why)
+{
+	int r;
+
+	call_undoing(&t->c, true);
+	r = call_write(&t->c, open, c->at, old->p + c->at, c->old_len);
+	if (r == 0 && c->new_len > c->old_len)
+		r = set_size(t, open, old->len);
+	call_undoing(&t->c, false);
+	if (r == 0 || (r == why && r == -EOPNOTSUPP)) /* put back, or never possible */
+		return why;
+	return tool_fail(t, why, "'%s' may have been patched in part: %s, and its old content could not be put back: %s", t->path, strerror(-why),
+			 strerror(-r));
+}
+
+static int patch_in_place(struct tool *t, struct walk *w, struct held *open, const struct text *old, const struct text *new)
+{
+	const struct change c = change_between(old, new);
+	AUTODROP struct held *out = NULL;
+	struct vattr a;
+	int r = call_open(&t->c, w->node, O_WRONLY, &out);
+
+	if (r == 0)
+		r = same_content(t, open, old);
+	if (r < 0)
+		return r;
+	r = write_change(t, out, new, &c);
+	if (r < 0)
+		return take_back(t, out, old, &c, r);
+	r = call_getattr(&t->c, open, &a);
+	if (r == 0)
+		tool_set_attr(t, &a);
+	return r;
+}
+
+static int patch_beside(struct tool *t, struct walk *w, struct held *open, const struct text *old, const struct text *new)
+{
+	int r = write_beside(t, w, open, new);
+
+	if (r == 0)
+		r = same_content(t, open, old);
+	if (r == 0)
+		r = call_replace(&t->c, w->name, open, &w->attr);
+	if (r < 0)
+		call_undo(&t->c);
+	return r;
+}
+
 /* @w->attr is as of when the file was opened. */
 static int patch_open(struct tool *t, struct walk *w, struct held *open)
 {
@@ -206,13 +298,7 @@ static int patch_open(struct tool *t, struct walk *w, struct held *open)
 		r = apply_edits(t, &text);
 	}
 	if (r == 0)
-		r = write_beside(t, w, open, &text);
-	if (r == 0)
-		r = same_content(t, open, &old);
-	if (r == 0)
-		r = call_replace(&t->c, w->name, open, &w->attr);
-	if (r < 0)
-		call_undo(&t->c);
+		r = (call_replaces(w->dir) ? patch_beside : patch_in_place)(t, w, open, &old, &text);
 	free(old.p);
 	free(text.p);
 	return r;

@@ -4,6 +4,7 @@
 #include "host/tools_regex.h"
 
 #include "base/cleanup.h"
+#include "sbx.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,8 +23,10 @@ struct inst {
 struct regex {
 	unsigned count, generation;
 	unsigned now[REGEX_STATES_MAX], next[REGEX_STATES_MAX], stack[REGEX_STATES_MAX], seen[REGEX_STATES_MAX];
-	struct inst code[REGEX_STATES_MAX];
+	struct inst code[REGEX_STATES_MAX + 1];
 };
+
+_Static_assert((int)REGEX_STATES_MAX == (int)SBX_FS_STATES_MAX && (int)REGEX_STATES_MAX == 2048, "sbx.h and the message below say so");
 
 struct parser {
 	struct regex *re;
@@ -41,14 +44,14 @@ static void fail(struct parser *s, const char *why)
 		s->why = why;
 }
 
-/* A place for an instruction at @at, what follows moves up; the last place is never given away, so the result is always one. */
+/* A place for an instruction at @at, what follows moves up; the place behind the last one takes what is too much. */
 static struct inst *insert(struct parser *s, unsigned at, enum op op, int to)
 {
 	struct regex *re = s->re;
 
-	if (re->count >= REGEX_STATES_MAX - 1) {
-		fail(s, "it has more than 2000 states with its repetitions written out");
-		return &re->code[REGEX_STATES_MAX - 1];
+	if (re->count >= REGEX_STATES_MAX) {
+		fail(s, "it has more than 2048 states with its repetitions written out");
+		return &re->code[REGEX_STATES_MAX];
 	}
 	memmove(&re->code[at + 1], &re->code[at], (re->count - at) * sizeof(re->code[0]));
 	re->count++;

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 enum {
-	REGEX_STATES_MAX = 2048, /* of one expression, its repetitions written out */
+	REGEX_STATES_MAX = 2048, /* of one expression, its repetitions written out, and the end */
 	REGEX_DEPTH_MAX = 100,   /* groups within groups */
 };
 

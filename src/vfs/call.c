@@ -494,7 +494,12 @@ void call_undo_set(struct caller *c, struct held *dir, const char *name)
 	c->undo_dir = dir;
 }
 
-static void set_undoing(struct caller *c, bool on)
+bool call_replaces(const struct held *dir)
+{
+	return vfs_replaces(dir->node);
+}
+
+void call_undoing(struct caller *c, bool on)
 {
 	pthread_mutex_lock(&c->set->lock);
 	c->undoing = on;
@@ -507,9 +512,9 @@ void call_undo(struct caller *c)
 
 	if (!c->undo_dir)
 		return;
-	set_undoing(c, true);
+	call_undoing(c, true);
 	r = call_unlink(c, c->undo_dir, c->undo_name);
-	set_undoing(c, false);
+	call_undoing(c, false);
 	if (r == 0 || r == -ENOENT)
 		c->undo_dir = NULL; /* else caller_done() tries again */
 }

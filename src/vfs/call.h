@@ -131,6 +131,10 @@ ssize_t call_listxattr(struct caller *c, struct held *h, void *buf, size_t len);
 ssize_t call_getxattr(struct caller *c, struct held *h, const char *name, void *buf, size_t len);
 int call_setxattr(struct caller *c, struct held *h, const char *name, const void *buf, size_t len);
 
+/* Can call_replace() work in the directory @dir? */
+bool call_replaces(const struct held *dir);
+/* Operations are made though the caller was stopped, until this is taken back: to put right what would be left half done. Not once its file system ends. */
+void call_undoing(struct caller *c, bool on);
 /* From here on the caller's end unlinks @name, of at most CALL_UNDO_NAME_MAX - 1 bytes, in @dir. call_undo() does so now, even if the caller was
  * stopped. @dir is held until then, dropped or not. */
 void call_undo_set(struct caller *c, struct held *dir, const char *name);

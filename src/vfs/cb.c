@@ -174,6 +174,13 @@ static void cb_free(struct vfs *v)
 	free(fs);
 }
 
+static bool cb_replaces(const struct vnode *dir)
+{
+	const struct cbfs *fs = (const struct cbfs *)(const void *)dir->fs;
+
+	return cb_has(fs, CB_CREATE) && cb_has(fs, CB_RENAME) && cb_has(fs, CB_UNLINK);
+}
+
 static const struct vfs_ops cb_ops = {
 	.name = "callbacks",
 	.submit = cb_submit,
@@ -182,6 +189,7 @@ static const struct vfs_ops cb_ops = {
 	.node_free = cb_node_free,
 	.file_free = cb_file_free,
 	.free = cb_free,
+	.replaces = cb_replaces,
 };
 
 int cb_create(const struct cb_config *c, struct vfs **ret)

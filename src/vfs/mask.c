@@ -325,6 +325,7 @@ const struct vfs_ops mask_ops = {
 	.node_free = wrap_node_free,
 	.file_free = wrap_file_free,
 	.free = mask_free,
+	.replaces = wrap_replaces,
 };
 
 /* The child of that name, which is made if it is not there. */

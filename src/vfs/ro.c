@@ -52,6 +52,7 @@ const struct vfs_ops ro_ops = {
 	.node_free = wrap_node_free,
 	.file_free = wrap_file_free,
 	.free = ro_free,
+	.replaces = wrap_replaces,
 };
 
 int ro_create(struct vfs *inner, struct vfs **ret)

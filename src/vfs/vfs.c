@@ -44,6 +44,13 @@ void vfile_free(struct vfile *f)
 		f->node->fs->ops->file_free(f);
 }
 
+bool vfs_replaces(const struct vnode *dir)
+{
+	const struct vfs_ops *ops = dir->fs->ops;
+
+	return !ops->replaces || ops->replaces(dir);
+}
+
 struct vfs *vfs_ref(struct vfs *fs)
 {
 	fs->shares++;

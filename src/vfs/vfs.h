@@ -192,6 +192,8 @@ struct vfs_ops {
 	void (*node_free)(struct vnode *n); /* the last reference is gone */
 	void (*file_free)(struct vfile *f); /* closes it and drops its reference to the node */
 	void (*free)(struct vfs *fs);       /* no op, node but the root or file is left */
+	/* Can a file in @dir be replaced by a new one: created, renamed over it, removed again? From any thread that holds @dir. NULL: it can. */
+	bool (*replaces)(const struct vnode *dir);
 };
 
 struct vfs {
@@ -217,6 +219,7 @@ void vfs_finish(struct vfs_op *op);
 struct vnode *vnode_ref(struct vnode *n);
 void vnode_unref(struct vnode *n); /* accepts NULL */
 void vfile_free(struct vfile *f);  /* accepts NULL */
+bool vfs_replaces(const struct vnode *dir); /* vfs_ops.replaces */
 struct vfs *vfs_ref(struct vfs *fs); /* one more owner: vfs_free() is called once more, and only the last one frees it */
 void vfs_free(struct vfs *fs);       /* accepts NULL */
 

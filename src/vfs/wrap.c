@@ -106,6 +106,11 @@ void wrap_file_free(struct vfile *f)
 	free(wrap_file(f));
 }
 
+bool wrap_replaces(const struct vnode *dir)
+{
+	return vfs_replaces(((const struct wrap_node *)(const void *)dir)->inner);
+}
+
 uint64_t wrap_ino(uint64_t ino, uint32_t space)
 {
 	return ino ^ (uint64_t)space << 48;

@@ -75,6 +75,7 @@ void wrap_cancel(struct vfs *fs, struct vfs_op *op);
 void wrap_finish(struct vfs *fs, struct vfs_op *op);
 void wrap_node_free(struct vnode *v);
 void wrap_file_free(struct vfile *f);
+bool wrap_replaces(const struct vnode *dir);
 extern const struct vfs_ops ro_ops, mask_ops;
 
 #endif

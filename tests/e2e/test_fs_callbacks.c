@@ -469,6 +469,28 @@ TEST(a_whole_file_system_is_written_from_the_guest)
 	tree_done(&t);
 }
 
+TEST(a_file_system_without_rename_is_patched_in_place)
+{
+	struct sbx_fs_callbacks cb = all_callbacks();
+	static const struct sbx_fs_edit edits[] = { { "one", 3, "first", 5 }, { "three\n", 6, "", 0 } }, bad[] = { { "first", 5, "1", 1 }, { "none", 4, "", 0 } };
+	static struct tree t;
+	struct sbx_vm *vm;
+	struct sbx_err err;
+	struct object *o = add(&t, "/f", SBX_FILE_REGULAR, "one\ntwo\nthree\n", 14);
+
+	cb.rename = NULL;
+	vm = start(&cb, &t);
+	prints(vm, "exec 3</mnt/f; cat <&3", "one\ntwo\nthree\n");
+	CHECK(sbx_fs_patch(vm, "/mnt", "f", bad, 2, &err) == -ENODATA && o->size == 14, "%s", err.message);
+	CHECK(sbx_fs_patch(vm, "/mnt", "f", edits, 2, &err) == 0, "%s", err.message);
+	CHECK(o->size == 10 && memcmp(o->data, "first\ntwo\n", 10) == 0, "it became '%.*s'", (int)o->size, (const char *)o->data);
+	for (unsigned i = 0; i < FILES_MAX; i++)
+		CHECK(!t.at[i].path[0] || &t.at[i] == o, "%s was left behind", t.at[i].path);
+	prints(vm, "n=0; while [ $n -lt 100 ] && ! grep -q first /mnt/f; do sleep 0.1; n=$((n + 1)); done; cat /mnt/f", "first\ntwo\n");
+	close_quickly(vm);
+	tree_done(&t);
+}
+
 TEST(a_callback_that_hangs_holds_up_only_whoever_asked)
 {
 	struct sbx_fs_callbacks cb = readonly_callbacks();
@@ -580,5 +602,5 @@ TEST(a_directory_of_a_hundred_thousand_entries_is_listed)
 }
 
 RUN_TESTS(T(three_callbacks_make_a_file_system_to_read), T(a_whole_file_system_is_written_from_the_guest),
-	  T(a_callback_that_hangs_holds_up_only_whoever_asked), T(a_callback_that_takes_too_long_is_a_time_out_in_the_guest),
+	  T(a_file_system_without_rename_is_patched_in_place), T(a_callback_that_hangs_holds_up_only_whoever_asked), T(a_callback_that_takes_too_long_is_a_time_out_in_the_guest),
 	  T(an_answer_that_comes_later_is_as_good), T(a_directory_of_a_hundred_thousand_entries_is_listed))

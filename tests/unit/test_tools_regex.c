@@ -47,6 +47,56 @@ TEST(expressions_match_what_they_say)
 	}
 }
 
+TEST(at_the_limit_of_states_one_more_is_too_many)
+{
+	static const struct {
+		const char *at, *above; /* one state more */
+		const char *line;       /* that @at matches */
+	} cases[] = {
+		/* A repetition and the end of the program are a state each. */
+		{ "a{2046}", "a{2047}", "a" },
+		{ "^a{2044}$", "^a{2045}$", "a" },
+		{ "(b{2045})", "(b{2046})", "b" },
+		{ "(ab){682}", "(ab){682}c", "ab" },  /* (ab): 3 */
+		{ "a{1,1023}b", "a{1,1023}bc", "a" }, /* a, and 1,022 times a?: 2 */
+		{ "a{2,1024}", "a{2,1024}b", "a" },
+	};
+
+	_Static_assert(REGEX_STATES_MAX == 2048, "the cases are made for it");
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char line[2 * REGEX_STATES_MAX + 2];
+		const char *why = NULL;
+		struct regex *re;
+		size_t len = 0, unit = strlen(cases[i].line);
+
+		CHECK(regex_new(cases[i].above, false, &re, &why) == -EINVAL && strstr(why, "2048 states"), "%s", cases[i].above);
+		CHECK(regex_new(cases[i].at, false, &re, &why) == 0, "%s: %s", cases[i].at, why);
+		CHECK(!regex_match(re, "", 0), "%s matches nothing", cases[i].at);
+		while (len + unit < sizeof(line) - 1) {
+			memcpy(line + len, cases[i].line, unit);
+			len += unit;
+		}
+		line[len] = cases[i].at[strlen(cases[i].at) - 1]; /* "b" at the end of one */
+		CHECK(cases[i].at[0] == '^' || regex_match(re, line, len + 1), "%s does not match", cases[i].at);
+		CHECK(cases[i].at[0] != '^' || (regex_match(re, line, 2044) && !regex_match(re, line, 2043) && !regex_match(re, line, 2045)), "%s", cases[i].at);
+		regex_free(re);
+	}
+}
+
+/* What makes a matcher that backtracks run for ever; the sanitizers guard the lists of states. */
+TEST(an_expression_at_the_limit_is_matched_in_bounded_lists)
+{
+	static char line[4096];
+	const char *why;
+	struct regex *re;
+
+	memset(line, 'a', sizeof(line));
+	CHECK(regex_new("^(a?){510}a{510}$", false, &re, &why) == 0, "%s", why);
+	CHECK(regex_match(re, line, 510) && regex_match(re, line, 1020) && !regex_match(re, line, 509) && !regex_match(re, line, 1021), "wrong answer");
+	CHECK(!regex_match(re, line, sizeof(line)), "wrong answer");
+	regex_free(re);
+}
+
 static unsigned long state = 12345;
 
 static unsigned pick(unsigned n)
@@ -124,4 +174,5 @@ TEST(without_memory_it_says_so)
 	}
 }
 
-RUN_TESTS(T(expressions_match_what_they_say), T(answers_are_those_of_the_c_library), T(without_memory_it_says_so))
+RUN_TESTS(T(expressions_match_what_they_say), T(at_the_limit_of_states_one_more_is_too_many),
+	  T(an_expression_at_the_limit_is_matched_in_bounded_lists), T(answers_are_those_of_the_c_library), T(without_memory_it_says_so))
