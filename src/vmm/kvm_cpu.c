@@ -170,16 +170,15 @@ int kvm_cpu_enter_at(int vcpu_fd, uint64_t entry, struct sbx_err *err)
 /* As firmware leaves it: without this bit an Intel guest believes that string instructions are slow. CPUs without the register refuse it. */
 static void enable_fast_strings(int vcpu_fd)
 {
-	AUTOFREE struct kvm_msrs *m = calloc(1, sizeof(*m) + sizeof(m->entries[0]));
+	struct {
+		struct kvm_msrs list;
+		struct kvm_msr_entry entry;
+	} m = { .list.nmsrs = 1, .entry.index = MSR_MISC_ENABLE };
 
-	if (!m)
+	if (ioctl(vcpu_fd, KVM_GET_MSRS, &m) != 1)
 		return;
-	m->nmsrs = 1;
-	m->entries[0].index = MSR_MISC_ENABLE;
-	if (ioctl(vcpu_fd, KVM_GET_MSRS, m) != 1)
-		return;
-	m->entries[0].data |= MISC_ENABLE_FAST_STRING;
-	(void)ioctl(vcpu_fd, KVM_SET_MSRS, m);
+	m.entry.data |= MISC_ENABLE_FAST_STRING;
+	(void)ioctl(vcpu_fd, KVM_SET_MSRS, &m);
 }
 
 int kvm_cpu_create(struct kvm *k, struct kvm_vcpu *v, struct sbx_err *err)
