@@ -932,6 +932,19 @@ struct sbx_verdict {
 SBX_API int sbx_policy_check(const char *const *rules, size_t count, const char *proto, const char *destination, struct sbx_verdict *ret,
 			     struct sbx_err *err);
 
+/**
+ * sbx_vm_set_rules() - replace the egress rules of a running VM
+ * @rules: all @count rules from now on, as for sbx_policy_check(); none: nothing leaves
+ *
+ * When it returns, new flows are judged by the new rules, and open ones that the new rules do not admit have ended: connections by a reset towards both
+ * sides, datagrams by ICMP. A flow that was admitted by a name goes on as long as a rule admits that name or its address; one that was admitted by its
+ * address only as long as a rule admits the address. Names that the guest has resolved stay known.
+ *
+ * Return: 0; -EINVAL (the rule at fault is named, and nothing has changed; or the VM has no network), -ENOTCONN (the VM has ended), -EDEADLK (called from a
+ * callback) or -ETIMEDOUT.
+ */
+SBX_API int sbx_vm_set_rules(struct sbx_vm *vm, const char *const *rules, size_t count, struct sbx_err *err);
+
 /* ---- What this machine can do ---- */
 
 struct sbx_engine_probe {

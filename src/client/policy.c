@@ -74,6 +74,25 @@ int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err 
 	return r < 0 ? err_set(err, r, "cannot send the outbound rules to sandbox-host: %s", strerror(-r)) : 0;
 }
 
+static bool put_rules(struct buf *out, uint32_t seq, const void *arg)
+{
+	const struct msg_rules_set *m = arg;
+
+	return msg_rules_set_put(out, 0, &(struct msg_rules_set){ .seq = seq, .rules = m->rules });
+}
+
+int sbx_vm_set_rules(struct sbx_vm *vm, const char *const *rules, size_t count, struct sbx_err *err)
+{
+	AUTOFREE struct policy *p = calloc(1, sizeof(*p));
+	struct msg_rules_set m = { .rules = { .count = (uint32_t)count, .array = rules } };
+	int r;
+
+	if (!p)
+		return err_set(err, -ENOMEM, "out of memory");
+	r = parse_rules(rules, count, p, err);
+	return r == 0 ? vm_request(vm, put_rules, &m, NULL, err) : r;
+}
+
 int sbx_policy_check(const char *const *rules, size_t count, const char *proto, const char *destination, struct sbx_verdict *ret, struct sbx_err *err)
 {
 	AUTOFREE struct policy *p = calloc(1, sizeof(*p));

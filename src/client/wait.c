@@ -65,9 +65,8 @@ int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct sbx_err *
 	return 0;
 }
 
-/* Sends a request with a fresh number by @put and waits for its DONE or STATS. */
-static int vm_request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t seq), struct sbx_stats *stats, uint32_t timeout_ms,
-		      struct sbx_err *err)
+static int request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t seq, const void *arg), const void *arg, struct sbx_stats *stats,
+		   uint32_t timeout_ms, struct sbx_err *err)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
 	int r = vm_refuse_reentry(vm, err);
@@ -79,7 +78,7 @@ static int vm_request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t s
 	if (++vm->next_seq == 0)
 		vm->next_seq = 1;
 	vm->answer = (struct answer){ .seq = vm->next_seq, .err = err, .stats = stats };
-	if (!put(link_out(&vm->link), vm->answer.seq))
+	if (!put(link_out(&vm->link), vm->answer.seq, arg))
 		return err_set(err, -ENOMEM, "out of memory");
 	vm_send(vm);
 	while (r == 0 && !vm->answer.come)
@@ -92,45 +91,54 @@ static int vm_request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t s
 	return r;
 }
 
-static bool put_pause(struct buf *out, uint32_t seq)
+int vm_request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t seq, const void *arg), const void *arg, struct sbx_stats *stats, struct sbx_err *err)
 {
+	return request(vm, put, arg, stats, ANSWER_TIMEOUT_MS, err);
+}
+
+static bool put_pause(struct buf *out, uint32_t seq, const void *arg)
+{
+	(void)arg;
 	return msg_pause_put(out, 0, &(struct msg_pause){ .seq = seq });
 }
 
-static bool put_resume(struct buf *out, uint32_t seq)
+static bool put_resume(struct buf *out, uint32_t seq, const void *arg)
 {
+	(void)arg;
 	return msg_resume_put(out, 0, &(struct msg_resume){ .seq = seq });
 }
 
-static bool put_stats_get(struct buf *out, uint32_t seq)
+static bool put_stats_get(struct buf *out, uint32_t seq, const void *arg)
 {
+	(void)arg;
 	return msg_stats_get_put(out, 0, &(struct msg_stats_get){ .seq = seq });
 }
 
-static bool put_shutdown(struct buf *out, uint32_t seq)
+static bool put_shutdown(struct buf *out, uint32_t seq, const void *arg)
 {
+	(void)arg;
 	return msg_shutdown_put(out, 0, &(struct msg_shutdown){ .seq = seq });
 }
 
 int sbx_vm_pause(struct sbx_vm *vm, struct sbx_err *err)
 {
-	return vm_request(vm, put_pause, NULL, ANSWER_TIMEOUT_MS, err);
+	return vm_request(vm, put_pause, NULL, NULL, err);
 }
 
 int sbx_vm_resume(struct sbx_vm *vm, struct sbx_err *err)
 {
-	return vm_request(vm, put_resume, NULL, ANSWER_TIMEOUT_MS, err);
+	return vm_request(vm, put_resume, NULL, NULL, err);
 }
 
 int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_err *err)
 {
-	return vm_request(vm, put_stats_get, ret, ANSWER_TIMEOUT_MS, err);
+	return vm_request(vm, put_stats_get, NULL, ret, err);
 }
 
 int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err)
 {
 	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
-	int r = vm_request(vm, put_shutdown, NULL, timeout_ms, err);
+	int r = request(vm, put_shutdown, NULL, NULL, timeout_ms, err);
 
 	while (r == 0 && !vm->ended)
 		r = vm_step(vm, deadline);

@@ -76,24 +76,29 @@ static int config_add_mask(struct vm_config *c, const struct frame *f)
 	return 0;
 }
 
+int policy_add(struct policy *p, struct slice text, struct sbx_err *err)
+{
+	AUTOFREE char *s = slice_dup(text);
+	int r;
+
+	if (!s)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (p->count == POLICY_RULES_MAX)
+		return err_set(err, -E2BIG, "more than %d rules", POLICY_RULES_MAX);
+	r = rule_parse(s, &p->rule[p->count], err);
+	p->count += r == 0;
+	return r;
+}
+
 static int config_add_rule(struct vm_config *c, const struct frame *f)
 {
-	AUTOFREE char *text = NULL;
 	struct msg_rule msg;
-	int r;
 
 	if (msg_rule_decode(f->body, f->len, &msg) < 0)
 		return -EPROTO;
-	text = slice_dup(msg.text);
 	if (!c->policy)
 		c->policy = calloc(1, sizeof(*c->policy));
-	if (!text || !c->policy)
-		return -ENOMEM;
-	if (c->policy->count == POLICY_RULES_MAX)
-		return -EPROTO;
-	r = rule_parse(text, &c->policy->rule[c->policy->count], NULL);
-	c->policy->count += r == 0;
-	return r;
+	return c->policy ? policy_add(c->policy, msg.text, NULL) : -ENOMEM;
 }
 
 int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link)

@@ -36,6 +36,9 @@ struct vm_config {
 	int console_fd; /* -1: none */
 };
 
+/* Appends a rule in its text form. -E2BIG beyond POLICY_RULES_MAX, -EINVAL, -ENOMEM. */
+int policy_add(struct policy *p, struct slice text, struct sbx_err *err);
+
 void vm_config_init(struct vm_config *c);
 /* A frame before CONFIG: MOUNT (takes its descriptor out of @link), MASK or RULE. 0 or -errno; -EPROTO also for a frame that is none of them. */
 int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link);

@@ -2,6 +2,7 @@
 /* host/network.c - see network.h. Trusts the configuration, which is checked; everything that comes by the device is the guest's and is the stack's to check. */
 #include "host/network.h"
 
+#include "base/cleanup.h"
 #include "base/err.h"
 
 #include <assert.h>
@@ -43,7 +44,6 @@ static bool on_send(void *user, const struct frame_out *f)
 
 int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, const struct vm_config *config, struct sbx_err *err)
 {
-	static const struct policy nothing;
 	const struct stack_config *a = network_addresses();
 	const struct network_link link = { .send = on_send, .user = h };
 	struct vnet_config c = { .mtu = a->mtu };
@@ -54,7 +54,7 @@ int host_network_init(struct host_network *h, struct loop *loop, const struct lo
 	memcpy(c.mac, a->guest_mac, sizeof(c.mac));
 	r = network_create(loop, log, config->policy, &link, &h->network);
 	if (r == 0)
-		r = dns_service_create(loop, log, h->network, config->policy ? config->policy : &nothing, NULL, &h->dns);
+		r = dns_service_create(loop, log, h->network, network_policy(h->network), NULL, &h->dns);
 	if (r == 0)
 		r = vnet_create(loop, log, &c, &vnet_ops, h, &h->vnet, &h->dev);
 	return r < 0 ? err_set(err, r, "cannot create the network: %s", strerror(-r)) : 0;
@@ -65,6 +65,23 @@ void host_network_done(struct host_network *h)
 	dns_service_free(h->dns);
 	network_free(h->network);
 	*h = (struct host_network){ 0 };
+}
+
+int host_network_set_rules(struct host_network *h, struct slices rules, struct sbx_err *err)
+{
+	AUTOFREE struct policy *p = calloc(1, sizeof(*p));
+	struct slice s;
+	int r = 0;
+
+	if (!h->network)
+		return err_set(err, -EINVAL, "the VM has no network, so there is nothing that rules could admit; start it with SBX_VM_NETWORK");
+	if (!p)
+		return err_set(err, -ENOMEM, "out of memory");
+	while (r == 0 && slices_next(&rules, &s))
+		r = policy_add(p, s, err);
+	if (r == 0)
+		network_set_policy(h->network, p);
+	return r;
 }
 
 void host_network_tell(const struct host_network *h, struct buf *out)

@@ -460,6 +460,17 @@ static int vm_shutdown(struct vm *vm, const struct frame *f)
 	return 0;
 }
 
+static int vm_set_rules(struct vm *vm, const struct frame *f)
+{
+	struct sbx_err err = { 0 };
+	struct msg_rules_set m;
+
+	if (msg_rules_set_decode(f->body, f->len, &m) < 0)
+		return -EPROTO;
+	vm_done_reply(vm, m.seq, host_network_set_rules(&vm->network, m.rules, &err), err.message);
+	return 0;
+}
+
 static int vm_stats(struct vm *vm, const struct frame *f)
 {
 	struct msg_stats s = { 0 };
@@ -500,6 +511,8 @@ int vm_frame(struct vm *vm, const struct frame *f)
 		return vm_shutdown(vm, f);
 	case PROTO_STATS_GET:
 		return vm_stats(vm, f);
+	case PROTO_RULES_SET:
+		return vm_set_rules(vm, f);
 	case PROTO_FS_TOOL:
 	case PROTO_FS_TOOL_CANCEL:
 		return tools_frame(&vm->tools, f);

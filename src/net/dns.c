@@ -58,16 +58,6 @@ static void reply_code(struct dns *d, struct dns_request *r, enum dns_rcode code
 
 /* ---- What the guest may be told ---- */
 
-static bool named_by_a_rule(const struct policy *p, const struct ip *a)
-{
-	struct ip real = ip_unmap(a);
-
-	for (unsigned i = 0; i < p->count; i++)
-		if (p->rule[i].kind == RULE_CIDR && cidr_contains(&p->rule[i].cidr, &real))
-			return true;
-	return false;
-}
-
 /* An answer with an address that the guest must not have is no answer. */
 static void refuse_rebinding(struct dns *d, const char *name)
 {
@@ -77,7 +67,7 @@ static void refuse_rebinding(struct dns *d, const char *name)
 	for (unsigned i = 0; i < a->count; i++) {
 		const struct ip *addr = &a->record[i].addr;
 
-		if (addr->family == 0 || addr_is_public(addr) || named_by_a_rule(d->config.policy, addr))
+		if (addr->family == 0 || addr_is_public(addr) || policy_names_address(d->config.policy, addr))
 			continue;
 		if (log_limit_pass(&d->rebind_limit, loop_now_ns(d->config.loop), &held_back))
 			log_line(d->config.log, LOG_WARN, "the answer for '%s' has an address that is not public and that no rule names: refused", name);

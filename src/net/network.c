@@ -89,15 +89,81 @@ bool network_admits_name(struct network *n, const struct flow_key *k, const char
 {
 	const char *names[NETWORK_NAMES_MAX];
 	struct policy_flow f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
-	unsigned i = 0;
+	unsigned i = 0, count = f.name_count;
 
-	while (i < f.name_count && strcmp(names[i], name) != 0)
+	f.name_count = 0;
+	if (policy_decide(n->policy, &f).admit)
+		return true; /* rules may have changed: no name is needed */
+	while (i < count && strcmp(names[i], name) != 0)
 		i++;
-	if (i == f.name_count)
+	if (i == count)
 		return false;
 	f.names = &name;
 	f.name_count = 1;
 	return policy_decide(n->policy, &f).admit;
+}
+
+/* ---- Flows ---- */
+
+int net_flow_begin(struct network *n, struct net_flow *f, const char *name)
+{
+	f->name = name ? strdup(name) : NULL;
+	if (name && !f->name)
+		return -ENOMEM;
+	list_add_tail(&n->flows, &f->node);
+	return 0;
+}
+
+int net_flow_rename(struct net_flow *f, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	free(f->name);
+	f->name = copy;
+	return 0;
+}
+
+void net_flow_done(struct net_flow *f)
+{
+	if (!f->node.next)
+		return;
+	list_del(&f->node);
+	free(f->name);
+	f->name = NULL;
+}
+
+/* A pin that has ended since does not end a flow; and a flow that asked for no name is not admitted by one afterwards. */
+static bool still_admitted(struct network *n, const struct net_flow *f)
+{
+	const char *names[NETWORK_NAMES_MAX], *name = f->name;
+	const struct flow_key *k = f->key;
+	struct policy_flow p;
+
+	if (k->proto == IP_PROTO_ICMP)
+		return policy_echo(n->policy, &k->remote);
+	p = network_flow(n, k->proto == IP_PROTO_TCP ? POLICY_TCP : POLICY_UDP, &k->remote, k->remote_port, names);
+	p.names = &name;
+	p.name_count = name != NULL;
+	return policy_decide(n->policy, &p).admit;
+}
+
+void network_set_policy(struct network *n, const struct policy *p)
+{
+	*n->policy = *p;
+	LIST_EACH (node, &n->flows) {
+		struct net_flow *f = CONTAINER_OF(node, struct net_flow, node);
+
+		if (!still_admitted(n, f))
+			f->end(f);
+	}
+	run(n);
+}
+
+const struct policy *network_policy(const struct network *n)
+{
+	return n->policy;
 }
 
 static void on_tcp_open(void *user, struct tcp *t)
@@ -116,7 +182,7 @@ static void on_tcp_open(void *user, struct tcp *t)
 	f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
 	v = policy_decide(n->policy, &f);
 	if (v.admit)
-		relay_tcp_open(n, t, &f, v.name != NULL);
+		relay_tcp_open(n, t, &f, v.name);
 	else if (deny_speaks_http(k->remote_port))
 		deny_tcp_open(n, t);
 	else
@@ -174,6 +240,7 @@ int network_create(struct loop *loop, const struct log *log, const struct policy
 	n->loop = loop;
 	n->log = log;
 	n->link = *link;
+	list_init(&n->flows);
 	list_init(&n->relays);
 	list_init(&n->denials);
 	list_init(&n->thirsty);

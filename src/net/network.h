@@ -45,6 +45,10 @@ const struct stack_config *network_addresses(void);
 /* @p is copied; NULL admits nothing. 0 or -errno. */
 int network_create(struct loop *loop, const struct log *log, const struct policy *p, const struct network_link *link, struct network **ret);
 void network_free(struct network *n); /* accepts NULL */
+/* Replaces the rules by a copy of @p. Flows that they do not admit end, in both directions, before it returns. */
+void network_set_policy(struct network *n, const struct policy *p);
+/* The rules, as they are now: changes when they are replaced, and stays where it is. */
+const struct policy *network_policy(const struct network *n);
 void network_set_service(struct network *n, const struct network_service *s);
 
 /* From the device. */

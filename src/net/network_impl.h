@@ -16,6 +16,14 @@ struct datagrams {
 	struct loop_timer idle;
 };
 
+/* A flow of the guest's that was admitted, inside of whatever carries it. */
+struct net_flow {
+	struct list node;           /* in network.flows */
+	const struct flow_key *key; /* borrowed from the carrier */
+	char *name;                 /* that it was admitted by, or that TLS has asked for; else NULL */
+	void (*end)(struct net_flow *f); /* no rule admits it any more: ends it towards both sides, @f included */
+};
+
 struct network {
 	struct loop *loop;
 	const struct log *log;
@@ -25,6 +33,7 @@ struct network {
 	struct stack *stack;
 	struct loop_task task;
 	struct loop_timer timer;
+	struct list flows;  /* struct net_flow */
 	struct list relays; /* relay_tcp.c */
 	struct list denials; /* deny.c */
 	struct datagrams udp, echo;
@@ -38,9 +47,15 @@ struct policy_flow network_flow(struct network *n, enum policy_proto proto, cons
 /* The guest was given the flow's address for @name, and a rule admits that. */
 bool network_admits_name(struct network *n, const struct flow_key *k, const char *name);
 
+/* @f->key and @f->end are set; @name (copied) as in struct net_flow. -ENOMEM. */
+int net_flow_begin(struct network *n, struct net_flow *f, const char *name);
+/* From now on it is about @name. -ENOMEM. */
+int net_flow_rename(struct net_flow *f, const char *name);
+void net_flow_done(struct net_flow *f); /* idempotent */
+
 /* relay_tcp.c */
-/* @by_name: the policy admits it by a name, which TLS must ask for. */
-void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, bool by_name);
+/* @name: the policy admits it by that name, which TLS must ask for; else NULL. */
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name);
 void relay_tcp_free_all(struct network *n);
 
 /* relay_udp.c: datagrams and echoes */

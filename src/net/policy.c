@@ -207,6 +207,30 @@ int rule_parse(const char *text, struct rule *ret, struct sbx_err *err)
 	return e;
 }
 
+/* ---- The host itself ---- */
+
+static const struct cidr loopback4 = V4(127, 0, 0, 0, 8), loopback6 = { { .family = 6, .bytes = { [15] = 1 } }, 128 };
+static const struct cidr nowhere4 = V4(0, 0, 0, 0, 8), nowhere6 = V6(128);
+
+static bool is_loopback(const struct ip *a)
+{
+	return cidr_contains(&loopback4, a) || cidr_contains(&loopback6, a);
+}
+
+/* Connecting there reaches the host's loopback, without anybody having named it. */
+static bool is_nowhere(const struct ip *a)
+{
+	return cidr_contains(&nowhere4, a) || cidr_contains(&nowhere6, a);
+}
+
+/* @a is in @c, which was not only wide enough to take the host's loopback in as well. */
+static bool names_address(const struct cidr *c, const struct ip *a)
+{
+	if (!cidr_contains(c, a) || is_nowhere(a))
+		return false;
+	return !is_loopback(a) || c->prefix >= (a->family == 4 ? loopback4.prefix : loopback6.prefix);
+}
+
 /* ---- Decisions ---- */
 
 static bool port_matches(const struct rule *r, uint16_t port)
@@ -239,13 +263,15 @@ struct policy_verdict policy_decide(const struct policy *p, const struct policy_
 		if (!(r->protos & f->proto) || !port_matches(r, f->port))
 			continue;
 		if (r->kind == RULE_CIDR) {
-			matches = cidr_contains(&r->cidr, &dst);
+			matches = names_address(&r->cidr, &dst);
+			if (!matches && is_loopback(&dst) && cidr_contains(&r->cidr, &dst))
+				v.reason = POLICY_LOOPBACK;
 		} else if (r->kind == RULE_HOST) {
 			name = matching_name(r, f);
-			matches = name != NULL;
+			matches = name && !is_loopback(&dst) && !is_nowhere(&dst);
 		} else {
 			matches = addr_is_public(&dst);
-			if (!matches && dst.family != 0)
+			if (!matches && dst.family != 0 && v.reason == POLICY_NO_RULE)
 				v.reason = POLICY_PROTECTED;
 		}
 		/* A rule that asks nothing of the flow is better than one that binds it to a name. */
@@ -264,9 +290,19 @@ bool policy_echo(const struct policy *p, const struct ip *dst)
 	for (unsigned i = 0; i < p->count; i++) {
 		const struct rule *r = &p->rule[i];
 
-		if (r->kind == RULE_CIDR ? cidr_contains(&r->cidr, &a) : r->kind == RULE_PUBLIC && addr_is_public(&a))
+		if (r->kind == RULE_CIDR ? names_address(&r->cidr, &a) : r->kind == RULE_PUBLIC && addr_is_public(&a))
 			return true;
 	}
+	return false;
+}
+
+bool policy_names_address(const struct policy *p, const struct ip *a)
+{
+	struct ip real = ip_unmap(a);
+
+	for (unsigned i = 0; i < p->count; i++)
+		if (p->rule[i].kind == RULE_CIDR && names_address(&p->rule[i].cidr, &real))
+			return true;
 	return false;
 }
 
@@ -284,6 +320,7 @@ const char *policy_reason_text(enum policy_reason reason)
 		[POLICY_ADMITTED] = "a rule admits it",
 		[POLICY_NO_RULE] = "no rule admits it",
 		[POLICY_PROTECTED] = "the address is not public, and no rule names it",
+		[POLICY_LOOPBACK] = "the host's loopback opens only to a rule within 127.0.0.0/8, or for ::1/128",
 	};
 
 	static_assert(ARRAY_LEN(text) == POLICY_REASON_COUNT_, "a text for each reason");

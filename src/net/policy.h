@@ -50,6 +50,7 @@ enum policy_reason {
 	POLICY_ADMITTED,  /* by the rule */
 	POLICY_NO_RULE,   /* no rule names the address, the name and the port */
 	POLICY_PROTECTED, /* a rule for public addresses has the port, but the address is not public */
+	POLICY_LOOPBACK,  /* a wider range has it, but the host's loopback opens only to rules within it */
 	POLICY_REASON_COUNT_
 };
 
@@ -71,10 +72,14 @@ struct policy {
  */
 int rule_parse(const char *text, struct rule *ret, struct sbx_err *err);
 
-/* Rules admit, nothing denies, so their order does not matter; the first that admits is named. O(rules * (ports + names)). */
+/* Rules admit, nothing denies, so their order does not matter; the first that admits is named. O(rules * (ports + names)).
+ * The host's loopback (127.0.0.0/8, ::1) is admitted only by a range that lies within it; the unspecified addresses (0.0.0.0/8, ::), which connect(2) takes for
+ * loopback, by none. */
 struct policy_verdict policy_decide(const struct policy *p, const struct policy_flow *f);
 /* May the guest ping @dst? When some rule admits TCP or UDP to it by its address, whatever the port: an echo says no more than such a flow could. */
 bool policy_echo(const struct policy *p, const struct ip *dst);
+/* Does a range of some rule, whatever its ports, have @a? Loopback as above. */
+bool policy_names_address(const struct policy *p, const struct ip *a);
 /* May @name (lower case, no final dot) be resolved? Not when rules admit by name alone and none has it: names are a way out. */
 bool policy_resolves(const struct policy *p, const char *name);
 const char *policy_reason_text(enum policy_reason reason);

@@ -26,6 +26,7 @@ enum {
 
 struct relay {
 	struct list node;
+	struct net_flow flow;
 	struct network *n;
 	struct tcp *t;
 	int fd;
@@ -42,6 +43,7 @@ static void relay_ready(struct loop_fd *w, uint32_t events);
 static void relay_free(struct relay *r)
 {
 	list_del(&r->node);
+	net_flow_done(&r->flow);
 	loop_fd_del(r->n->loop, &r->watch);
 	close_fd(&r->fd);
 	buf_done(&r->held);
@@ -60,6 +62,19 @@ static void relay_abort(struct relay *r)
 {
 	tcp_abort(r->t);
 	relay_reset_host(r);
+	relay_free(r);
+}
+
+/* The rules have changed. */
+static void relay_end(struct net_flow *f)
+{
+	struct relay *r = CONTAINER_OF(f, struct relay, flow);
+
+	if (r->connected) {
+		relay_abort(r);
+		return;
+	}
+	tcp_refuse(r->t, -ECONNREFUSED);
 	relay_free(r);
 }
 
@@ -109,7 +124,7 @@ static int relay_look(struct relay *r)
 	case HELLO_NOT_TLS:
 		return 0;
 	case HELLO_NAMED:
-		return network_admits_name(r->n, tcp_key(r->t), name) ? 0 : -EACCES;
+		return network_admits_name(r->n, tcp_key(r->t), name) ? net_flow_rename(&r->flow, name) : -EACCES;
 	default:
 		return -EACCES;
 	}
@@ -274,7 +289,7 @@ static void relay_ready(struct loop_fd *w, uint32_t events)
 	}
 }
 
-void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, bool by_name)
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name)
 {
 	struct relay *r = calloc(1, sizeof(*r));
 	int e;
@@ -286,17 +301,17 @@ void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *
 	r->n = n;
 	r->t = t;
 	buf_init(&r->held, HELLO_BYTES_MAX);
-	r->looking = by_name;
-	e = dial_tcp(n->policy, f, &r->fd);
-	if (e < 0) {
-		free(r);
-		tcp_refuse(t, e);
-		return;
-	}
+	r->fd = -1;
+	r->looking = name != NULL;
+	r->wants_write = true;
 	list_add_tail(&n->relays, &r->node);
 	tcp_set_ops(t, &relay_ops, r);
-	r->wants_write = true;
-	e = loop_fd_add(n->loop, &r->watch, r->fd, EPOLLOUT, relay_ready);
+	r->flow = (struct net_flow){ .key = tcp_key(t), .end = relay_end };
+	e = dial_tcp(n->policy, f, &r->fd);
+	if (e == 0)
+		e = net_flow_begin(n, &r->flow, name);
+	if (e == 0)
+		e = loop_fd_add(n->loop, &r->watch, r->fd, EPOLLOUT, relay_ready);
 	if (e < 0) {
 		tcp_refuse(t, e);
 		relay_free(r);

@@ -31,6 +31,7 @@ enum {
 
 struct datagram_flow {
 	struct flow flow;
+	struct net_flow admitted;
 	struct list recent;  /* in datagrams.recent */
 	struct list thirsty; /* in network.thirsty */
 	struct network *n;
@@ -45,6 +46,7 @@ static void on_ready(struct loop_fd *w, uint32_t events);
 
 static void flow_free(struct datagram_flow *d)
 {
+	net_flow_done(&d->admitted);
 	flow_del(&d->all->table, &d->flow);
 	list_del(&d->recent);
 	list_del(&d->thirsty);
@@ -98,6 +100,18 @@ static void touch(struct datagram_flow *d)
 	list_add_tail(&d->all->recent, &d->recent);
 }
 
+static void tell_guest(const struct datagram_flow *d, enum stack_unreachable why);
+
+/* The rules have changed: the guest is told about what it sent last, as it would be about what it sends next. */
+static void flow_end(struct net_flow *f)
+{
+	struct datagram_flow *d = CONTAINER_OF(f, struct datagram_flow, admitted);
+
+	if (d->all == &d->n->udp)
+		tell_guest(d, STACK_PROHIBITED);
+	flow_free(d);
+}
+
 /* Takes over @fd. */
 static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, const struct flow_key *key, int fd)
 {
@@ -106,7 +120,7 @@ static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, 
 	if (all->table.count == all->table.max)
 		flow_free(oldest(all));
 	if (d)
-		*d = (struct datagram_flow){ .flow.key = *key, .n = n, .all = all, .fd = fd };
+		*d = (struct datagram_flow){ .flow.key = *key, .admitted = { .key = &d->flow.key, .end = flow_end }, .n = n, .all = all, .fd = fd };
 	if (!d || flow_add(&all->table, &d->flow) < 0) {
 		close(fd);
 		free(d);
@@ -115,7 +129,7 @@ static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, 
 	list_init(&d->recent);
 	list_init(&d->thirsty);
 	touch(d);
-	if (loop_fd_add(n->loop, &d->watch, fd, EPOLLIN, on_ready) < 0 ||
+	if (net_flow_begin(n, &d->admitted, NULL) < 0 || loop_fd_add(n->loop, &d->watch, fd, EPOLLIN, on_ready) < 0 ||
 	    (all->idle.heap_pos == 0 && loop_timer_set(n->loop, &all->idle, d->last_ns + DATAGRAM_SWEEP_S * NS_PER_S, sweep) < 0)) {
 		flow_free(d);
 		return NULL;
@@ -195,8 +209,8 @@ void relay_echo(struct network *n, const struct stack_echo *g)
 
 /* ---- From the host ---- */
 
-/* The socket was told that nobody takes what the guest sent last: so is the guest. */
-static void tell_refused(const struct datagram_flow *d)
+/* What the guest sent last did not arrive. */
+static void tell_guest(const struct datagram_flow *d, enum stack_unreachable why)
 {
 	const struct flow_key *k = &d->flow.key;
 	struct stack *s = d->n->stack;
@@ -210,7 +224,7 @@ static void tell_refused(const struct datagram_flow *d)
 	store_be16(quote + at, k->guest_port);
 	store_be16(quote + at + 2, k->remote_port);
 	store_be16(quote + at + 4, UDP_HEADER_BYTES);
-	stack_unreachable(s, &p, STACK_PORT);
+	stack_unreachable(s, &p, why);
 }
 
 static void deliver(struct datagram_flow *d, size_t len)
@@ -243,7 +257,7 @@ static void on_ready(struct loop_fd *w, uint32_t events)
 		}
 		len = recv(d->fd, d->n->buffer, sizeof(d->n->buffer), MSG_DONTWAIT);
 		if (len < 0 && errno == ECONNREFUSED && d->all == &d->n->udp)
-			tell_refused(d);
+			tell_guest(d, STACK_PORT);
 		if (len < 0)
 			return; /* nothing there, or an error that is over by having been read */
 		d->answered = true;

@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 8
+#define PROTO_VERSION 9
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -21,6 +21,7 @@
 	M(7, mount, MOUNT)                \
 	M(8, mask, MASK)                  \
 	M(9, rule, RULE)                  \
+	M(10, rules_set, RULES_SET)       \
 	/* host to client */              \
 	M(20, ready, READY)               \
 	M(21, vm_end, VM_END)             \
@@ -91,6 +92,8 @@
 #define MSG_RESUME(F) F(u32, seq)
 #define MSG_SHUTDOWN(F) F(u32, seq)
 #define MSG_STATS_GET(F) F(u32, seq)
+/* All rules of egress from now on, in their text form; answered by DONE */
+#define MSG_RULES_SET(F) F(u32, seq) F(strs, rules)
 
 /* Times in ns. boot_ticks: the guest's TSC at that moment, as counted from its machine's reset. */
 #define MSG_READY(F) \

@@ -3,12 +3,14 @@
 #include "sbx.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -450,9 +452,90 @@ TEST(output_beyond_the_callers_limit_is_an_error)
 	sbx_vm_free(vm);
 }
 
+/* A port of this machine's loopback that listens. */
+static int listen_loopback(uint16_t *ret_port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 4) == 0 && getsockname(fd, (struct sockaddr *)&a, &len) == 0, "a server");
+	*ret_port = ntohs(a.sin_port);
+	return fd;
+}
+
+TEST(rules_are_replaced_while_the_guest_runs)
+{
+	struct sbx_vm_config c = config();
+	char rule[2][64], command[128], byte;
+	const char *const rules[2] = { rule[0], rule[1] };
+	uint16_t port[2];
+	struct sbx_exec_spec s;
+	struct record kept, ended, refused;
+	int server[2], fd[2];
+	struct sbx_err err;
+	struct sbx_vm *vm;
+
+	for (int i = 0; i < 2; i++) {
+		server[i] = listen_loopback(&port[i]);
+		(void)snprintf(rule[i], sizeof(rule[i]), "tcp:127.0.0.1/32:%u", port[i]);
+	}
+	c.flags |= SBX_VM_NETWORK;
+	c.outbound_rules = rules;
+	c.outbound_count = 2;
+	vm = start(&c);
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(command, sizeof(command), "nc 10.0.2.1 %u; echo over", port[i]);
+		s = spec(ARGV("sh", "-c", command));
+		s.flags = SBX_EXEC_STDIN;
+		exec_recorded(vm, &s, i == 0 ? &kept : &ended);
+		fd[i] = accept(server[i], NULL, NULL);
+		CHECK(fd[i] >= 0, "no connection");
+	}
+	CHECK(sbx_vm_set_rules(vm, rules, 1, &err) == 0, "%s", err.message);
+	CHECK(recv(fd[1], &byte, 1, 0) < 0 && errno == ECONNRESET, "the host's end is not reset");
+	while (ended.exits == 0)
+		turn(vm);
+	s = spec(ARGV("sh", "-c", command));
+	exec_recorded(vm, &s, &refused);
+	while (refused.exits == 0)
+		turn(vm);
+	CHECK(refused.err > 0 && strcmp(refused.text, "over\n") == 0, "a new connection: '%s'", refused.text);
+	CHECK(kept.exits == 0 && send(fd[0], "still here", 10, 0) == 10, "send");
+	while (kept.out < 10)
+		turn(vm);
+	CHECK(memcmp(kept.text, "still here", 10) == 0, "'%s'", kept.text);
+
+	CHECK(sbx_vm_set_rules(vm, (const char *const[]){ "tcp:10.0.0.1/8" }, 1, &err) == -EINVAL && strstr(err.message, "10.0.0.0/8"), "%s", err.message);
+	CHECK(send(fd[0], "!", 1, 0) == 1, "rules that make no sense have changed something");
+	while (kept.out < 11)
+		turn(vm);
+	CHECK(sbx_vm_set_rules(vm, NULL, 0, &err) == 0, "%s", err.message);
+	while (kept.exits == 0)
+		turn(vm);
+	for (int i = 0; i < 2; i++) {
+		close(fd[i]);
+		close(server[i]);
+	}
+	sbx_proc_free(kept.proc);
+	sbx_proc_free(ended.proc);
+	sbx_proc_free(refused.proc);
+	sbx_vm_free(vm);
+}
+
+TEST(rules_for_a_guest_without_a_network_are_refused)
+{
+	struct sbx_vm *vm = start_default();
+	struct sbx_err err;
+
+	CHECK(sbx_vm_set_rules(vm, NULL, 0, &err) == -EINVAL && strstr(err.message, "SBX_VM_NETWORK"), "%s", err.message);
+	sbx_vm_free(vm);
+}
+
 RUN_TESTS(T(a_program_runs_to_its_end_with_input_and_both_outputs), T(two_hundred_programs_run_at_once),
 	  T(beyond_the_limit_of_programs_the_error_says_so), T(a_stalled_reader_stalls_only_its_own_program),
 	  T(a_stalled_reader_does_not_delay_a_timeout), T(signals_and_aborts_overtake_input_that_nobody_reads),
 	  T(a_paused_guest_stands_still_and_its_clock_is_right_afterwards), T(stopping_lets_programs_end_by_sigterm),
 	  T(a_blocking_call_from_a_callback_is_refused), T(closing_is_quick_even_when_the_guest_is_busy),
-	  T(several_vms_live_in_one_process_on_threads_of_their_own), T(output_beyond_the_callers_limit_is_an_error))
+	  T(several_vms_live_in_one_process_on_threads_of_their_own), T(output_beyond_the_callers_limit_is_an_error),
+	  T(rules_are_replaced_while_the_guest_runs), T(rules_for_a_guest_without_a_network_are_refused))

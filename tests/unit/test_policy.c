@@ -2,6 +2,7 @@
 /* Addresses, prefixes and rules from text, and what rules admit. */
 #include "net/policy.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -254,6 +255,54 @@ TEST(a_flow_is_admitted_by_a_rule_that_has_its_protocol_address_and_port)
 	}
 }
 
+TEST(the_hosts_loopback_opens_to_a_range_within_it_and_to_nothing_wider)
+{
+	static const char *const ranges[] = { "127.0.0.1/32", "127.0.0.0/31", "127.0.0.0/24", "127.0.0.0/16", "127.0.0.0/9", "127.128.0.0/9", "127.0.0.0/8", "126.0.0.0/7",
+					      "112.0.0.0/4", "64.0.0.0/2", "0.0.0.0/1", "0.0.0.0/0", "0.0.0.0/8", "0.0.0.0/32", "::1/128", "::/127", "::/96", "::/8",
+					      "::/0", "::/128", "::ffff:127.0.0.0/104", "::ffff:0.0.0.0/96" };
+	static const struct {
+		const char *dst;
+		const char *within; /* those of the ranges, as digits of base 26 from 'a', that admit it */
+	} cases[] = {
+		{ "127.0.0.1", "abcdeg" },     { "127.0.0.0", "bcdeg" },  { "127.0.0.2", "cdeg" },     { "127.0.1.0", "deg" },          { "127.1.0.0", "eg" },
+		{ "127.200.0.1", "fg" },       { "127.255.255.255", "fg" }, { "126.0.0.1", "hijkl" },  { "::ffff:127.0.0.1", "abcdeg" }, { "::1", "o" },
+		{ "::2", "qrs" },              { "::", "" },              { "0.0.0.0", "" },           { "0.0.0.1", "" },               { "0.255.255.255", "" },
+		{ "::ffff:0.0.0.0", "" },      { "::127.0.0.1", "qrs" },  { "64:ff9b::127.0.0.1", "rs" }, { "128.0.0.1", "l" },           { "1.0.0.1", "kl" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		for (size_t k = 0; k < ARRAY_LEN(ranges); k++) {
+			bool want = strchr(cases[i].within, (int)('a' + k)) != NULL;
+			struct policy_flow f = { .dst = ip(cases[i].dst), .port = 80 };
+			char text[2][64];
+			struct policy p;
+
+			(void)snprintf(text[0], sizeof(text[0]), "tcp:%s:80", ranges[k]);
+			(void)snprintf(text[1], sizeof(text[1]), "udp:%s", ranges[k]);
+			rules(&p, (const char *const[]){ text[0], text[1] }, 2);
+			for (f.proto = POLICY_TCP; f.proto <= POLICY_UDP; f.proto++)
+				CHECK(policy_decide(&p, &f).admit == want, "%s to %s", ranges[k], cases[i].dst);
+			f.proto = POLICY_TCP;
+			f.port = 81;
+			CHECK(!policy_decide(&p, &f).admit, "%s to another port of %s", ranges[k], cases[i].dst);
+			CHECK(policy_echo(&p, &f.dst) == want && policy_names_address(&p, &f.dst) == want, "%s, %s", ranges[k], cases[i].dst);
+		}
+	}
+}
+
+TEST(who_is_kept_from_the_loopback_is_told_why)
+{
+	static const char *const texts[] = { "public", "tcp:0.0.0.0/0:80", "host:localhost" };
+	const char *name = "localhost";
+	struct policy_flow f = { .proto = POLICY_TCP, .dst = ip("127.0.0.1"), .port = 80, .names = &name, .name_count = 1 };
+	struct policy p;
+
+	rules(&p, texts, ARRAY_LEN(texts));
+	CHECK(policy_decide(&p, &f).reason == POLICY_LOOPBACK && !policy_decide(&p, &f).admit, "%d", policy_decide(&p, &f).reason);
+	f.port = 81;
+	CHECK(policy_decide(&p, &f).reason == POLICY_PROTECTED && !policy_decide(&p, &f).admit, "a name does not open it either");
+}
+
 TEST(without_rules_nothing_leaves)
 {
 	static const char *const dst[] = { "1.1.1.1", "10.0.0.1", "::1", "2606:4700::1111" };
@@ -322,4 +371,5 @@ TEST(a_rule_without_a_name_is_preferred)
 
 RUN_TESTS(T(addresses_are_read_and_written_in_one_form), T(what_is_not_exactly_an_address_is_refused), T(a_prefix_names_its_range_exactly),
 	  T(special_addresses_are_not_public), T(rules_are_read_strictly), T(a_flow_is_admitted_by_a_rule_that_has_its_protocol_address_and_port),
+	  T(the_hosts_loopback_opens_to_a_range_within_it_and_to_nothing_wider), T(who_is_kept_from_the_loopback_is_told_why),
 	  T(without_rules_nothing_leaves), T(a_name_rule_admits_pinned_names_only), T(a_rule_without_a_name_is_preferred))

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * tests/unit/netguest.h - a network with the test as its guest. The guest's end is a stack of our own with the sides changed, so the test speaks to a
+ * struct tcp as a program speaks to its socket; the host's end are real sockets, in a network namespace of the test's. The loop and its clock are real.
+ */
+#ifndef TESTS_NETGUEST_H
+#define TESTS_NETGUEST_H
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "net/network.h"
+
+enum { NGUEST_BYTES = 1 << 16 };
+
+struct nguest {
+	struct loop *loop;
+	struct network *n;
+	struct stack *s; /* the guest's */
+	struct loop_task task;
+	struct loop_timer timer;
+	struct list wire; /* frames on their way */
+	unsigned prohibited, port_unreachable; /* ICMP errors that the guest was sent */
+	unsigned datagrams;                    /* that it was sent, and the last one */
+	uint8_t datagram[NGUEST_BYTES];
+	size_t datagram_len;
+	const struct ip *names_of; /* pinned to @names, as a resolver would */
+	const char *const *names;
+	unsigned name_count;
+	struct nguest_end *listener; /* takes the next connection to the guest; NULL: refused */
+};
+
+/* A connection as the guest has it. */
+struct nguest_end {
+	struct tcp *t; /* NULL: none, or over */
+	uint8_t got[NGUEST_BYTES];
+	size_t len;
+	bool open, fin, closed;
+	int reason;
+};
+
+/* In a namespace of its own, where @remote is an address of the host's. @remote: the only address that the guest speaks to; of the other family it is the gateway's. */
+void nguest_up(struct nguest *g, const struct policy *p, const struct ip *remote);
+void nguest_down(struct nguest *g);
+void nguest_rules(struct policy *p, const char *const *texts, unsigned count);
+/* Rounds of the loop until @cond is true; fails the test when it is not within some seconds. */
+#define NGUEST_UNTIL(g, cond)                                                                                               \
+	do {                                                                                                                \
+		uint64_t limit_ = clock_mono_ns() + 10 * NS_PER_S;                                                          \
+		while (!(cond)) {                                                                                           \
+			CHECK(clock_mono_ns() < limit_, "it does not come");                                                \
+			CHECK(loop_once((g)->loop, 100) == 0, "loop");                                                      \
+		}                                                                                                           \
+	} while (0)
+/* Rounds for @ms: for what must not come. */
+void nguest_settle(struct nguest *g, unsigned ms);
+void nguest_connect(struct nguest *g, struct nguest_end *e, const struct ip *to, uint16_t port);
+void nguest_send_udp(struct nguest *g, const struct ip *to, uint16_t from_port, uint16_t port, const void *data, size_t len);
+
+/* Sockets of the host's. */
+int nguest_listen(const struct ip *a, int type, uint16_t *ret_port); /* SOCK_STREAM: listens; SOCK_DGRAM: bound */
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A VM's network between a guest and real sockets: rules that are replaced while flows are open. */
+#include "netguest.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../test.h"
+
+static struct nguest g;
+static struct policy rules;
+static const struct ip gateway = { .family = 4, .bytes = { 10, 0, 2, 1 } };
+static const struct ip gateway6 = { .family = 6, .bytes = { 0xfd, 0x53, 0x42, 0x58, 0x0a, 0x00, 0x00, 0x02, [15] = 1 } };
+static const struct ip loopback = { .family = 4, .bytes = { 127, 0, 0, 1 } };
+static const struct ip remote = { .family = 4, .bytes = { 93, 184, 216, 34 } };
+
+/* Makes a rule for one port of the loopback all that @p has. */
+static void only(struct policy *p, const char *proto, uint16_t port)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "%s:127.0.0.1/32:%u", proto, port);
+	nguest_rules(p, (const char *const[]){ text }, 1);
+}
+
+static void up(const struct ip *to)
+{
+	nguest_up(&g, &rules, to);
+}
+
+static int accept_one(int fd)
+{
+	int s = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	CHECK(s >= 0, "accept: %s", strerror(errno));
+	return s;
+}
+
+/* A connection of the guest's to @to, and the host's socket of it. */
+static int open_flow(struct nguest_end *e, const struct ip *to, int listener, uint16_t port)
+{
+	nguest_connect(&g, e, to, port);
+	NGUEST_UNTIL(&g, e->open || e->closed);
+	CHECK(e->open, "refused: %d", e->reason);
+	return accept_one(listener);
+}
+
+static void check_reset(int fd)
+{
+	char byte;
+	ssize_t n = recv(fd, &byte, 1, 0);
+
+	CHECK(n < 0 && errno == ECONNRESET, "%zd, %s", n, strerror(errno));
+	close(fd);
+}
+
+static void check_alive(struct nguest_end *e, int fd)
+{
+	size_t before = e->len;
+	char byte;
+
+	CHECK(e->t && !e->closed, "the guest's end is gone");
+	CHECK(tcp_write(e->t, "x", 1) == 1 && send(fd, "y", 1, 0) == 1, "write");
+	NGUEST_UNTIL(&g, e->len == before + 1);
+	nguest_settle(&g, 5);
+	CHECK(recv(fd, &byte, 1, 0) == 1 && byte == 'x', "the host has not got it");
+}
+
+TEST(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on)
+{
+	struct nguest_end kept, ended;
+	uint16_t port[2];
+	char text[2][64];
+	int fd[2], s[2];
+
+	nguest_rules(&rules, (const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	up(&gateway);
+	for (int i = 0; i < 2; i++)
+		fd[i] = nguest_listen(&loopback, SOCK_STREAM, &port[i]);
+	s[0] = open_flow(&kept, &gateway, fd[0], port[0]);
+	s[1] = open_flow(&ended, &gateway, fd[1], port[1]);
+	(void)snprintf(text[0], sizeof(text[0]), "tcp:127.0.0.0/8:%u", port[0]);
+	nguest_rules(&rules, (const char *const[]){ text[0] }, 1);
+	network_set_policy(g.n, &rules);
+	NGUEST_UNTIL(&g, ended.closed);
+	CHECK(ended.reason == -ECONNRESET, "%d", ended.reason);
+	check_reset(s[1]);
+	check_alive(&kept, s[0]);
+	nguest_connect(&g, &ended, &gateway, port[1]);
+	NGUEST_UNTIL(&g, ended.closed);
+	CHECK(ended.reason == -ECONNREFUSED, "%d", ended.reason);
+	network_set_policy(g.n, &(struct policy){ 0 });
+	NGUEST_UNTIL(&g, kept.closed);
+	check_reset(s[0]);
+	close(fd[0]);
+	close(fd[1]);
+	nguest_down(&g);
+}
+
+TEST(rules_that_come_open_what_was_closed)
+{
+	struct nguest_end e;
+	uint16_t port;
+	int fd;
+
+	rules.count = 0;
+	up(&gateway);
+	fd = nguest_listen(&loopback, SOCK_STREAM, &port);
+	nguest_connect(&g, &e, &gateway, port);
+	NGUEST_UNTIL(&g, e.closed);
+	only(&rules, "tcp", port);
+	network_set_policy(g.n, &rules);
+	close(open_flow(&e, &gateway, fd, port));
+	close(fd);
+	nguest_down(&g);
+}
+
+TEST(a_connection_that_is_still_being_made_is_refused)
+{
+	static const struct ip silent = { .family = 4, .bytes = { 93, 184, 216, 34 } };
+	struct nguest_end e, filler[3];
+	uint16_t port;
+	int fd;
+
+	nguest_rules(&rules, (const char *const[]){ "public" }, 1);
+	up(&silent);
+	fd = nguest_listen(&silent, SOCK_STREAM, &port);
+	CHECK(listen(fd, 0) == 0, "backlog");
+	/* A backlog that is full drops SYNs, so that a further connection is not made and not refused. */
+	for (int i = 0; i < 3; i++)
+		nguest_connect(&g, &filler[i], &silent, port);
+	nguest_settle(&g, 100);
+	nguest_connect(&g, &e, &silent, port);
+	nguest_settle(&g, 100);
+	CHECK(!e.open && !e.closed, "it was made, or refused");
+	network_set_policy(g.n, &(struct policy){ 0 });
+	NGUEST_UNTIL(&g, e.closed);
+	CHECK(e.reason == -ECONNREFUSED, "%d", e.reason);
+	close(fd);
+	nguest_down(&g);
+}
+
+TEST(datagrams_that_new_rules_do_not_admit_are_prohibited_at_once)
+{
+	struct sockaddr_storage from;
+	socklen_t from_len = sizeof(from);
+	char byte;
+	uint16_t port;
+	int fd;
+
+	nguest_rules(&rules, (const char *const[]){ "udp:127.0.0.1/32" }, 1);
+	up(&gateway);
+	fd = nguest_listen(&loopback, SOCK_DGRAM, &port);
+	nguest_send_udp(&g, &gateway, 5000, port, "a", 1);
+	nguest_settle(&g, 20);
+	CHECK(recvfrom(fd, &byte, 1, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len) == 1, "it did not arrive");
+	only(&rules, "udp", port);
+	network_set_policy(g.n, &rules);
+	CHECK(sendto(fd, "b", 1, 0, (struct sockaddr *)&from, from_len) == 1, "send");
+	NGUEST_UNTIL(&g, g.datagrams == 1);
+	network_set_policy(g.n, &(struct policy){ 0 });
+	NGUEST_UNTIL(&g, g.prohibited == 1);
+	(void)sendto(fd, "c", 1, 0, (struct sockaddr *)&from, from_len); /* nobody is there: its socket is closed */
+	nguest_send_udp(&g, &gateway, 5000, port, "d", 1);
+	NGUEST_UNTIL(&g, g.prohibited == 2);
+	CHECK(g.datagrams == 1 && recv(fd, &byte, 1, MSG_DONTWAIT) < 0, "something went through");
+	close(fd);
+	nguest_down(&g);
+}
+
+/* A ClientHello that asks for @name. */
+static size_t hello(const char *name, uint8_t *p)
+{
+	size_t n = strlen(name), at = 0;
+	const uint8_t head[] = { 0x16, 3, 1, 0, (uint8_t)(n + 56), 1, 0, 0, (uint8_t)(n + 52), 3, 3 };
+
+	memcpy(p, head, sizeof(head));
+	at += sizeof(head);
+	memset(p + at, 7, 32);
+	at += 32;
+	memcpy(p + at, "\0\0\2\x13\1\1\0", 7); /* no session, a cipher suite, no compression */
+	at += 7;
+	memcpy(p + at, (const uint8_t[]){ 0, (uint8_t)(n + 9), 0, 0, 0, (uint8_t)(n + 5), 0, (uint8_t)(n + 3), 0, 0, (uint8_t)n }, 11);
+	at += 11;
+	memcpy(p + at, name, n);
+	return at + n;
+}
+
+TEST(a_flow_by_name_lives_by_its_name_and_not_by_its_pin)
+{
+	static const char *const names[] = { "api.example.com", "www.example.com" };
+	static const struct {
+		const char *rule;
+		bool tls, lives;
+	} cases[] = {
+		{ "host:api.example.com", true, false }, /* it has asked for www */
+		{ "host:www.example.com", true, true },
+		{ "host:*.example.com", true, true },
+		{ "tcp:93.184.216.0/24", true, true },
+		{ "public:1", true, false },
+		{ "host:api.example.com", false, true },
+		{ "host:example.com", false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct nguest_end e;
+		uint8_t bytes[256];
+		size_t len = hello("www.example.com", bytes);
+		uint16_t port;
+		int fd, s;
+
+		nguest_rules(&rules, (const char *const[]){ "host:*.example.com" }, 1);
+		up(&remote);
+		g.names_of = &remote;
+		g.names = names;
+		g.name_count = 2;
+		fd = nguest_listen(&remote, SOCK_STREAM, &port);
+		s = open_flow(&e, &remote, fd, port);
+		if (!cases[i].tls)
+			len = 1;
+		CHECK(tcp_write(e.t, cases[i].tls ? bytes : (const uint8_t *)"x", len) == len, "write");
+		nguest_settle(&g, 20);
+		CHECK(recv(s, bytes, sizeof(bytes), MSG_DONTWAIT) == (ssize_t)len, "it did not pass");
+		g.name_count = 0; /* the pins end */
+		nguest_rules(&rules, &cases[i].rule, 1);
+		network_set_policy(g.n, &rules);
+		if (cases[i].lives) {
+			check_alive(&e, s);
+			close(s);
+		} else {
+			NGUEST_UNTIL(&g, e.closed);
+			check_reset(s);
+		}
+		close(fd);
+		nguest_down(&g);
+	}
+}
+
+TEST(a_flow_by_address_is_not_saved_by_a_name)
+{
+	static const char *const names[] = { "api.example.com" };
+	struct nguest_end e;
+	uint16_t port;
+	int fd, s;
+
+	nguest_rules(&rules, (const char *const[]){ "public" }, 1);
+	up(&remote);
+	g.names_of = &remote;
+	g.names = names;
+	g.name_count = 1;
+	fd = nguest_listen(&remote, SOCK_STREAM, &port);
+	s = open_flow(&e, &remote, fd, port);
+	nguest_rules(&rules, (const char *const[]){ "host:api.example.com" }, 1);
+	network_set_policy(g.n, &rules);
+	NGUEST_UNTIL(&g, e.closed);
+	check_reset(s);
+	close(fd);
+	nguest_down(&g);
+}
+
+TEST(the_gateway_is_the_loopback_for_rules_that_say_so_only)
+{
+	static const struct {
+		const char *rule;
+		bool v6, admits;
+	} cases[] = {
+		{ "tcp:127.0.0.1/32", false, true },
+		{ "tcp:127.0.0.0/8", false, true },
+		{ "tcp:0.0.0.0/0", false, false },
+		{ "tcp:10.0.0.0/8", false, false },
+		{ "public", false, false },
+		{ "host:*.internal", false, false },
+		{ "tcp:::1/128", true, true },
+		{ "tcp:::/0", true, false },
+		{ "tcp:::/127", true, false },
+		{ "tcp:fd00::/8", true, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct ip *to = cases[i].v6 ? &gateway6 : &gateway;
+		struct ip self = cases[i].v6 ? (struct ip){ .family = 6, .bytes = { [15] = 1 } } : loopback;
+		struct nguest_end e;
+		uint16_t port;
+		int fd;
+
+		nguest_rules(&rules, &cases[i].rule, 1);
+		up(to);
+		fd = nguest_listen(&self, SOCK_STREAM, &port);
+		nguest_connect(&g, &e, to, port);
+		NGUEST_UNTIL(&g, e.open || e.closed);
+		CHECK(e.open == cases[i].admits, "%s", cases[i].rule);
+		close(fd);
+		nguest_down(&g);
+	}
+}
+
+RUN_TESTS(T(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on), T(rules_that_come_open_what_was_closed),
+	  T(a_connection_that_is_still_being_made_is_refused), T(datagrams_that_new_rules_do_not_admit_are_prohibited_at_once),
+	  T(a_flow_by_name_lives_by_its_name_and_not_by_its_pin), T(a_flow_by_address_is_not_saved_by_a_name),
+	  T(the_gateway_is_the_loopback_for_rules_that_say_so_only))
