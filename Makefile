@@ -76,7 +76,7 @@ CC_clang-san := clang
 CC_musl := $(MUSL_CC)
 
 # What sandbox-host, and programs that test or measure parts of it, are linked with: archives only.
-LIBS_host := -l:libcares.a
+LIBS_host := -l:libcares.a -l:libssl.a -l:libcrypto.a
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Sources
@@ -86,9 +86,10 @@ src_client := $(filter src/client/%,$(src_all))
 src_shared := $(filter src/base/% src/proto/%,$(src_all)) # used by host, client and guest
 src_policy := src/net/addr.c src/net/policy.c # used by host and client
 src_host := $(filter-out src/client/%,$(src_all))
+src_doors := $(filter-out src/host/%,$(src_host)) src/host/noload.c # for programs that measure parts of it
 src_guest := $(sort $(wildcard guest/*.c))
 src_cli := $(sort $(wildcard cli/*.c))
-src_testable := $(filter-out src/host/main.c guest/main.c,$(src_all) $(src_guest))
+src_testable := $(filter-out src/host/main.c src/host/noload.c guest/main.c,$(src_all) $(src_guest))
 
 test_unit := $(sort $(wildcard tests/unit/test_*.c))
 test_kvm := $(sort $(wildcard tests/kvm/test_*.c))
@@ -230,15 +231,16 @@ $(guest_tests): $(BUILD)/%: $(BUILD)/musl/%.o
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
 
 # What `make bench` runs: tools on the host, and static programs for the guest.
-bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host forkexec off fsload port)
+bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host tls forkexec off fsload port)
 $(BUILD)/bench/interleave: $(BUILD)/obj/bench/interleave.o
 $(BUILD)/bench/exec: $(BUILD)/obj/bench/exec.o $(BUILD)/libsbx.a
-$(BUILD)/bench/kvm_start: $(BUILD)/obj/bench/kvm_start.o $(call objs,obj,$(filter-out src/host/%,$(src_host)))
+$(BUILD)/bench/kvm_start: $(BUILD)/obj/bench/kvm_start.o $(call objs,obj,$(src_doors))
 $(BUILD)/bench/fs_ops: $(BUILD)/obj/bench/fs_ops.o $(BUILD)/obj/bench/front.o
-$(BUILD)/bench/fs_server: $(BUILD)/obj/bench/fs_server.o $(call objs,obj,$(filter-out src/host/%,$(src_host)))
+$(BUILD)/bench/fs_server: $(BUILD)/obj/bench/fs_server.o $(call objs,obj,$(src_doors))
+$(BUILD)/bench/tls: $(BUILD)/obj/bench/tls.o $(call objs,obj,$(src_doors))
 $(BUILD)/bench/fs_callbacks: $(BUILD)/obj/bench/fs_callbacks.o $(BUILD)/obj/bench/front.o $(BUILD)/libsbx.a
 $(BUILD)/bench/fs_host: $(BUILD)/obj/bench/fs_host.o $(call objs,obj,$(filter-out src/host/main.c,$(src_host)))
-$(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host):
+$(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host tls):
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^ $(LIBS_host)
 $(BUILD)/bench/forkexec $(BUILD)/bench/off $(BUILD)/bench/fsload: $(BUILD)/bench/%: $(BUILD)/musl/bench/guest/%.o
