@@ -9,6 +9,7 @@
 #	gcc-san	  gcc with AddressSanitizer and UndefinedBehaviorSanitizer: unit tests, crash replays, C end-to-end tests
 #	clang-san clang with the same and with libFuzzer's coverage: unit tests again, fuzzers, clang's warnings
 #	musl	  sandbox-init and what it uses, for size
+#	addon	  the addon of the TypeScript package
 
 VERSION := $(shell sed -n 's/^.define SBX_VERSION "\(.*\)"/\1/p' include/sbx.h)
 SOVERSION := 0
@@ -66,6 +67,10 @@ CFLAGS_gcc-san := $(LANG_ALL) -O1 $(SANITIZE) -Wno-format-truncation -Wno-maybe-
 	-Wno-stringop-overread -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict
 CFLAGS_clang-san := $(LANG_ALL) $(WARN_clang) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
 
+# The headers of Node-API come from npm; those of libuv, whose interface is stable, from the system.
+NODE_INCLUDE := -isystem $(BUILD)/node/node_modules/node-api-headers/include -DNAPI_VERSION=8
+CFLAGS_addon := $(CFLAGS_obj) $(NODE_INCLUDE)
+
 CFLAGS_musl := $(LANG_ALL) -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -idirafter $(BUILD)/uapi
 LDFLAGS_musl := -static -no-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack -s
@@ -74,6 +79,7 @@ CC_obj := $(CC)
 CC_gcc-san := gcc
 CC_clang-san := clang
 CC_musl := $(MUSL_CC)
+CC_addon := $(CC)
 
 # What sandbox-host, and programs that test or measure parts of it, are linked with: archives only.
 LIBS_host := -l:libcares.a -l:libssl.a -l:libcrypto.a
@@ -89,6 +95,7 @@ src_host := $(filter-out src/client/%,$(src_all))
 src_doors := $(filter-out src/host/%,$(src_host)) src/host/noload.c # for programs that measure parts of it
 src_guest := $(sort $(wildcard guest/*.c))
 src_cli := $(sort $(wildcard cli/*.c))
+src_addon := $(sort $(wildcard node/addon/*.c))
 src_testable := $(filter-out src/host/main.c src/host/noload.c guest/main.c,$(src_all) $(src_guest))
 
 test_unit := $(sort $(wildcard tests/unit/test_*.c))
@@ -129,10 +136,12 @@ $$(BUILD)/$1/%.o: %.c $$(BUILD)/$1/flags | $$(ready_$1)
 	$$(call say,$2)$$(CC_$1) $$(CPPFLAGS_ALL) $$(CFLAGS_$1) $$(EXTRA_CFLAGS) -MMD -MP -c -o $$@ $$<
 endef
 ready_musl := $(BUILD)/uapi/.ready
+ready_addon := $(BUILD)/node/.modules
 $(eval $(call object_set,obj,CC))
 $(eval $(call object_set,gcc-san,GCCSAN))
 $(eval $(call object_set,clang-san,CLANGSAN))
 $(eval $(call object_set,musl,MUSL))
+$(eval $(call object_set,addon,ADDON))
 
 # musl-gcc hides the system's include directories, and with them the kernel's own headers: show it those, and only those.
 $(BUILD)/uapi/.ready:
@@ -195,6 +204,38 @@ $(BUILD)/vmlinux: $(wildcard image/kernel/*)
 
 $(BUILD)/default.erofs: $(wildcard image/default/*) $(BUILD)/sandbox
 	$(call say,IMAGE)mkdir -p $(@D) && SANDBOX=$(BUILD)/sandbox image/default/build $@
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The TypeScript package, in $(BUILD)/node: laid out as npm would install it, with the platform's package beside its dependencies
+
+node_dir := $(BUILD)/node
+node_platform := $(node_dir)/node_modules/@torkbot/sandbox-linux-x64-gnu
+# With a Node.js that is new enough in front.
+NODE_ENV_PATH = PATH="$$(tools/node-dir):$$PATH"
+
+.PHONY: node
+node: $(node_dir)/.package ## the TypeScript package and its addon, in build/node
+
+$(node_dir)/.modules: node/package.json node/package-lock.json
+	@mkdir -p $(@D) && cp $^ $(@D)/
+	$(call say,NPM,$(@D)/node_modules)cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund >npm.log 2>&1 || { cat npm.log; exit 1; }
+	@touch $@
+
+$(node_dir)/sandbox.node: $(call objs,addon,$(src_addon)) $(BUILD)/libsbx.a
+	$(call say,LINK)$(CC) $(CFLAGS_obj) -shared -Wl,--exclude-libs,ALL -Wl,-z,relro,-z,now -Wl,--gc-sections -o $@ $^
+
+# Sources are linked, not copied: messages and source maps name files whose text is the source's.
+$(node_dir)/.typescript: $(wildcard node/src/*.ts node/test/*.ts node/tsconfig*.json) $(node_dir)/.modules
+	@mkdir -p $(@D) && ln -sfn $(CURDIR)/node/src $(@D)/src && ln -sfn $(CURDIR)/node/test $(@D)/test && cp node/tsconfig*.json $(@D)/
+	@rm -rf $(@D)/dist $(@D)/test-dist
+	$(call say,TSC,$(@D)/dist)for p in tsconfig.json tsconfig.test.json; do $(NODE_ENV_PATH) $(node_dir)/node_modules/.bin/tsc -p $(@D)/$$p; done
+	@touch $@
+
+$(node_dir)/.package: $(node_dir)/.typescript $(node_dir)/sandbox.node $(programs) $(images)
+	@mkdir -p $(node_platform)
+	@echo '{ "name": "@torkbot/sandbox-linux-x64-gnu", "version": "$(VERSION)" }' >$(node_platform)/package.json
+	@ln -sf $(abspath $(programs) $(images) $(node_dir)/sandbox.node) $(node_platform)/
+	@touch $@
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Tests
@@ -304,13 +345,14 @@ envs = MAKE='$(MAKE)' JOBS=$(JOBS) BUILD='$(BUILD)' SBX_BUILD='$(abspath $(BUILD
 # ---------------------------------------------------------------------------------------------------------------------
 # Static checks by clang-tidy: one stamp a file, so that only what changed is read again
 
-tidy_sources := $(src_all) $(src_cli)
+tidy_sources := $(src_all) $(src_cli) $(src_addon)
 tidy_stamps := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(tidy_sources))
 .PHONY: tidy format
 tidy: $(tidy_stamps)
+$(patsubst %.c,$(BUILD)/tidy/%.ok,$(src_addon)): $(ready_addon)
 $(BUILD)/tidy/%.ok: %.c .clang-tidy
 	@mkdir -p $(@D)
-	$(call say,TIDY,$<)out=$$(nice clang-tidy --quiet $< -- $(CPPFLAGS_ALL) -std=gnu17 -MMD -MP -MT $@ -MF $(@:.ok=.d) \
+	$(call say,TIDY,$<)out=$$(nice clang-tidy --quiet $< -- $(CPPFLAGS_ALL) $(if $(filter node/%,$<),$(NODE_INCLUDE)) -std=gnu17 -MMD -MP -MT $@ -MF $(@:.ok=.d) \
 		2>$@.err) || { printf '%s\n' "$$out"; cat $@.err; exit 1; }
 	@rm -f $@.err; touch $@
 

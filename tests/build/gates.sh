@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 . tests/build/tap.bash
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-mkdir -p "$tree"/{src/base,src/proto,src/vmm,src/host,cli,guest,include}
+mkdir -p "$tree"/{src/base,src/proto,src/vmm,src/host,cli,guest,include,node/addon}
 cp -r tools .clang-format "$tree/"
 LICENCE='/* SPDX-License-Identifier: MIT OR Apache-2.0 */'
 
@@ -30,6 +30,7 @@ check "base may not include proto" catches check-layers src/base/a.c '#include "
 check "proto may include base" accepts check-layers src/proto/a.c '#include "base/rd.h"'
 check "vmm may not include http" catches check-layers src/vmm/a.c '#include "http/h1.h"'
 check "cli may include sbx.h only" catches check-layers cli/a.c '#include "base/rd.h"'
+check "the addon may include sbx.h only" catches check-layers node/addon/a.c '#include "base/rd.h"'
 check "guest may include proto" accepts check-layers guest/a.c '#include "proto/msg.h"'
 check "only kvm*.c knows the KVM interface" catches check-layers src/vmm/qemu.c '#include <linux/kvm.h>'
 check "kvm.c knows the KVM interface" accepts check-layers src/vmm/kvm.c '#include <linux/kvm.h>'

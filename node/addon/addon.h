@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* node/addon/addon.h - what the files of the Node-API addon share. */
+#ifndef NODE_ADDON_ADDON_H
+#define NODE_ADDON_ADDON_H
+
+#include <node_api.h>
+#include <sbx.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define CONTAINER_OF(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
+
+/* ---- value.c: JavaScript values in and out. What returns false has left an exception pending. ---- */
+
+/* True if a Node-API call worked; else it has thrown, or this throws. */
+bool napi_good(napi_env env, napi_status status);
+/* Throws an Error with the property errno (a negative one of Linux) and, if there is any, console. False, always. */
+bool throw_error(napi_env env, int code, const struct sbx_err *err);
+bool throw_text(napi_env env, int code, const char *message);
+bool error_create(napi_env env, int code, const struct sbx_err *err, napi_value *ret);
+/* The exception that a handler threw becomes an uncaught one of the process; without one, nothing happens. */
+void report_exception(napi_env env);
+/* At least @want arguments, and at most ARGS_MAX. */
+enum { ARGS_MAX = 8 };
+bool args_get(napi_env env, napi_callback_info info, size_t want, napi_value args[ARGS_MAX]);
+
+/* Memory that lives as long as what was made from it. */
+struct arena {
+	struct arena_block *blocks;
+};
+void *arena_alloc(napi_env env, struct arena *a, size_t size); /* zeroed; NULL with an exception pending */
+void arena_free(struct arena *a);
+
+/* Properties of an object. One that is undefined or null leaves the output as it is. */
+bool prop_string(napi_env env, napi_value obj, const char *name, struct arena *a, const char **ret);
+bool prop_strings(napi_env env, napi_value obj, const char *name, struct arena *a, const char *const **ret, size_t *ret_count);
+bool prop_u32(napi_env env, napi_value obj, const char *name, uint32_t *ret);
+bool prop_u64(napi_env env, napi_value obj, const char *name, uint64_t *ret); /* an integer up to 2^53 */
+bool prop_flag(napi_env env, napi_value obj, const char *name, uint32_t bit, uint32_t *flags);
+/* False in @ret_present: undefined or null. */
+bool prop_value(napi_env env, napi_value obj, const char *name, napi_value *ret, bool *ret_present);
+
+bool value_u32(napi_env env, napi_value v, const char *what, uint32_t *ret);
+bool value_u64(napi_env env, napi_value v, const char *what, uint64_t *ret);
+bool value_string(napi_env env, napi_value v, const char *what, struct arena *a, const char **ret);
+/* The bytes of a Uint8Array (a Buffer), which are its; valid while no JavaScript runs. */
+bool value_bytes(napi_env env, napi_value v, const char *what, const void **ret, size_t *ret_len);
+napi_value number_value(napi_env env, double n);
+napi_value undefined_value(napi_env env);
+
+/* An object that is filled in; one failure makes it fail for good. */
+struct object {
+	napi_env env;
+	napi_value value;
+	bool bad;
+};
+void object_init(struct object *o, napi_env env);
+void object_set(struct object *o, const char *name, napi_value v);
+void object_number(struct object *o, const char *name, double n);
+void object_bool(struct object *o, const char *name, bool b);
+void object_string(struct object *o, const char *name, const char *text);
+napi_value object_value(struct object *o); /* NULL with an exception pending */
+
+/* ---- job.c: work on a thread of the pool that ends in a promise ---- */
+
+struct job {
+	napi_async_work work;
+	napi_deferred deferred;
+	void (*run)(struct job *job); /* on another thread: no Node-API */
+	/* On the environment's thread, once; releases the job. The value to resolve with, or false with @ret the reason. JavaScript may be impossible by
+	 * then (the environment ends): then calls fail, and nobody looks at @ret. */
+	bool (*settle)(napi_env env, struct job *job, napi_value *ret);
+};
+bool job_start(napi_env env, struct job *job, const char *name, napi_value *ret_promise);
+
+/* ---- vm.c: a VM and its place in the event loop ---- */
+
+/* What a VM tells: functions of the object that start() is given, by these names. */
+enum vm_event {
+	EV_READY,
+	EV_END,
+	EV_LOG,
+	EV_OOM,
+	EV_OUTPUT,
+	EV_WRITABLE,
+	EV_EXIT,
+	EV_COUNT_
+};
+
+struct proc_slot {
+	struct vm_handle *vm;
+	struct sbx_proc *proc; /* NULL: free */
+	uint32_t generation;
+	size_t unacked; /* bytes of output handed out with SBX_EXEC_MANUAL_ACK */
+	bool manual;
+};
+
+enum vm_state { VM_STARTING,
+		VM_OPEN,
+		VM_CLOSING,
+		VM_CLOSED };
+
+struct vm_handle {
+	napi_env env;
+	enum vm_state state; /* but for VM_OPEN, no event reaches JavaScript, and callbacks may come on another thread */
+	struct sbx_vm *vm;
+	unsigned refs;   /* the JavaScript object; the poll handle; a job */
+	uv_poll_t *poll; /* NULL: not in the loop */
+	bool dispatching;
+	napi_ref handler[EV_COUNT_];
+	napi_async_context context;
+	napi_async_cleanup_hook_handle hook;
+	struct proc_slot proc[SBX_PROC_MAX];
+};
+
+napi_value vm_start(napi_env env, napi_callback_info info); /* (config, handlers) -> Promise of a handle */
+napi_value vm_close(napi_env env, napi_callback_info info); /* (handle) -> Promise */
+/* The VM of a handle that is open; else an exception says that it is closed. */
+struct vm_handle *vm_get(napi_env env, napi_value handle);
+
+/* An event on its way to JavaScript. */
+struct event {
+	struct vm_handle *vm;
+	napi_handle_scope scope;
+	napi_value args[ARGS_MAX];
+	size_t count;
+	bool bad;
+};
+bool event_begin(struct event *e, struct vm_handle *vm); /* false: nobody wants to hear it */
+void event_add(struct event *e, napi_status status, napi_value v);
+void event_number(struct event *e, double n);
+void event_string(struct event *e, const char *text);
+void event_bytes(struct event *e, const void *data, size_t len);
+void event_send(struct event *e, enum vm_event which); /* and ends it */
+
+/* ---- config.c ---- */
+
+struct vm_config {
+	struct arena arena;
+	struct sbx_vm_config c;
+};
+bool config_parse(napi_env env, napi_value v, struct vm_config *ret);
+void config_done(struct vm_config *c);
+
+/* ---- proc.c: programs ---- */
+
+napi_value proc_exec(napi_env env, napi_callback_info info);        /* (handle, spec) -> id */
+napi_value proc_write(napi_env env, napi_callback_info info);       /* (handle, id, bytes) -> bytes taken, or a negative errno */
+napi_value proc_close_stdin(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */
+napi_value proc_signal(napi_env env, napi_callback_info info);      /* (handle, id, signal) -> likewise */
+napi_value proc_resize(napi_env env, napi_callback_info info);      /* (handle, id, rows, columns) -> likewise */
+napi_value proc_abort(napi_env env, napi_callback_info info);       /* (handle, id) -> likewise */
+napi_value proc_ack(napi_env env, napi_callback_info info);         /* (handle, id, bytes) */
+
+/* ---- queries.c: what needs no VM ---- */
+
+napi_value query_policy(napi_env env, napi_callback_info info);  /* (rules, protocol, destination) -> verdict */
+napi_value query_probe(napi_env env, napi_callback_info info);   /* (host path) -> Promise of what the engines can do */
+napi_value query_version(napi_env env, napi_callback_info info); /* () -> the library's version */
+
+#endif

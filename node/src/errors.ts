@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * Errors: one class, with a `code` to look at and words to read.
+ */
+import { constants } from "node:os";
+
+/**
+ * What went wrong. Next to these codes of our own, `code` may be the name of a Linux error (`"ENOENT"`, `"EACCES"`, `"ETIMEDOUT"`, ...): what an
+ * operation on files, a process or the network said.
+ */
+export type SandboxErrorCode =
+	/** The options make no sense; the message names the option, its value and the remedy. */
+	| "ERR_SANDBOX_OPTIONS"
+	/** The VM or the builder was closed. */
+	| "ERR_SANDBOX_CLOSED"
+	/** `run()` was called before. */
+	| "ERR_SANDBOX_ALREADY_RUN"
+	/** There is no such mount or binding. */
+	| "ERR_SANDBOX_MOUNT"
+	/** The guest never became ready. */
+	| "ERR_SANDBOX_LAUNCH"
+	/** The guest died: a panic, a reset, or the end of its init. */
+	| "ERR_SANDBOX_GUEST"
+	/** The guest powered itself off. */
+	| "ERR_SANDBOX_POWEROFF"
+	/** The engine (QEMU or KVM) failed. */
+	| "ERR_SANDBOX_ENGINE"
+	/** The host process failed or was killed. */
+	| "ERR_SANDBOX_HOST"
+	/** A program of the guest could not be started, or said more than was allowed. */
+	| "ERR_SANDBOX_EXEC"
+	/** An exec with this id is running. */
+	| "ERR_SANDBOX_EXEC_ID"
+	/** This platform is not supported, or its package is not installed. */
+	| "ERR_SANDBOX_PLATFORM";
+
+/**
+ * An error of this package.
+ *
+ * ```ts
+ * try {
+ * 	await using vm = await spawnSandbox(options);
+ * } catch (error) {
+ * 	if (error instanceof SandboxError && error.code === "ERR_SANDBOX_LAUNCH") console.error(error.message, error.console);
+ * }
+ * ```
+ */
+export class SandboxError extends Error {
+	override readonly name = "SandboxError";
+	/** One of {@link SandboxErrorCode}, or the name of a Linux error. */
+	readonly code: SandboxErrorCode | (string & {});
+	/** The last lines of the guest's console if a launch or a guest failed, else "". */
+	readonly console: string;
+
+	constructor(code: SandboxErrorCode | (string & {}), message: string, options: { readonly console?: string; readonly cause?: unknown } = {}) {
+		super(message, "cause" in options ? { cause: options.cause } : {});
+		this.code = code;
+		this.console = options.console ?? "";
+	}
+}
+
+/** Numbers that `os.constants.errno` leaves out. */
+const EXTRA_ERRNO: Readonly<Record<string, number>> = {
+	ENOTUNIQ: 76,
+	ESTALE: 116,
+	EDQUOT: 122,
+	ECANCELED: 125,
+	ENODATA: 61,
+	ENOTSUP: 95,
+};
+
+const NAMES = new Map<number, string>();
+for (const [name, number] of [...Object.entries(EXTRA_ERRNO), ...Object.entries(constants.errno)]) {
+	if (!NAMES.has(number)) NAMES.set(number, name);
+}
+
+/** The name of a Linux error number of either sign. */
+export function errnoName(errno: number): string {
+	return NAMES.get(Math.abs(errno)) ?? `E${Math.abs(errno)}`;
+}
+
+/** The Linux error number with a name, or undefined. */
+export function errnoNumber(name: string): number | undefined {
+	return (constants.errno as Readonly<Record<string, number>>)[name] ?? EXTRA_ERRNO[name];
+}
+
+/** What the addon threw, as a SandboxError; anything else as it is. */
+export function fromNative(error: unknown): unknown {
+	if (!(error instanceof Error) || !("errno" in error) || typeof error.errno !== "number") return error;
+	const console = "console" in error && typeof error.console === "string" ? error.console : "";
+	return new SandboxError(errnoName(error.errno), error.message, { console });
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * File systems that your program implements.
+ *
+ * Paths are absolute within the file system: `"/"` is its root, whatever the mount's path is. An operation that throws an error with a `code` (`"ENOENT"`,
+ * `"EACCES"`, `"ENOSPC"`, ...) gives the guest that error; a message with `missing path`, and an error of a lookup, is `ENOENT`; anything else `EIO`.
+ */
+
+/** What is at a path. */
+export interface SandboxFileStat {
+	readonly type: "file" | "directory" | "symlink";
+	/** Bytes. `null` for directories; for a file it is an error in the guest (`EIO`), as a made-up size would cut the file. */
+	readonly sizeBytes: number | null;
+	/** For your own use; the guest does not see it. */
+	readonly mediaType: string | null;
+	/** Milliseconds since 1970; `null` is 1970. */
+	readonly modifiedAtMs: number | null;
+	/** `false` takes the write permissions away. */
+	readonly writable?: boolean;
+}
+
+export interface SandboxDirectoryEntry {
+	readonly name: string;
+	readonly type: "file" | "directory" | "symlink";
+}
+
+/** Part of a file, in bytes. */
+export interface SandboxReadRange {
+	readonly offset: number;
+	readonly length: number;
+}
+
+export interface SandboxReadInput {
+	readonly path: string;
+	/** Left out: the whole file. Less than `length` bytes in the answer mean that the file ends there. */
+	readonly range?: SandboxReadRange;
+	/** Aborted when nobody waits for the answer any more. */
+	readonly signal: AbortSignal;
+}
+
+/** The least that can be mounted: a tree that can be read. */
+export interface SandboxFileSystem {
+	stat(path: string): Promise<SandboxFileStat>;
+	list(path: string): Promise<readonly SandboxDirectoryEntry[]>;
+	read(input: SandboxReadInput): Promise<Uint8Array>;
+}
+
+/** A tree whose files can be written. */
+export interface SandboxWritableFileSystem extends SandboxFileSystem {
+	/** Makes an empty file; `EEXIST` if there is anything. */
+	createFile(path: string): Promise<void>;
+	/** Gives the number of bytes written. The file grows as needed. */
+	write(input: { readonly path: string; readonly offset: number; readonly contents: Uint8Array }): Promise<number>;
+	/** Cuts the file, or grows it with zeros. */
+	truncate(path: string, size: number): Promise<void>;
+}
+
+/** Everything that a program may do with a tree. */
+export interface SandboxPosixFileSystem extends SandboxWritableFileSystem {
+	mkdir(path: string): Promise<void>;
+	/** Removes what is no directory. */
+	unlink(path: string): Promise<void>;
+	/** Removes an empty directory. */
+	rmdir(path: string): Promise<void>;
+	/** Moves a file or a directory, in the place of what is at `to`. */
+	rename(from: string, to: string, flags?: SandboxRenameFlags): Promise<void>;
+	symlink(target: string, path: string): Promise<void>;
+	readlink(path: string): Promise<string>;
+}
+
+export interface SandboxRenameFlags {
+	/** `EEXIST` if there is anything at `to`. */
+	readonly noReplace?: boolean;
+	/** Both exist, and change places. */
+	readonly exchange?: boolean;
+}
+
+export type SandboxAnyFileSystem = SandboxFileSystem | SandboxWritableFileSystem | SandboxPosixFileSystem;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * What may leave the guest. Rules only admit: what none admits is denied.
+ */
+
+interface Ports {
+	/** Ports from 1 to 65535. Left out or empty: every port. */
+	readonly ports?: readonly number[];
+}
+
+/** A rule of egress; make one with {@link acceptTcp}, {@link acceptUdp}, {@link acceptPublicInternet} or {@link acceptHost}. */
+export type SandboxNetworkRule =
+	| ({ readonly kind: "accept-tcp"; readonly cidr: string } & Ports)
+	| ({ readonly kind: "accept-udp"; readonly cidr: string } & Ports)
+	| ({ readonly kind: "accept-public-internet" } & Ports)
+	| ({ readonly kind: "accept-host"; readonly host: string } & Ports);
+
+export interface SandboxNetworkOptions {
+	/** Left out: no network interface at all. */
+	readonly outbound?: {
+		/** What happens to a flow that no rule admits. */
+		readonly policy: "deny";
+		readonly rules: readonly SandboxNetworkRule[];
+	};
+}
+
+function withPorts<T extends object>(rule: T, ports: readonly number[] | undefined): T & Ports {
+	return ports === undefined ? rule : { ...rule, ports: [...ports] };
+}
+
+/**
+ * TCP to an address range, IPv4 or IPv6.
+ *
+ * ```ts
+ * acceptTcp({ cidr: "127.0.0.1/32", ports: [8080] })
+ * ```
+ */
+export function acceptTcp(options: { readonly cidr: string } & Ports): SandboxNetworkRule {
+	return withPorts({ kind: "accept-tcp", cidr: options.cidr }, options.ports);
+}
+
+/** UDP to an address range, IPv4 or IPv6. */
+export function acceptUdp(options: { readonly cidr: string } & Ports): SandboxNetworkRule {
+	return withPorts({ kind: "accept-udp", cidr: options.cidr }, options.ports);
+}
+
+/** TCP and UDP to globally routable addresses: none that are loopback, private, link-local, multicast, reserved or for cloud metadata. */
+export function acceptPublicInternet(options: Ports = {}): SandboxNetworkRule {
+	return withPorts({ kind: "accept-public-internet" }, options.ports);
+}
+
+/** TCP to the addresses that the guest's resolver gave for a name; `*.example.com` is for every name below. */
+export function acceptHost(options: { readonly host: string } & Ports): SandboxNetworkRule {
+	return withPorts({ kind: "accept-host", host: options.host }, options.ports);
+}
+
+/** The rule as libsbx reads it. Values must have been validated. */
+export function ruleText(rule: SandboxNetworkRule): string {
+	const ports = rule.ports && rule.ports.length > 0 ? `:${rule.ports.join(",")}` : "";
+	switch (rule.kind) {
+		case "accept-tcp":
+			return `tcp:${rule.cidr}${ports}`;
+		case "accept-udp":
+			return `udp:${rule.cidr}${ports}`;
+		case "accept-public-internet":
+			return `public${ports}`;
+		case "accept-host":
+			return `host:${rule.host}${ports}`;
+	}
+}

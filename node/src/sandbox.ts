@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * From options to a running VM.
+ */
+import { SandboxError } from "./errors.js";
+import { Machine } from "./machine.js";
+import { type NativeConfig, findArtifacts } from "./native.js";
+import { ruleText } from "./network.js";
+import type { SandboxEngine, SandboxOptions } from "./options.js";
+import { validateOptions } from "./validate.js";
+import { SandboxVm } from "./vm.js";
+
+function engineOf(options: SandboxOptions): SandboxEngine {
+	const wanted = options.engine ?? process.env["SANDBOX_ENGINE"] ?? "auto";
+	if (wanted === "auto" || wanted === "kvm" || wanted === "qemu") return wanted;
+	throw new SandboxError("ERR_SANDBOX_OPTIONS", `the environment's SANDBOX_ENGINE is ${wanted}; it must be auto, kvm or qemu`);
+}
+
+function nativeConfig(options: SandboxOptions): NativeConfig {
+	const artifacts = findArtifacts();
+	const overlay = options.rootfs.kind === "linux-overlay-fs";
+	const outbound = options.network?.outbound;
+	return {
+		hostPath: artifacts.host,
+		kernelPath: artifacts.kernel,
+		initPath: artifacts.init,
+		imagePath: options.rootfs.kind === "linux-overlay-fs" ? options.rootfs.lower.path : options.rootfs.path,
+		engine: engineOf(options),
+		writable: overlay,
+		network: outbound !== undefined,
+		cpus: options.cpu?.vcpus ?? 1,
+		memoryMib: options.memory?.mib ?? 512,
+		scratchBytes: options.rootfs.kind === "linux-overlay-fs" ? (options.rootfs.upper.sizeBytes ?? 0) : 0,
+		bootTimeoutMs: options.bootTimeoutMs,
+		hostname: options.name,
+		rules: (outbound?.rules ?? []).map(ruleText),
+	};
+}
+
+/** A VM that is described and not yet started. */
+export class SandboxBuilder implements AsyncDisposable {
+	readonly #options: SandboxOptions;
+	#machine: Machine | undefined;
+	#closed = false;
+
+	/** Made by {@link createSandbox}. */
+	constructor(options: SandboxOptions) {
+		validateOptions(options);
+		this.#options = options;
+	}
+
+	/** Starts the VM and waits until its guest is ready. Once. */
+	async run(): Promise<SandboxVm> {
+		if (this.#closed) throw new SandboxError("ERR_SANDBOX_CLOSED", "sandbox is closed");
+		if (this.#machine) throw new SandboxError("ERR_SANDBOX_ALREADY_RUN", "sandbox has already been run");
+		const machine = new Machine(nativeConfig(this.#options));
+		this.#machine = machine;
+		try {
+			return new SandboxVm(machine, await machine.ready);
+		} catch (error) {
+			await machine.close();
+			throw error;
+		}
+	}
+
+	/** Closes the VM, and takes back the right to start one. */
+	async [Symbol.asyncDispose](): Promise<void> {
+		this.#closed = true;
+		await this.#machine?.close();
+	}
+}
+
+/**
+ * Describes a VM. Throws `ERR_SANDBOX_OPTIONS` if the options make no sense.
+ *
+ * ```ts
+ * await using sandbox = createSandbox({
+ * 	kernel: projectKernel(),
+ * 	init: projectInit(),
+ * 	rootfs: prebuiltRootfs("rootfs.erofs", { format: "erofs" }),
+ * });
+ * await using vm = await sandbox.run();
+ * ```
+ */
+export function createSandbox(options: SandboxOptions): SandboxBuilder {
+	return new SandboxBuilder(options);
+}
+
+/** Starts a VM and waits until its guest is ready. */
+export async function spawnSandbox(options: SandboxOptions): Promise<SandboxVm> {
+	return await createSandbox(options).run();
+}
