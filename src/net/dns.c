@@ -42,9 +42,10 @@ struct dns {
 /* Sends dns.answer. */
 static void reply(struct dns *d, struct dns_request *r)
 {
-	size_t len = dns_response_build(&r->query, &d->answer, d->message, r->max);
-
-	r->reply(r, d->message, len);
+	if (r->answered)
+		r->answered(r, &d->answer);
+	else
+		r->reply(r, d->message, dns_response_build(&r->query, &d->answer, d->message, r->max));
 }
 
 static void reply_code(struct dns *d, struct dns_request *r, enum dns_rcode code, uint32_t negative_ttl)
@@ -178,21 +179,11 @@ static void answer_host(struct dns *d, struct dns_request *r)
 	reply(d, r);
 }
 
-void dns_ask(struct dns *d, const uint8_t *p, size_t len, bool tcp, struct dns_request *r)
+static void ask(struct dns *d, struct dns_request *r)
 {
-	struct dns_query *q = &r->query;
-	int code = dns_query_parse(p, len, q);
+	const struct dns_query *q = &r->query;
 
-	r->lookup = NULL;
-	list_init(&r->node);
-	if (code < 0) {
-		r->reply(r, NULL, 0);
-		return;
-	}
-	r->max = tcp ? DNS_MESSAGE_MAX : q->udp_bytes;
-	if (code != DNS_NOERROR)
-		reply_code(d, r, (enum dns_rcode)code, 0);
-	else if (strcmp(q->name, DNS_HOST_NAME) == 0)
+	if (strcmp(q->name, DNS_HOST_NAME) == 0)
 		answer_host(d, r);
 	else if (!policy_resolves(d->config.policy, q->name))
 		reply_code(d, r, DNS_REFUSED, 0);
@@ -207,6 +198,25 @@ void dns_ask(struct dns *d, const uint8_t *p, size_t len, bool tcp, struct dns_r
 	}
 }
 
+void dns_ask(struct dns *d, const uint8_t *p, size_t len, bool tcp, struct dns_request *r)
+{
+	struct dns_query *q = &r->query;
+	int code = dns_query_parse(p, len, q);
+
+	r->answered = NULL;
+	r->lookup = NULL;
+	list_init(&r->node);
+	if (code < 0) {
+		r->reply(r, NULL, 0);
+		return;
+	}
+	r->max = tcp ? DNS_MESSAGE_MAX : q->udp_bytes;
+	if (code != DNS_NOERROR)
+		reply_code(d, r, (enum dns_rcode)code, 0);
+	else
+		ask(d, r);
+}
+
 void dns_cancel(struct dns_request *r)
 {
 	if (!r->lookup)
@@ -214,6 +224,58 @@ void dns_cancel(struct dns_request *r)
 	r->lookup->dns->waiting_count--;
 	r->lookup = NULL;
 	list_del(&r->node);
+}
+
+/* ---- Questions of the host's ---- */
+
+static void resolve_part_done(struct dns_resolve *r, const struct dns_request *part, const struct dns_answer *a)
+{
+	unsigned at = part == &r->part[0] ? 0 : r->count;
+
+	for (unsigned i = 0; i < a->count && r->count < DNS_RESOLVE_MAX; i++) {
+		if (a->record[i].type != part->query.type)
+			continue;
+		memmove(&r->address[at + 1], &r->address[at], (r->count - at) * sizeof(r->address[0]));
+		r->address[at++] = ip_unmap(&a->record[i].addr);
+		r->count++;
+	}
+	if (r->rcode == DNS_NOERROR)
+		r->rcode = a->rcode;
+	if (--r->waiting == 0)
+		r->done(r);
+}
+
+static void resolve_answered4(struct dns_request *part, const struct dns_answer *a)
+{
+	resolve_part_done(CONTAINER_OF(part, struct dns_resolve, part[0]), part, a);
+}
+
+static void resolve_answered6(struct dns_request *part, const struct dns_answer *a)
+{
+	resolve_part_done(CONTAINER_OF(part, struct dns_resolve, part[1]), part, a);
+}
+
+void dns_resolve(struct dns *d, const char *name, struct dns_resolve *r)
+{
+	r->count = 0;
+	r->rcode = DNS_NOERROR;
+	r->waiting = ARRAY_LEN(r->part);
+	r->part[0] = (struct dns_request){ .answered = resolve_answered4, .query.type = DNS_A };
+	r->part[1] = (struct dns_request){ .answered = resolve_answered6, .query.type = DNS_AAAA };
+	for (unsigned i = 0; i < ARRAY_LEN(r->part); i++) {
+		struct dns_query *q = &r->part[i].query;
+
+		memcpy(q->name, name, strnlen(name, sizeof(q->name) - 1));
+		list_init(&r->part[i].node);
+	}
+	ask(d, &r->part[0]);
+	ask(d, &r->part[1]);
+}
+
+void dns_resolve_cancel(struct dns_resolve *r)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(r->part); i++)
+		dns_cancel(&r->part[i]);
 }
 
 unsigned dns_names_of(const struct dns *d, const struct ip *a, const char **names, unsigned max)

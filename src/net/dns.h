@@ -37,10 +37,25 @@ struct dns_config {
 struct dns_request {
 	/* Once, possibly from inside dns_ask(): the answer, or @len 0 to drop the question without a word. It must not ask from inside. */
 	void (*reply)(struct dns_request *r, const uint8_t *message, size_t len);
-	struct dns_query query;    /* internal, as all below */
+	void (*answered)(struct dns_request *r, const struct dns_answer *a); /* internal, as all below; NULL: reply() is called */
+	struct dns_query query;
 	size_t max;
 	struct dns_lookup *lookup; /* NULL: not waiting */
 	struct list node;
+};
+
+enum { DNS_RESOLVE_MAX = 16 };
+
+/* A question of the host's own, for a name that the guest has used without asking us: in a Host header, in TLS. The caller's until done() or
+ * dns_resolve_cancel(). */
+struct dns_resolve {
+	/* Once, possibly from inside dns_resolve(). It must not ask from inside. */
+	void (*done)(struct dns_resolve *r);
+	unsigned count; /* addresses, those of IPv4 first; 0: rcode says why */
+	struct ip address[DNS_RESOLVE_MAX];
+	enum dns_rcode rcode;
+	unsigned waiting; /* internal, as all below */
+	struct dns_request part[2];
 };
 
 int dns_create(const struct dns_config *c, struct dns **ret);
@@ -49,6 +64,10 @@ void dns_free(struct dns *d); /* accepts NULL; requests that wait are dropped wi
 /* @len bytes from the guest over UDP, or one message over TCP (@tcp), whose answers may be long. */
 void dns_ask(struct dns *d, const uint8_t *p, size_t len, bool tcp, struct dns_request *r);
 void dns_cancel(struct dns_request *r); /* no reply follows; idempotent */
+
+/* Asks for the addresses of @name (normalised), with the rules that the guest's own questions have: they are refused or pinned as if it had asked. */
+void dns_resolve(struct dns *d, const char *name, struct dns_resolve *r);
+void dns_resolve_cancel(struct dns_resolve *r); /* done() does not follow; idempotent, also before dns_resolve() if @r was zeroed */
 
 /* The names for which the guest was given @a, for policy_decide(). Valid until the loop runs again. */
 unsigned dns_names_of(const struct dns *d, const struct ip *a, const char **names, unsigned max);

@@ -250,6 +250,11 @@ int dns_service_create(struct loop *loop, const struct log *log, struct network 
 	return 0;
 }
 
+struct dns *dns_service_resolver(const struct dns_service *s)
+{
+	return s->dns;
+}
+
 void dns_service_free(struct dns_service *s)
 {
 	if (!s)

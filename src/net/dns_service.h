@@ -15,6 +15,7 @@ struct dns_service;
 /* Serves @n, which outlives it, by @policy (borrowed). @servers as for dns_upstream_create(). 0 or -errno. */
 int dns_service_create(struct loop *loop, const struct log *log, struct network *n, const struct policy *policy, const char *servers,
 		       struct dns_service **ret);
+struct dns *dns_service_resolver(const struct dns_service *s);
 void dns_service_free(struct dns_service *s); /* accepts NULL */
 
 #endif

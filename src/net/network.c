@@ -6,6 +6,7 @@
 #include "net/network.h"
 
 #include "base/cleanup.h"
+#include "net/dial.h"
 #include "net/network_impl.h"
 
 #include <errno.h>
@@ -158,6 +159,8 @@ void network_set_policy(struct network *n, const struct policy *p)
 		if (!still_admitted(n, f))
 			f->end(f);
 	}
+	if (n->interceptor.policy_changed)
+		n->interceptor.policy_changed(n->interceptor.user);
 	run(n);
 }
 
@@ -181,12 +184,47 @@ static void on_tcp_open(void *user, struct tcp *t)
 	}
 	f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
 	v = policy_decide(n->policy, &f);
+	if (v.admit && n->interceptor.tcp && n->interceptor.tcp(n->interceptor.user, t, v.name != NULL))
+		return;
 	if (v.admit)
 		relay_tcp_open(n, t, &f, v.name);
 	else if (deny_speaks_http(k->remote_port))
 		deny_tcp_open(n, t);
 	else
 		tcp_refuse(t, -ECONNREFUSED);
+}
+
+static struct policy_flow named_flow(struct network *n, const struct ip *dst, uint16_t port, const char **name)
+{
+	const char *names[NETWORK_NAMES_MAX];
+	struct policy_flow f = network_flow(n, POLICY_TCP, dst, port, names);
+
+	f.names = name;
+	f.name_count = *name != NULL;
+	return f;
+}
+
+bool network_admits(struct network *n, const struct ip *dst, uint16_t port, const char *name)
+{
+	struct policy_flow f = named_flow(n, dst, port, &name);
+
+	return policy_decide(n->policy, &f).admit;
+}
+
+int network_dial(struct network *n, const struct ip *dst, uint16_t port, const char *name, int *ret_fd)
+{
+	struct policy_flow f = named_flow(n, dst, port, &name);
+
+	return dial_tcp(n->policy, &f, ret_fd);
+}
+
+void network_relay(struct network *n, struct tcp *t, const char *name, const void *first, size_t len)
+{
+	const struct flow_key *k = tcp_key(t);
+	const char *names[NETWORK_NAMES_MAX];
+	struct policy_flow f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
+
+	relay_tcp_take(n, t, &f, name, first, len);
 }
 
 static void serve_udp(struct network *n, const struct stack_datagram *d)
@@ -281,6 +319,11 @@ void network_free(struct network *n)
 void network_set_service(struct network *n, const struct network_service *s)
 {
 	n->service = *s;
+}
+
+void network_set_interceptor(struct network *n, const struct network_interceptor *i)
+{
+	n->interceptor = i ? *i : (struct network_interceptor){ 0 };
 }
 
 void network_started(struct network *n, const struct frame_caps *caps)

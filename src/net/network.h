@@ -31,7 +31,17 @@ struct network_service {
 	void *user;
 };
 
-enum { NETWORK_SERVICE_BYTES = 4096 };
+enum { NETWORK_SERVICE_BYTES = 4096,
+       NETWORK_HELD_BYTES = 1 << 15 };
+
+/* What takes connections that a rule admits over before they are relayed: HTTP, where somebody wants to see it. */
+struct network_interceptor {
+	/* Sets ops and accepts, or refuses, now; or false: it is relayed. @by_name: the rule that admits it has a name, and so must what the guest asks for:
+	 * network_admits_name(). */
+	bool (*tcp)(void *user, struct tcp *t, bool by_name);
+	void (*policy_changed)(void *user); /* what it has taken over may not be admitted any more: network_admits_name(), network_admits() */
+	void *user;
+};
 
 /* The way to the guest's device. */
 struct network_link {
@@ -50,6 +60,7 @@ void network_set_policy(struct network *n, const struct policy *p);
 /* The rules, as they are now: changes when they are replaced, and stays where it is. */
 const struct policy *network_policy(const struct network *n);
 void network_set_service(struct network *n, const struct network_service *s);
+void network_set_interceptor(struct network *n, const struct network_interceptor *i); /* NULL: none any more */
 
 /* From the device. */
 void network_started(struct network *n, const struct frame_caps *caps);
@@ -58,5 +69,15 @@ void network_room(struct network *n);
 
 /* From the service: a datagram from the gateway's port 53. */
 bool network_reply(struct network *n, const struct network_peer *to, const void *data, size_t len);
+
+/* From the interceptor. The guest was given the connection's address for @name, and a rule admits that. */
+bool network_admits_name(struct network *n, const struct flow_key *k, const char *name);
+/* A rule admits @dst, which the host's own lookup has for @name (NULL: an address was asked for). The gateway is the host's loopback. */
+bool network_admits(struct network *n, const struct ip *dst, uint16_t port, const char *name);
+/* A socket on its way there, as dial_tcp() makes it. -EACCES: no rule admits that. */
+int network_dial(struct network *n, const struct ip *dst, uint16_t port, const char *name, int *ret_fd);
+/* Gives a connection that it accepted to the relay after all, with the @len bytes that it has read of it (at most NETWORK_HELD_BYTES), which ask for @name
+ * (NULL: for none). */
+void network_relay(struct network *n, struct tcp *t, const char *name, const void *first, size_t len);
 
 #endif

@@ -29,6 +29,7 @@ struct network {
 	const struct log *log;
 	struct network_link link;
 	struct network_service service;
+	struct network_interceptor interceptor;
 	struct policy *policy;
 	struct stack *stack;
 	struct loop_task task;
@@ -44,9 +45,6 @@ struct network {
 /* The flow that policy is asked about: the gateway stands for the host's loopback. @names has room for NETWORK_NAMES_MAX and is borrowed. */
 struct policy_flow network_flow(struct network *n, enum policy_proto proto, const struct ip *dst, uint16_t port, const char **names);
 
-/* The guest was given the flow's address for @name, and a rule admits that. */
-bool network_admits_name(struct network *n, const struct flow_key *k, const char *name);
-
 /* @f->key and @f->end are set; @name (copied) as in struct net_flow. -ENOMEM. */
 int net_flow_begin(struct network *n, struct net_flow *f, const char *name);
 /* From now on it is about @name. -ENOMEM. */
@@ -56,6 +54,8 @@ void net_flow_done(struct net_flow *f); /* idempotent */
 /* relay_tcp.c */
 /* @name: the policy admits it by that name, which TLS must ask for; else NULL. */
 void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name);
+/* A connection that was accepted, and what was read of it; if the policy admits it by @name, TLS has asked for that. */
+void relay_tcp_take(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name, const void *first, size_t len);
 void relay_tcp_free_all(struct network *n);
 
 /* relay_udp.c: datagrams and echoes */

@@ -8,6 +8,9 @@
  * A rule for a name opens that name, not the address: if what the guest sends first is TLS, it must ask for a name (SNI) that is admitted for this
  * address, else the connection is reset before a byte of it has left. Until that is known its bytes are held here (HELLO_BYTES_MAX).
  *
+ * An interceptor may have accepted a connection, read its first bytes, and found that it is none of its: those are held likewise until the socket is
+ * connected, and a socket that is not is a reset.
+ *
  * The socket is watched only for what can be done; with nothing to do it is not watched at all, since epoll reports hang-ups unasked. */
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -31,7 +34,7 @@ struct relay {
 	struct tcp *t;
 	int fd;
 	struct loop_fd watch;
-	bool connected;
+	bool accepted, connected;
 	bool wants_write, wants_read;
 	bool looking;    /* it is admitted by a name, and whether it asks for one is not known yet */
 	bool ended;      /* the guest has sent its last byte, which is held */
@@ -65,17 +68,25 @@ static void relay_abort(struct relay *r)
 	relay_free(r);
 }
 
+/* The socket does not become what the guest asked for. */
+static void relay_fail(struct relay *r, int e)
+{
+	if (r->accepted)
+		tcp_abort(r->t);
+	else
+		tcp_refuse(r->t, e == -ETIMEDOUT ? -EHOSTUNREACH : e == -EPERM ? -EACCES : e);
+	relay_free(r);
+}
+
 /* The rules have changed. */
 static void relay_end(struct net_flow *f)
 {
 	struct relay *r = CONTAINER_OF(f, struct relay, flow);
 
-	if (r->connected) {
+	if (r->connected)
 		relay_abort(r);
-		return;
-	}
-	tcp_refuse(r->t, -ECONNREFUSED);
-	relay_free(r);
+	else
+		relay_fail(r, -ECONNREFUSED);
 }
 
 /* Watches what is wanted. False: it cannot, and the relay is gone. */
@@ -163,6 +174,8 @@ static size_t relay_data(void *user, const struct iovec *iov, unsigned count, si
 	struct msghdr mh = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
 	ssize_t n;
 
+	if (!r->connected)
+		return 0; /* relay_start() pulls */
 	if (r->looking)
 		return relay_first_data(r, iov, count);
 	if (buf_len(&r->held) > 0)
@@ -187,7 +200,7 @@ static void relay_fin(void *user)
 
 	if (r->looking && buf_len(&r->held) > 0)
 		relay_abort(r); /* half a request for nobody knows whom */
-	else if (buf_len(&r->held) > 0)
+	else if (buf_len(&r->held) > 0 || !r->connected)
 		r->ended = true;
 	else
 		(void)shutdown(r->fd, SHUT_WR);
@@ -198,7 +211,8 @@ static void relay_room(void *user)
 	struct relay *r = user;
 
 	r->wants_read = true;
-	(void)relay_watch(r);
+	if (r->connected)
+		(void)relay_watch(r);
 }
 
 static void relay_closed(void *user, int reason)
@@ -253,16 +267,32 @@ static void relay_read(struct relay *r)
 	(void)relay_watch(r);
 }
 
+/* The socket takes bytes again. */
+static void relay_writable(struct relay *r)
+{
+	r->wants_write = false;
+	if (buf_len(&r->held) > 0 && !relay_send_held(r))
+		return;
+	if (buf_len(&r->held) == 0 && r->ended)
+		(void)shutdown(r->fd, SHUT_WR);
+	if (buf_len(&r->held) == 0 && tcp_pull(r->t))
+		(void)relay_watch(r);
+}
+
 static void relay_connected(struct relay *r)
 {
 	int e = dial_result(r->fd);
 
 	if (e < 0) {
-		tcp_refuse(r->t, e == -ETIMEDOUT ? -EHOSTUNREACH : e == -EPERM ? -EACCES : e);
-		relay_free(r);
+		relay_fail(r, e);
 		return;
 	}
 	r->connected = true;
+	if (r->accepted) {
+		r->wants_read = true;
+		relay_writable(r);
+		return;
+	}
 	r->wants_write = false;
 	if (relay_watch(r))
 		tcp_accept(r->t);
@@ -277,35 +307,26 @@ static void relay_ready(struct loop_fd *w, uint32_t events)
 		return;
 	}
 	if (r->wants_write && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
-		r->wants_write = false;
-		if (buf_len(&r->held) > 0 && !relay_send_held(r))
-			return;
-		if (buf_len(&r->held) == 0 && r->ended)
-			(void)shutdown(r->fd, SHUT_WR);
-		if (buf_len(&r->held) == 0 && tcp_pull(r->t))
-			(void)relay_watch(r);
+		relay_writable(r);
 	} else if (r->wants_read) {
 		relay_read(r);
 	}
 }
 
-void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name)
+/* 0: its socket is on its way; else the connection is as it was. */
+static int relay_dial(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name, struct relay **ret)
 {
 	struct relay *r = calloc(1, sizeof(*r));
 	int e;
 
-	if (!r) {
-		tcp_refuse(t, -ENOMEM);
-		return;
-	}
+	if (!r)
+		return -ENOMEM;
 	r->n = n;
 	r->t = t;
 	buf_init(&r->held, HELLO_BYTES_MAX);
 	r->fd = -1;
-	r->looking = name != NULL;
 	r->wants_write = true;
 	list_add_tail(&n->relays, &r->node);
-	tcp_set_ops(t, &relay_ops, r);
 	r->flow = (struct net_flow){ .key = tcp_key(t), .end = relay_end };
 	e = dial_tcp(n->policy, f, &r->fd);
 	if (e == 0)
@@ -313,9 +334,38 @@ void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *
 	if (e == 0)
 		e = loop_fd_add(n->loop, &r->watch, r->fd, EPOLLOUT, relay_ready);
 	if (e < 0) {
-		tcp_refuse(t, e);
 		relay_free(r);
+		return e;
 	}
+	tcp_set_ops(t, &relay_ops, r);
+	*ret = r;
+	return 0;
+}
+
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name)
+{
+	struct relay *r;
+	int e = relay_dial(n, t, f, name, &r);
+
+	if (e < 0)
+		tcp_refuse(t, e);
+	else
+		r->looking = name != NULL;
+}
+
+_Static_assert((int)NETWORK_HELD_BYTES == (int)HELLO_BYTES_MAX, "what was read to find a name fits");
+
+void relay_tcp_take(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name, const void *first, size_t len)
+{
+	struct relay *r;
+
+	if (relay_dial(n, t, f, name, &r) < 0) {
+		tcp_abort(t);
+		return;
+	}
+	r->accepted = true;
+	if (!buf_put(&r->held, first, len))
+		relay_abort(r);
 }
 
 void relay_tcp_free_all(struct network *n)

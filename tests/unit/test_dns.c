@@ -244,6 +244,65 @@ TEST(the_gateway_has_a_name)
 	setup_free(s);
 }
 
+struct resolver {
+	struct dns_resolve r;
+	unsigned done;
+};
+
+static void on_resolved(struct dns_resolve *r)
+{
+	CONTAINER_OF(r, struct resolver, r)->done++;
+}
+
+static bool resolved(const struct resolver *r, unsigned i, const char *text)
+{
+	struct ip a;
+
+	return ip_parse(text, strlen(text), &a) && i < r->r.count && ip_equal(&a, &r->r.address[i]);
+}
+
+TEST(the_host_asks_as_the_guest_would)
+{
+	static const char *const rules[] = { "host:*.example.com" };
+	struct setup *s = setup_new(rules, 1);
+	struct resolver a = { .r.done = on_resolved }, b = a;
+	const char *pinned[4];
+
+	dns_resolve(s->dns, "api.example.com", &a.r);
+	dns_resolve(s->dns, "api.example.com", &b.r);
+	CHECK(a.done == 0 && s->fake.asked == 2, "both families are asked for, and once");
+	answer(s, 1, "api.example.com", "2606:4700::1111");
+	CHECK(a.done == 0, "half an answer is none");
+	answer(s, 0, "api.example.com", "93.184.216.34");
+	CHECK(a.done == 1 && b.done == 1 && a.r.count == 2, "%u addresses", a.r.count);
+	CHECK(resolved(&a, 0, "93.184.216.34") && resolved(&a, 1, "2606:4700::1111"), "IPv4 first");
+	CHECK(names(s, "93.184.216.34", pinned) == 1, "what the host asked is pinned");
+	dns_resolve(s->dns, "api.example.com", &a.r);
+	CHECK(a.done == 2 && a.r.count == 2, "from memory, at once");
+	dns_resolve(s->dns, "evil.example", &a.r);
+	CHECK(a.done == 3 && a.r.count == 0 && a.r.rcode == DNS_REFUSED && s->fake.asked == 2, "what the guest may not ask, its headers may not either");
+	dns_resolve(s->dns, DNS_HOST_NAME, &a.r);
+	CHECK(a.done == 4 && resolved(&a, 0, "10.0.2.1") && resolved(&a, 1, "fd00::1"), "the gateway's name");
+	setup_free(s);
+}
+
+TEST(the_hosts_own_network_is_refused_to_the_host_too)
+{
+	static const char *const rules[] = { "public", "host:*.example.com" };
+	struct setup *s = setup_new(rules, 2);
+	struct resolver a = { .r.done = on_resolved }, gone = a;
+
+	dns_resolve(s->dns, "x.example.com", &a.r);
+	dns_resolve(s->dns, "x.example.com", &gone.r);
+	dns_resolve_cancel(&gone.r);
+	dns_resolve_cancel(&gone.r);
+	answer(s, 0, "x.example.com", "127.0.0.1");
+	answer(s, 1, "x.example.com", "fd00::5");
+	CHECK(a.done == 1 && a.r.count == 0 && a.r.rcode == DNS_REFUSED, "rebinding");
+	CHECK(gone.done == 0, "who has gone hears nothing");
+	setup_free(s);
+}
+
 TEST(equal_questions_share_one_lookup)
 {
 	static const char *const rules[] = { "public" };
@@ -395,5 +454,6 @@ TEST(the_real_upstream_asks_a_real_server)
 }
 
 RUN_TESTS(T(an_answer_is_passed_on_remembered_and_pinned), T(names_that_no_rule_can_use_are_not_asked), T(records_of_other_types_do_not_exist),
-	  T(an_answer_into_the_hosts_own_network_is_refused), T(the_gateway_has_a_name), T(equal_questions_share_one_lookup),
+	  T(an_answer_into_the_hosts_own_network_is_refused), T(the_gateway_has_a_name), T(the_host_asks_as_the_guest_would),
+	  T(the_hosts_own_network_is_refused_to_the_host_too), T(equal_questions_share_one_lookup),
 	  T(too_many_lookups_fail_and_hurt_nobody), T(a_failed_lookup_is_not_remembered), T(memory_is_bounded_and_ends), T(the_real_upstream_asks_a_real_server))

@@ -299,7 +299,150 @@ TEST(the_gateway_is_the_loopback_for_rules_that_say_so_only)
 	}
 }
 
+/* An interceptor that takes a connection, reads a byte of it and gives it back to the relay. */
+struct taker {
+	struct tcp *t;
+	bool leaves, by_name;
+	unsigned changes, offered;
+};
+
+static size_t taker_data(void *user, const struct iovec *iov, unsigned count, size_t len)
+{
+	struct taker *k = user;
+
+	CHECK(count > 0 && len > 0, "data");
+	network_relay(g.n, k->t, NULL, iov[0].iov_base, 1);
+	return 1;
+}
+
+static void taker_nothing(void *user)
+{
+	(void)user;
+}
+
+static void taker_closed(void *user, int reason)
+{
+	(void)user;
+	(void)reason;
+}
+
+static const struct tcp_ops taker_ops = { .data = taker_data, .fin = taker_nothing, .room = taker_nothing, .closed = taker_closed };
+
+static bool taker_tcp(void *user, struct tcp *t, bool by_name)
+{
+	struct taker *k = user;
+
+	k->offered++;
+	k->by_name = by_name;
+	if (k->leaves)
+		return false;
+	k->t = t;
+	tcp_set_ops(t, &taker_ops, k);
+	tcp_accept(t);
+	return true;
+}
+
+static void taker_changed(void *user)
+{
+	((struct taker *)user)->changes++;
+}
+
+static void up_with(struct taker *k, const char *rule, const struct ip *to)
+{
+	nguest_rules(&rules, &rule, 1);
+	up(to);
+	network_set_interceptor(g.n, &(struct network_interceptor){ .tcp = taker_tcp, .policy_changed = taker_changed, .user = k });
+}
+
+TEST(what_was_taken_over_can_be_given_back)
+{
+	struct taker k = { 0 };
+	struct nguest_end e;
+	char got[4] = "";
+	uint16_t port;
+	int fd, s;
+
+	up_with(&k, "tcp:127.0.0.1/32", &gateway);
+	fd = nguest_listen(&loopback, SOCK_STREAM, &port);
+	nguest_connect(&g, &e, &gateway, port);
+	NGUEST_UNTIL(&g, e.open);
+	CHECK(k.offered == 1 && !k.by_name, "offered %u", k.offered);
+	CHECK(tcp_write(e.t, "abc", 3) == 3, "write");
+	tcp_shutdown(e.t);
+	nguest_settle(&g, 20);
+	s = accept_one(fd);
+	CHECK(recv(s, got, 3, MSG_WAITALL) == 3 && memcmp(got, "abc", 3) == 0, "what was read comes first: %s", got);
+	CHECK(recv(s, got, 1, 0) == 0, "and the end last");
+	CHECK(send(s, "y", 1, 0) == 1, "send");
+	NGUEST_UNTIL(&g, e.len == 1);
+	close(s);
+	NGUEST_UNTIL(&g, e.closed);
+	CHECK(e.reason == 0, "%d", e.reason);
+	network_set_policy(g.n, &(struct policy){ 0 });
+	CHECK(k.changes == 1, "it hears of new rules");
+	close(fd);
+	nguest_down(&g);
+}
+
+TEST(what_was_given_back_and_cannot_be_reached_is_reset)
+{
+	struct taker k = { 0 };
+	struct nguest_end e;
+	uint16_t port;
+	int fd;
+
+	up_with(&k, "tcp:127.0.0.1/32", &gateway);
+	fd = nguest_listen(&loopback, SOCK_STREAM, &port);
+	close(fd);
+	nguest_connect(&g, &e, &gateway, port);
+	NGUEST_UNTIL(&g, e.open);
+	CHECK(tcp_write(e.t, "abc", 3) == 3, "write");
+	NGUEST_UNTIL(&g, e.closed);
+	CHECK(e.reason == -ECONNRESET, "%d", e.reason);
+	nguest_down(&g);
+}
+
+TEST(an_interceptor_is_offered_what_is_admitted_and_leaves_what_it_likes)
+{
+	static const char *const names[] = { "api.example.com" };
+	struct taker k = { .leaves = true };
+	struct nguest_end e;
+	uint16_t port;
+	int fd;
+
+	up_with(&k, "host:api.example.com", &remote);
+	g.names_of = &remote;
+	g.names = names;
+	g.name_count = 1;
+	fd = nguest_listen(&remote, SOCK_STREAM, &port);
+	close(open_flow(&e, &remote, fd, port));
+	CHECK(k.offered == 1 && k.by_name, "by name");
+	network_set_policy(g.n, &(struct policy){ 0 });
+	nguest_connect(&g, &e, &remote, port);
+	NGUEST_UNTIL(&g, e.closed);
+	CHECK(k.offered == 1, "what is denied is not offered");
+	close(fd);
+	nguest_down(&g);
+}
+
+TEST(the_host_dials_by_the_rules_only)
+{
+	int fd = -1, server;
+	uint16_t port;
+
+	up_with(&(struct taker){ 0 }, "host:api.example.com", &remote);
+	server = nguest_listen(&remote, SOCK_STREAM, &port);
+	CHECK(network_dial(g.n, &remote, port, NULL, &fd) == -EACCES && network_dial(g.n, &remote, port, "www.example.com", &fd) == -EACCES, "denied");
+	CHECK(!network_admits(g.n, &remote, port, NULL) && network_admits(g.n, &remote, port, "api.example.com"), "admitted");
+	CHECK(network_dial(g.n, &remote, port, "api.example.com", &fd) == 0, "dialled");
+	close(fd);
+	close(server);
+	nguest_down(&g);
+}
+
 RUN_TESTS(T(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on), T(rules_that_come_open_what_was_closed),
 	  T(a_connection_that_is_still_being_made_is_refused), T(datagrams_that_new_rules_do_not_admit_are_prohibited_at_once),
 	  T(a_flow_by_name_lives_by_its_name_and_not_by_its_pin), T(a_flow_by_address_is_not_saved_by_a_name),
-	  T(the_gateway_is_the_loopback_for_rules_that_say_so_only))
+	  T(the_gateway_is_the_loopback_for_rules_that_say_so_only), T(what_was_taken_over_can_be_given_back),
+	  T(what_was_given_back_and_cannot_be_reached_is_reset), T(an_interceptor_is_offered_what_is_admitted_and_leaves_what_it_likes),
+	  T(the_host_dials_by_the_rules_only))
