@@ -322,16 +322,15 @@ static int block_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int open_console(struct run_options *o)
+/* Leaves @ret as it is without a @path. */
+static bool open_output(const char *option, const char *path, int *ret)
 {
-	if (!o->console_path)
-		return 0;
-	o->vm.console_fd = open(o->console_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
-	if (o->vm.console_fd < 0) {
-		run_error("--console %s: %s", o->console_path, strerror(errno));
-		return -1;
-	}
-	return 0;
+	if (!path)
+		return true;
+	*ret = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	if (*ret < 0)
+		run_error("%s %s: %s", option, path, strerror(errno));
+	return *ret >= 0;
 }
 
 static int run_vm(struct run *r)
@@ -343,7 +342,7 @@ static int run_vm(struct run *r)
 	c->on_end = on_end;
 	c->on_log = on_log;
 	c->user = r;
-	if (open_console(&r->opt) < 0)
+	if (!open_output("--console", r->opt.console_path, &c->console_fd) || !open_output("--net-log", r->opt.net_log_path, &c->net_log_fd))
 		return RUN_FAILED;
 	if (sbx_vm_start(c, &r->vm, &err) < 0) {
 		run_sbx_error(&err);

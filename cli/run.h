@@ -30,7 +30,7 @@ struct run_options {
 	struct run_copy copy[RUN_COPIES_MAX + 1];
 	unsigned copy_count;
 	uint64_t copy_limit; /* bytes, of each --copy-out */
-	const char *console_path;
+	const char *console_path, *net_log_path;
 	bool interactive, tty, quiet, verbose;
 };
 

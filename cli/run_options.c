@@ -42,6 +42,7 @@ static const char run_help[] =
 	"  --allow RULE        what may leave: tcp:CIDR[:PORTS], udp:CIDR[:PORTS], public[:PORTS] or host:NAME[:PORTS]; may be repeated;\n"
 	"                      `sandbox policy --help` says more. tcp:127.0.0.1/32:PORT opens a port of this machine's loopback, which the\n"
 	"                      guest reaches as host.sandbox.internal\n"
+	"  --net-log FILE      write what became of each flow to FILE: lines of JSON, one a decision and one an end\n"
 	"\n"
 	"the command:\n"
 	"  --env K=V           set a variable; --env K passes the caller's value on; may be repeated\n"
@@ -80,6 +81,7 @@ enum { OPT_IMAGE = 256,
        OPT_COPY_LIMIT,
        OPT_NET,
        OPT_ALLOW,
+       OPT_NET_LOG,
        OPT_ENV,
        OPT_CWD,
        OPT_USER,
@@ -106,6 +108,7 @@ static const struct option options[] = {
 	{ "copy-limit", required_argument, NULL, OPT_COPY_LIMIT },
 	{ "net", no_argument, NULL, OPT_NET },
 	{ "allow", required_argument, NULL, OPT_ALLOW },
+	{ "net-log", required_argument, NULL, OPT_NET_LOG },
 	{ "env", required_argument, NULL, OPT_ENV },
 	{ "cwd", required_argument, NULL, OPT_CWD },
 	{ "user", required_argument, NULL, OPT_USER },
@@ -291,6 +294,10 @@ static bool take_option(struct run_options *o, int c, const char *value)
 		return true;
 	case OPT_ALLOW:
 		return take_rule(o, value);
+	case OPT_NET_LOG:
+		o->net_log_path = value;
+		o->vm.flags |= SBX_VM_NETWORK;
+		return true;
 	case OPT_ENV:
 		return take_env(o, value);
 	case OPT_CWD:

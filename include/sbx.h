@@ -350,11 +350,23 @@ struct sbx_vm_config {
 	void (*on_oom)(struct sbx_vm *vm, uint32_t kills, void *user);            /* the guest kernel killed for want of memory; total so far */
 	void (*on_log)(struct sbx_vm *vm, enum sbx_log_level level, const char *line, void *user);
 	void *user;
+
+	/**
+	 * With SBX_VM_NETWORK: gets a line of JSON for each decision about a flow and for each flow that ended; duplicated; -1 for none. What a pipe
+	 * that is full does not take, and more than 1,000 lines a second after 4,096, is left out; a line says how many were.
+	 *   {"time":"2026-01-31T09:00:00.000Z","event":"flow","flow":7,"direction":"out","protocol":"tcp","src":"10.0.2.2","src_port":40000,
+	 *    "dst":"203.0.113.9","dst_port":443,"name":"api.example.com","verdict":"allow","rule":"host:api.example.com:443"}
+	 * "flow" numbers flows; its "end" has also "bytes_out", "bytes_in" (of payload), "duration_ms" and "reason". "protocol" is tcp, udp or icmp (without ports).
+	 * "name" is there for flows that concern a host name. A denial has "verdict":"deny" and a "reason" instead of a rule, and no end.
+	 * {"time":…,"event":"left_out","lines":17}. Further keys may come.
+	 */
+	int net_log_fd;
 };
 
 #define SBX_VM_CONFIG_INIT                                                                                             \
 	{                                                                                                              \
-		.struct_size = sizeof(struct sbx_vm_config), .cpus = 1, .memory_mib = 512, .boot_timeout_ms = 60000, .console_fd = -1 \
+		.struct_size = sizeof(struct sbx_vm_config), .cpus = 1, .memory_mib = 512, .boot_timeout_ms = 60000, .console_fd = -1, \
+		.net_log_fd = -1                                                                                                       \
 	}
 
 /**
@@ -423,6 +435,10 @@ struct sbx_stats {
 	uint32_t execs_running;
 	uint32_t oom_kills;
 	uint64_t device_breaks; /* how often the guest's drivers broke a device's rules */
+	uint64_t net_bytes_out, net_bytes_in; /* of frames, out of the guest and into it */
+	uint64_t net_flows_admitted, net_flows_denied;
+	uint32_t net_flows_open;
+	uint64_t net_log_left_out; /* lines that the flow log lacks */
 };
 
 /** Asks the host process and waits for the answer. */

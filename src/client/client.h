@@ -42,7 +42,7 @@ struct launch_mount {
 struct launch {
 	struct launch_mount *mount; /* bindings first */
 	unsigned mount_count;
-	int kernel_fd, init_fd, image_fd, console_fd;
+	int kernel_fd, init_fd, image_fd, console_fd, net_log_fd;
 	char qemu_path[PATH_MAX]; /* "" when there is none */
 	char host_path[PATH_MAX];
 	struct msg_config msg; /* borrows from this struct and the user's config */

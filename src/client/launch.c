@@ -132,6 +132,14 @@ static int check_options(const struct sbx_vm_config *c, struct sbx_err *err)
 	return c->hostname ? check_hostname(c->hostname, err) : 0;
 }
 
+static int duplicate(const char *what, int fd, int *ret, struct sbx_err *err)
+{
+	if (fd < 0)
+		return 0;
+	*ret = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *ret < 0 ? err_set(err, -errno, "%s %d cannot be duplicated: %m", what, fd) : 0;
+}
+
 static int open_all(const struct sbx_vm_config *c, struct launch *l, struct sbx_err *err)
 {
 	int r = open_artifact(SBX_ARTIFACT_KERNEL, "kernel", c->kernel_path, kernel_problem, &l->kernel_fd, err);
@@ -142,11 +150,10 @@ static int open_all(const struct sbx_vm_config *c, struct launch *l, struct sbx_
 		r = open_artifact(SBX_ARTIFACT_IMAGE, "image", c->image_path, NULL, &l->image_fd, err);
 	if (r == 0)
 		r = image_inspect_fd(l->image_fd, c->image_path ? c->image_path : "default", NULL, err);
-	if (r == 0 && c->console_fd >= 0) {
-		l->console_fd = fcntl(c->console_fd, F_DUPFD_CLOEXEC, 0);
-		if (l->console_fd < 0)
-			r = err_set(err, -errno, "console_fd %d cannot be duplicated: %m", c->console_fd);
-	}
+	if (r == 0)
+		r = duplicate("console_fd", c->console_fd, &l->console_fd, err);
+	if (r == 0)
+		r = duplicate("net_log_fd", c->net_log_fd, &l->net_log_fd, err);
 	return r;
 }
 
@@ -178,6 +185,7 @@ static void fill_message(const struct sbx_vm_config *c, struct launch *l)
 	flags |= c->flags & SBX_VM_ICOUNT ? PROTO_CONFIG_ICOUNT : 0U;
 	flags |= c->flags & SBX_VM_NETWORK ? PROTO_CONFIG_NETWORK : 0U;
 	flags |= l->console_fd >= 0 ? PROTO_CONFIG_CONSOLE : 0U;
+	flags |= l->net_log_fd >= 0 ? PROTO_CONFIG_NET_LOG : 0U;
 	flags |= on_main_thread() ? PROTO_CONFIG_PARENT_MAIN_THREAD : 0U;
 	l->msg = (struct msg_config){
 		.version = PROTO_VERSION,
@@ -201,7 +209,7 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 {
 	int r;
 
-	*ret = (struct launch){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1 };
+	*ret = (struct launch){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1, .net_log_fd = -1 };
 	r = check_options(c, err);
 	if (r == 0)
 		r = check_machine(c, err);
@@ -228,5 +236,6 @@ void launch_done(struct launch *l)
 	close_fd(&l->init_fd);
 	close_fd(&l->image_fd);
 	close_fd(&l->console_fd);
+	close_fd(&l->net_log_fd);
 	launch_mounts_done(l);
 }

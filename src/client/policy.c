@@ -55,6 +55,8 @@ int rules_check(const struct sbx_vm_config *c, struct sbx_err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (c->outbound_count > 0 && !(c->flags & SBX_VM_NETWORK))
 		return err_set(err, -EINVAL, "%zu outbound rules are given for a VM without a network; set SBX_VM_NETWORK or leave them out", c->outbound_count);
+	if (c->net_log_fd >= 0 && !(c->flags & SBX_VM_NETWORK))
+		return err_set(err, -EINVAL, "net_log_fd is given for a VM without a network; set SBX_VM_NETWORK or leave it out");
 	return parse_rules(c->outbound_rules, c->outbound_count, p, err);
 }
 

@@ -160,6 +160,12 @@ static int on_stats_frame(struct sbx_vm *vm, const struct frame *f)
 		.execs_running = m.execs_running,
 		.oom_kills = m.oom_kills,
 		.device_breaks = m.device_breaks,
+		.net_bytes_out = m.net_bytes_out,
+		.net_bytes_in = m.net_bytes_in,
+		.net_flows_admitted = m.net_flows_admitted,
+		.net_flows_denied = m.net_flows_denied,
+		.net_flows_open = m.net_flows_open,
+		.net_log_left_out = m.net_log_left_out,
 	};
 	return 0;
 }
@@ -239,12 +245,18 @@ void vm_send(struct sbx_vm *vm)
 
 static int vm_send_config(struct sbx_vm *vm, struct launch *l, struct sbx_err *err)
 {
-	int fds[4] = { l->kernel_fd, l->init_fd, l->image_fd, l->console_fd };
+	int fds[5] = { l->kernel_fd, l->init_fd, l->image_fd };
+	unsigned count = 3;
 	int r;
+
+	if (l->console_fd >= 0)
+		fds[count++] = l->console_fd;
+	if (l->net_log_fd >= 0)
+		fds[count++] = l->net_log_fd;
 
 	if (!msg_config_put(link_out(&vm->link), 0, &l->msg))
 		return err_set(err, -ENOMEM, "out of memory");
-	r = link_flush_fds(&vm->link, fds, l->console_fd >= 0 ? 4 : 3);
+	r = link_flush_fds(&vm->link, fds, count);
 	if (r < 0)
 		return err_set(err, r, "cannot send the configuration to sandbox-host: %s", strerror(-r));
 	return 0;

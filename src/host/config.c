@@ -17,7 +17,7 @@ static bool config_sane(const struct msg_config *m)
 
 void vm_config_init(struct vm_config *c)
 {
-	*c = (struct vm_config){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1 };
+	*c = (struct vm_config){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1, .net_log_fd = -1 };
 }
 
 static void mount_config_free(struct mount_config *m)
@@ -133,6 +133,8 @@ int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link
 	c->image_fd = link_take_fd(link);
 	if (m.flags & PROTO_CONFIG_CONSOLE)
 		c->console_fd = link_take_fd(link);
+	if (m.flags & PROTO_CONFIG_NET_LOG)
+		c->net_log_fd = link_take_fd(link);
 	c->hostname = slice_dup(m.hostname);
 	c->qemu_path = slice_dup(m.qemu_path);
 	c->cmdline = slice_dup(m.cmdline);
@@ -149,6 +151,7 @@ void vm_config_done(struct vm_config *c)
 	close_fd(&c->init_fd);
 	close_fd(&c->image_fd);
 	close_fd(&c->console_fd);
+	close_fd(&c->net_log_fd);
 	free(c->hostname);
 	free(c->qemu_path);
 	free(c->cmdline);

@@ -33,7 +33,7 @@ struct vm_config {
 	char *hostname, *qemu_path, *cmdline; /* owned; qemu_path "" when there is none */
 	struct policy *policy; /* owned; NULL: no RULE came */
 	int kernel_fd, init_fd, image_fd;
-	int console_fd; /* -1: none */
+	int console_fd, net_log_fd; /* -1: none */
 };
 
 /* Appends a rule in its text form. -E2BIG beyond POLICY_RULES_MAX, -EINVAL, -ENOMEM. */

@@ -5,9 +5,9 @@
 #include "host/conlog.h"
 
 #include "base/cleanup.h"
+#include "base/nowait.h"
 
 #include <assert.h>
-#include <poll.h>
 #include <string.h>
 
 void conlog_init(struct conlog *c, int fd)
@@ -21,29 +21,10 @@ void conlog_done(struct conlog *c)
 	close_fd(&c->fd);
 }
 
-static void conlog_write_file(const struct conlog *c, const uint8_t *p, size_t len)
-{
-	struct pollfd pfd = { .fd = c->fd, .events = POLLOUT };
-
-	while (len > 0) {
-		/* A pipe that polls writable takes at least 4096 bytes without blocking; files always do. */
-		size_t n = MIN(len, (size_t)4096);
-		ssize_t wrote;
-
-		if (poll(&pfd, 1, 0) <= 0 || !(pfd.revents & POLLOUT))
-			return;
-		wrote = write(c->fd, p, n);
-		if (wrote <= 0)
-			return;
-		p += wrote;
-		len -= (size_t)wrote;
-	}
-}
-
 void conlog_put(struct conlog *c, const uint8_t *p, size_t len)
 {
 	if (c->fd >= 0)
-		conlog_write_file(c, p, len);
+		(void)nowait_write(c->fd, p, len);
 	for (size_t i = len > sizeof(c->ring) ? len - sizeof(c->ring) : 0; i < len; i++)
 		c->ring[(c->total + i) % sizeof(c->ring)] = p[i];
 	c->total += len;

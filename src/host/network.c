@@ -42,7 +42,7 @@ static bool on_send(void *user, const struct frame_out *f)
 	return vnet_send(h->vnet, f);
 }
 
-int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, const struct vm_config *config, struct sbx_err *err)
+int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, struct vm_config *config, struct sbx_err *err)
 {
 	const struct stack_config *a = network_addresses();
 	const struct network_link link = { .send = on_send, .user = h };
@@ -53,6 +53,8 @@ int host_network_init(struct host_network *h, struct loop *loop, const struct lo
 		return 0;
 	memcpy(c.mac, a->guest_mac, sizeof(c.mac));
 	r = network_create(loop, log, config->policy, &link, &h->network);
+	if (r == 0 && config->net_log_fd >= 0)
+		r = network_log_to(h->network, take_fd(&config->net_log_fd));
 	if (r == 0)
 		r = dns_service_create(loop, log, h->network, network_policy(h->network), NULL, &h->dns);
 	if (r == 0)

@@ -14,8 +14,8 @@ struct host_network {
 	struct vdev *dev; /* NULL: the VM has no network; the VM's, which frees it before host_network_done() */
 };
 
-/* On failure host_network_done() releases what there is. */
-int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, const struct vm_config *config, struct sbx_err *err);
+/* Takes the flow log's descriptor out of @config. On failure host_network_done() releases what there is. */
+int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, struct vm_config *config, struct sbx_err *err);
 void host_network_done(struct host_network *h);
 /* Replaces the rules of egress: all of them, or none with the reason. */
 int host_network_set_rules(struct host_network *h, struct slices rules, struct sbx_err *err);

@@ -477,6 +477,7 @@ static int vm_stats(struct vm *vm, const struct frame *f)
 	struct msg_stats_get m;
 	struct blk_stats blk;
 	struct vsock_stats vsock;
+	struct network_stats net = { 0 };
 
 	if (msg_stats_get_decode(f->body, f->len, &m) < 0)
 		return -EPROTO;
@@ -490,6 +491,14 @@ static int vm_stats(struct vm *vm, const struct frame *f)
 	s.vsock_tx_bytes = vsock.tx_bytes;
 	for (unsigned i = 0; i < vm->dev_count; i++)
 		s.device_breaks += vm->dev[i]->breaks;
+	if (vm->network.network)
+		network_get_stats(vm->network.network, &net);
+	s.net_bytes_out = net.bytes_out;
+	s.net_bytes_in = net.bytes_in;
+	s.net_flows_admitted = net.admitted;
+	s.net_flows_denied = net.denied;
+	s.net_flows_open = net.open;
+	s.net_log_left_out = net.log_left_out;
 	s.execs_started = vm->execs.started;
 	s.execs_running = execs_running(&vm->execs);
 	s.oom_kills = vm->oom_kills;

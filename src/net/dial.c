@@ -73,7 +73,7 @@ int dial_udp(const struct policy *p, const struct policy_flow *f, int *ret_fd)
 
 int dial_echo(const struct policy *p, const struct ip *dst, int *ret_fd)
 {
-	if (!policy_echo(p, dst))
+	if (!policy_echo(p, dst).admit)
 		return -EACCES;
 	return dial(dst, 0, SOCK_DGRAM, ip_unmap(dst).family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, ret_fd);
 }

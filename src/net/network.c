@@ -9,6 +9,7 @@
 #include "net/dial.h"
 #include "net/network_impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
@@ -106,12 +107,63 @@ bool network_admits_name(struct network *n, const struct flow_key *k, const char
 
 /* ---- Flows ---- */
 
-int net_flow_begin(struct network *n, struct net_flow *f, const char *name)
+static const char *end_text(enum net_end why)
 {
-	f->name = name ? strdup(name) : NULL;
-	if (name && !f->name)
+	static const char *const text[] = {
+		[NET_END_CLOSED] = "closed",
+		[NET_END_GUEST] = "reset by the guest",
+		[NET_END_HOST] = "reset by the other end",
+		[NET_END_REFUSED] = "refused by the other end",
+		[NET_END_UNREACHABLE] = "the other end cannot be reached",
+		[NET_END_TIMEOUT] = "no answer",
+		[NET_END_NAME] = "TLS does not ask for a name that a rule admits here",
+		[NET_END_RULES] = "the rules have changed",
+		[NET_END_IDLE] = "silent for long",
+		[NET_END_ROOM] = "made room for another",
+		[NET_END_RESTART] = "the guest restarted its network",
+		[NET_END_RESOURCES] = "the host is short of memory or descriptors",
+		[NET_END_STOPPED] = "the VM has ended",
+	};
+
+	static_assert(ARRAY_LEN(text) == NET_END_COUNT_, "a text for each reason");
+	return text[why];
+}
+
+static const struct rule *rule_at(const struct network *n, int rule)
+{
+	return rule >= 0 ? &n->policy->rule[rule] : NULL;
+}
+
+struct policy_verdict net_flow_judge(struct network *n, const struct flow_key *k, struct policy_flow *ret, const char **names)
+{
+	struct policy_verdict v;
+
+	if (k->proto == IP_PROTO_ICMP) {
+		*ret = (struct policy_flow){ .dst = k->remote };
+		v = policy_echo(n->policy, &k->remote);
+	} else {
+		*ret = network_flow(n, k->proto == IP_PROTO_TCP ? POLICY_TCP : POLICY_UDP, &k->remote, k->remote_port, names);
+		v = policy_decide(n->policy, ret);
+	}
+	if (v.admit)
+		return v;
+	n->stats.denied++;
+	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = ++n->last_flow, .key = k, .name = ret->name_count > 0 ? names[0] : NULL, .reason = policy_reason_text(v.reason) });
+	return v;
+}
+
+int net_flow_begin(struct network *n, struct net_flow *f, const struct flow_key *key, const struct policy_verdict *v, void (*end)(struct net_flow *f))
+{
+	*f = (struct net_flow){ .key = key, .end = end, .n = n, .rule = v->rule, .id = ++n->last_flow, .begun_ns = loop_now_ns(n->loop) };
+	f->name = v->name ? strdup(v->name) : NULL;
+	if (v->name && !f->name) {
+		f->n = NULL;
 		return -ENOMEM;
+	}
 	list_add_tail(&n->flows, &f->node);
+	n->stats.admitted++;
+	n->stats.open++;
+	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = f->id, .key = key, .name = f->name, .admit = true, .rule = rule_at(n, f->rule) });
 	return 0;
 }
 
@@ -126,28 +178,42 @@ int net_flow_rename(struct net_flow *f, const char *name)
 	return 0;
 }
 
-void net_flow_done(struct net_flow *f)
+void net_flow_done(struct net_flow *f, enum net_end why)
 {
-	if (!f->node.next)
+	struct network *n = f->n;
+
+	if (!n)
 		return;
+	f->n = NULL;
+	n->stats.open--;
+	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = f->id,
+							 .end = true,
+							 .key = f->key,
+							 .name = f->name,
+							 .admit = true,
+							 .rule = rule_at(n, f->rule),
+							 .reason = end_text(why),
+							 .bytes_out = f->bytes_out,
+							 .bytes_in = f->bytes_in,
+							 .duration_ns = loop_now_ns(n->loop) - f->begun_ns });
 	list_del(&f->node);
 	free(f->name);
-	f->name = NULL;
 }
 
-/* A pin that has ended since does not end a flow; and a flow that asked for no name is not admitted by one afterwards. */
-static bool still_admitted(struct network *n, const struct net_flow *f)
+/* Which of the new rules admits an open flow, or -1. A pin that has ended since does not end a flow; and a flow that asked for no name is not admitted by one
+ * afterwards. */
+static int rule_of(struct network *n, const struct net_flow *f)
 {
 	const char *names[NETWORK_NAMES_MAX], *name = f->name;
 	const struct flow_key *k = f->key;
 	struct policy_flow p;
 
 	if (k->proto == IP_PROTO_ICMP)
-		return policy_echo(n->policy, &k->remote);
+		return policy_echo(n->policy, &k->remote).rule;
 	p = network_flow(n, k->proto == IP_PROTO_TCP ? POLICY_TCP : POLICY_UDP, &k->remote, k->remote_port, names);
 	p.names = &name;
 	p.name_count = name != NULL;
-	return policy_decide(n->policy, &p).admit;
+	return policy_decide(n->policy, &p).rule;
 }
 
 void network_set_policy(struct network *n, const struct policy *p)
@@ -156,7 +222,8 @@ void network_set_policy(struct network *n, const struct policy *p)
 	LIST_EACH (node, &n->flows) {
 		struct net_flow *f = CONTAINER_OF(node, struct net_flow, node);
 
-		if (!still_admitted(n, f))
+		f->rule = rule_of(n, f);
+		if (f->rule < 0)
 			f->end(f);
 	}
 	if (n->interceptor.policy_changed)
@@ -182,12 +249,11 @@ static void on_tcp_open(void *user, struct tcp *t)
 			tcp_refuse(t, -ECONNREFUSED);
 		return;
 	}
-	f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
-	v = policy_decide(n->policy, &f);
+	v = net_flow_judge(n, k, &f, names);
 	if (v.admit && n->interceptor.tcp && n->interceptor.tcp(n->interceptor.user, t, v.name != NULL))
 		return;
 	if (v.admit)
-		relay_tcp_open(n, t, &f, v.name);
+		relay_tcp_open(n, t, &f, &v);
 	else if (deny_speaks_http(k->remote_port))
 		deny_tcp_open(n, t);
 	else
@@ -222,9 +288,15 @@ void network_relay(struct network *n, struct tcp *t, const char *name, const voi
 {
 	const struct flow_key *k = tcp_key(t);
 	const char *names[NETWORK_NAMES_MAX];
-	struct policy_flow f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
+	struct policy_flow f;
+	struct policy_verdict v = net_flow_judge(n, k, &f, names);
 
-	relay_tcp_take(n, t, &f, name, first, len);
+	if (!v.admit) {
+		tcp_abort(t);
+		return;
+	}
+	v.name = name;
+	relay_tcp_take(n, t, &f, &v, first, len);
 }
 
 static void serve_udp(struct network *n, const struct stack_datagram *d)
@@ -306,14 +378,31 @@ void network_free(struct network *n)
 		return;
 	relay_tcp_free_all(n);
 	deny_free_all(n);
-	datagrams_free_all(n);
+	datagrams_free_all(n, NET_END_STOPPED);
 	stack_free(n->stack);
 	flow_table_done(&n->udp.table);
 	flow_table_done(&n->echo.table);
 	loop_task_del(n->loop, &n->task);
 	loop_timer_del(n->loop, &n->timer);
+	flowlog_free(n->flowlog);
 	free(n->policy);
 	free(n);
+}
+
+int network_log_to(struct network *n, int fd)
+{
+	return flowlog_create(n->loop, fd, &n->flowlog);
+}
+
+void network_get_stats(const struct network *n, struct network_stats *ret)
+{
+	struct stack_stats s;
+
+	stack_get_stats(n->stack, &s);
+	*ret = n->stats;
+	ret->bytes_out = s.bytes_in;
+	ret->bytes_in = s.bytes_out;
+	ret->log_left_out = flowlog_left_out(n->flowlog);
 }
 
 void network_set_service(struct network *n, const struct network_service *s)
@@ -329,7 +418,7 @@ void network_set_interceptor(struct network *n, const struct network_interceptor
 void network_started(struct network *n, const struct frame_caps *caps)
 {
 	stack_restart(n->stack, caps);
-	datagrams_free_all(n);
+	datagrams_free_all(n, NET_END_RESTART);
 }
 
 void network_input(struct network *n, const struct frame_in *f)

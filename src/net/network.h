@@ -17,6 +17,14 @@ enum {
 
 struct network;
 
+/* Counters since the start. */
+struct network_stats {
+	uint64_t bytes_out, bytes_in; /* of frames, out of the guest and into it */
+	uint64_t admitted, denied;    /* flows */
+	uint32_t open;                /* flows */
+	uint64_t log_left_out;        /* lines of the flow log */
+};
+
 /* Where a datagram to the gateway's port 53 came from: the guest's address and port, and which of the gateway's it was sent to. */
 struct network_peer {
 	struct ip guest, gateway;
@@ -55,6 +63,9 @@ const struct stack_config *network_addresses(void);
 /* @p is copied; NULL admits nothing. 0 or -errno. */
 int network_create(struct loop *loop, const struct log *log, const struct policy *p, const struct network_link *link, struct network **ret);
 void network_free(struct network *n); /* accepts NULL */
+/* Flows are told to descriptor @fd (net/flowlog.h), which is taken over. 0 or -errno. */
+int network_log_to(struct network *n, int fd);
+void network_get_stats(const struct network *n, struct network_stats *ret);
 /* Replaces the rules by a copy of @p. Flows that they do not admit end, in both directions, before it returns. */
 void network_set_policy(struct network *n, const struct policy *p);
 /* The rules, as they are now: changes when they are replaced, and stays where it is. */

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Addresses that are nobody's on the Internet ---- */
@@ -207,6 +208,28 @@ int rule_parse(const char *text, struct rule *ret, struct sbx_err *err)
 	return e;
 }
 
+void rule_format(const struct rule *r, char dst[RULE_TEXT_MAX])
+{
+	char base[IP_TEXT_MAX];
+	int n;
+
+	ip_format(&r->cidr.base, base);
+	if (r->kind == RULE_CIDR)
+		n = snprintf(dst, RULE_TEXT_MAX, "%s:%s/%u", r->protos == POLICY_TCP ? "tcp" : "udp", base, r->cidr.prefix);
+	else if (r->kind == RULE_PUBLIC)
+		n = snprintf(dst, RULE_TEXT_MAX, "public");
+	else
+		n = snprintf(dst, RULE_TEXT_MAX, "host:%s%s", r->subdomains ? "*." : "", r->name);
+	for (unsigned i = 0; i < r->port_count; i++) {
+		const struct port_range *p = &r->port[i];
+
+		n += snprintf(dst + n, (size_t)(RULE_TEXT_MAX - n), "%c%u", i == 0 ? ':' : ',', p->first);
+		if (p->last != p->first)
+			n += snprintf(dst + n, (size_t)(RULE_TEXT_MAX - n), "-%u", p->last);
+	}
+	assert(n < RULE_TEXT_MAX); /* 5 + 2 + POLICY_NAME_MAX + POLICY_PORTS_MAX * 12 */
+}
+
 /* ---- The host itself ---- */
 
 static const struct cidr loopback4 = V4(127, 0, 0, 0, 8), loopback6 = { { .family = 6, .bytes = { [15] = 1 } }, 128 };
@@ -283,7 +306,7 @@ struct policy_verdict policy_decide(const struct policy *p, const struct policy_
 	return v;
 }
 
-bool policy_echo(const struct policy *p, const struct ip *dst)
+struct policy_verdict policy_echo(const struct policy *p, const struct ip *dst)
 {
 	struct ip a = ip_unmap(dst);
 
@@ -291,9 +314,9 @@ bool policy_echo(const struct policy *p, const struct ip *dst)
 		const struct rule *r = &p->rule[i];
 
 		if (r->kind == RULE_CIDR ? names_address(&r->cidr, &a) : r->kind == RULE_PUBLIC && addr_is_public(&a))
-			return true;
+			return (struct policy_verdict){ .admit = true, .reason = POLICY_ADMITTED, .rule = (int)i };
 	}
-	return false;
+	return (struct policy_verdict){ .reason = POLICY_NO_RULE, .rule = -1 };
 }
 
 bool policy_names_address(const struct policy *p, const struct ip *a)

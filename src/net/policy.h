@@ -9,6 +9,7 @@ enum {
 	POLICY_RULES_MAX = 256,
 	POLICY_PORTS_MAX = 16, /* ranges of a rule */
 	POLICY_NAME_MAX = 253, /* bytes of a host name without its final dot */
+	RULE_TEXT_MAX = 512,   /* of rule_format(), with the terminator */
 };
 
 enum policy_proto {
@@ -72,12 +73,15 @@ struct policy {
  */
 int rule_parse(const char *text, struct rule *ret, struct sbx_err *err);
 
+/* The text of a rule, which rule_parse() reads as the same rule. */
+void rule_format(const struct rule *r, char dst[RULE_TEXT_MAX]);
+
 /* Rules admit, nothing denies, so their order does not matter; the first that admits is named. O(rules * (ports + names)).
  * The host's loopback (127.0.0.0/8, ::1) is admitted only by a range that lies within it; the unspecified addresses (0.0.0.0/8, ::), which connect(2) takes for
  * loopback, by none. */
 struct policy_verdict policy_decide(const struct policy *p, const struct policy_flow *f);
 /* May the guest ping @dst? When some rule admits TCP or UDP to it by its address, whatever the port: an echo says no more than such a flow could. */
-bool policy_echo(const struct policy *p, const struct ip *dst);
+struct policy_verdict policy_echo(const struct policy *p, const struct ip *dst);
 /* Does a range of some rule, whatever its ports, have @a? Loopback as above. */
 bool policy_names_address(const struct policy *p, const struct ip *a);
 /* May @name (lower case, no final dot) be resolved? Not when rules admit by name alone and none has it: names are a way out. */

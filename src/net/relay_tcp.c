@@ -43,10 +43,10 @@ struct relay {
 
 static void relay_ready(struct loop_fd *w, uint32_t events);
 
-static void relay_free(struct relay *r)
+static void relay_free(struct relay *r, enum net_end why)
 {
 	list_del(&r->node);
-	net_flow_done(&r->flow);
+	net_flow_done(&r->flow, why);
 	loop_fd_del(r->n->loop, &r->watch);
 	close_fd(&r->fd);
 	buf_done(&r->held);
@@ -61,21 +61,33 @@ static void relay_reset_host(const struct relay *r)
 	(void)setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 }
 
-static void relay_abort(struct relay *r)
+static void relay_abort(struct relay *r, enum net_end why)
 {
 	tcp_abort(r->t);
 	relay_reset_host(r);
-	relay_free(r);
+	relay_free(r, why);
 }
 
 /* The socket does not become what the guest asked for. */
-static void relay_fail(struct relay *r, int e)
+static void relay_fail(struct relay *r, int e, enum net_end why)
 {
 	if (r->accepted)
 		tcp_abort(r->t);
 	else
 		tcp_refuse(r->t, e == -ETIMEDOUT ? -EHOSTUNREACH : e == -EPERM ? -EACCES : e);
-	relay_free(r);
+	relay_free(r, why);
+}
+
+/* What @e says about a connection that is none. */
+static enum net_end end_of_dial(int e)
+{
+	switch (e) {
+	case -ECONNREFUSED: return NET_END_REFUSED;
+	case -ETIMEDOUT:
+	case -EHOSTUNREACH:
+	case -ENETUNREACH: return NET_END_UNREACHABLE;
+	default: return NET_END_RESOURCES;
+	}
 }
 
 /* The rules have changed. */
@@ -84,9 +96,9 @@ static void relay_end(struct net_flow *f)
 	struct relay *r = CONTAINER_OF(f, struct relay, flow);
 
 	if (r->connected)
-		relay_abort(r);
+		relay_abort(r, NET_END_RULES);
 	else
-		relay_fail(r, -ECONNREFUSED);
+		relay_fail(r, -ECONNREFUSED, NET_END_RULES);
 }
 
 /* Watches what is wanted. False: it cannot, and the relay is gone. */
@@ -102,7 +114,7 @@ static bool relay_watch(struct relay *r)
 	else
 		e = loop_fd_add(r->n->loop, &r->watch, r->fd, events, relay_ready);
 	if (e < 0)
-		relay_abort(r);
+		relay_abort(r, NET_END_RESOURCES);
 	return e == 0;
 }
 
@@ -114,10 +126,12 @@ static bool relay_send_held(struct relay *r)
 	ssize_t n = send(r->fd, buf_data(&r->held), buf_len(&r->held), MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-		relay_abort(r);
+		relay_abort(r, NET_END_HOST);
 		return false;
 	}
-	buf_consume(&r->held, n < 0 ? 0 : (size_t)n);
+	n = n < 0 ? 0 : n;
+	buf_consume(&r->held, (size_t)n);
+	r->flow.bytes_out += (size_t)n;
 	if (buf_len(&r->held) == 0)
 		return true;
 	r->wants_write = true;
@@ -151,7 +165,7 @@ static size_t relay_first_data(struct relay *r, const struct iovec *iov, unsigne
 		size_t n = MIN(iov[i].iov_len, buf_room(&r->held));
 
 		if (!buf_put(&r->held, iov[i].iov_base, n)) {
-			relay_abort(r);
+			relay_abort(r, NET_END_RESOURCES);
 			return 0;
 		}
 		taken += n;
@@ -164,7 +178,7 @@ static size_t relay_first_data(struct relay *r, const struct iovec *iov, unsigne
 		(void)relay_send_held(r);
 		return taken;
 	}
-	relay_abort(r);
+	relay_abort(r, e == -ENOMEM ? NET_END_RESOURCES : NET_END_NAME);
 	return 0;
 }
 
@@ -182,10 +196,11 @@ static size_t relay_data(void *user, const struct iovec *iov, unsigned count, si
 		return 0; /* relay_ready() sends that, and pulls */
 	n = sendmsg(r->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOBUFS) {
-		relay_abort(r);
+		relay_abort(r, NET_END_HOST);
 		return 0;
 	}
 	n = n < 0 ? 0 : n;
+	r->flow.bytes_out += (size_t)n;
 	if ((size_t)n < len) {
 		r->wants_write = true;
 		if (!relay_watch(r))
@@ -199,7 +214,7 @@ static void relay_fin(void *user)
 	struct relay *r = user;
 
 	if (r->looking && buf_len(&r->held) > 0)
-		relay_abort(r); /* half a request for nobody knows whom */
+		relay_abort(r, NET_END_NAME); /* half a request for nobody knows whom */
 	else if (buf_len(&r->held) > 0 || !r->connected)
 		r->ended = true;
 	else
@@ -215,13 +230,24 @@ static void relay_room(void *user)
 		(void)relay_watch(r);
 }
 
+static enum net_end end_of(int reason)
+{
+	switch (reason) {
+	case 0: return NET_END_CLOSED;
+	case -ECONNRESET: return NET_END_GUEST;
+	case -ETIMEDOUT: return NET_END_TIMEOUT;
+	case -ENETRESET: return NET_END_RESTART;
+	default: return NET_END_RESOURCES;
+	}
+}
+
 static void relay_closed(void *user, int reason)
 {
 	struct relay *r = user;
 
 	if (reason < 0)
 		relay_reset_host(r);
-	relay_free(r);
+	relay_free(r, end_of(reason));
 }
 
 static const struct tcp_ops relay_ops = {
@@ -251,13 +277,14 @@ static void relay_read(struct relay *r)
 			room += iov[i].iov_len;
 		n = readv(r->fd, iov, (int)count);
 		tcp_filled(r->t, n > 0 ? (size_t)n : 0);
+		r->flow.bytes_in += n > 0 ? (size_t)n : 0;
 		if (n == 0) {
 			r->wants_read = false;
 			tcp_shutdown(r->t);
 			break;
 		}
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
-			relay_abort(r);
+			relay_abort(r, NET_END_HOST);
 			return;
 		}
 		if (n < 0 || (size_t)n < room)
@@ -284,7 +311,7 @@ static void relay_connected(struct relay *r)
 	int e = dial_result(r->fd);
 
 	if (e < 0) {
-		relay_fail(r, e);
+		relay_fail(r, e, end_of_dial(e));
 		return;
 	}
 	r->connected = true;
@@ -314,7 +341,7 @@ static void relay_ready(struct loop_fd *w, uint32_t events)
 }
 
 /* 0: its socket is on its way; else the connection is as it was. */
-static int relay_dial(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name, struct relay **ret)
+static int relay_dial(struct network *n, struct tcp *t, const struct policy_flow *f, const struct policy_verdict *v, struct relay **ret)
 {
 	struct relay *r = calloc(1, sizeof(*r));
 	int e;
@@ -327,14 +354,13 @@ static int relay_dial(struct network *n, struct tcp *t, const struct policy_flow
 	r->fd = -1;
 	r->wants_write = true;
 	list_add_tail(&n->relays, &r->node);
-	r->flow = (struct net_flow){ .key = tcp_key(t), .end = relay_end };
-	e = dial_tcp(n->policy, f, &r->fd);
+	e = net_flow_begin(n, &r->flow, tcp_key(t), v, relay_end);
 	if (e == 0)
-		e = net_flow_begin(n, &r->flow, name);
+		e = dial_tcp(n->policy, f, &r->fd);
 	if (e == 0)
 		e = loop_fd_add(n->loop, &r->watch, r->fd, EPOLLOUT, relay_ready);
 	if (e < 0) {
-		relay_free(r);
+		relay_free(r, end_of_dial(e));
 		return e;
 	}
 	tcp_set_ops(t, &relay_ops, r);
@@ -342,30 +368,30 @@ static int relay_dial(struct network *n, struct tcp *t, const struct policy_flow
 	return 0;
 }
 
-void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name)
+void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const struct policy_verdict *v)
 {
 	struct relay *r;
-	int e = relay_dial(n, t, f, name, &r);
+	int e = relay_dial(n, t, f, v, &r);
 
 	if (e < 0)
 		tcp_refuse(t, e);
 	else
-		r->looking = name != NULL;
+		r->looking = v->name != NULL;
 }
 
 _Static_assert((int)NETWORK_HELD_BYTES == (int)HELLO_BYTES_MAX, "what was read to find a name fits");
 
-void relay_tcp_take(struct network *n, struct tcp *t, const struct policy_flow *f, const char *name, const void *first, size_t len)
+void relay_tcp_take(struct network *n, struct tcp *t, const struct policy_flow *f, const struct policy_verdict *v, const void *first, size_t len)
 {
 	struct relay *r;
 
-	if (relay_dial(n, t, f, name, &r) < 0) {
+	if (relay_dial(n, t, f, v, &r) < 0) {
 		tcp_abort(t);
 		return;
 	}
 	r->accepted = true;
 	if (!buf_put(&r->held, first, len))
-		relay_abort(r);
+		relay_abort(r, NET_END_RESOURCES);
 }
 
 void relay_tcp_free_all(struct network *n)
@@ -374,6 +400,6 @@ void relay_tcp_free_all(struct network *n)
 		struct relay *r = CONTAINER_OF(n->relays.next, struct relay, node);
 
 		relay_reset_host(r);
-		relay_free(r);
+		relay_free(r, NET_END_STOPPED);
 	}
 }

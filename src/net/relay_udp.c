@@ -44,9 +44,9 @@ struct datagram_flow {
 
 static void on_ready(struct loop_fd *w, uint32_t events);
 
-static void flow_free(struct datagram_flow *d)
+static void flow_free(struct datagram_flow *d, enum net_end why)
 {
-	net_flow_done(&d->admitted);
+	net_flow_done(&d->admitted, why);
 	flow_del(&d->all->table, &d->flow);
 	list_del(&d->recent);
 	list_del(&d->thirsty);
@@ -60,17 +60,17 @@ static struct datagram_flow *oldest(struct datagrams *all)
 	return list_empty(&all->recent) ? NULL : CONTAINER_OF(all->recent.next, struct datagram_flow, recent);
 }
 
-static void free_all(struct network *n, struct datagrams *all)
+static void free_all(struct network *n, struct datagrams *all, enum net_end why)
 {
 	while (oldest(all))
-		flow_free(oldest(all));
+		flow_free(oldest(all), why);
 	loop_timer_del(n->loop, &all->idle);
 }
 
-void datagrams_free_all(struct network *n)
+void datagrams_free_all(struct network *n, enum net_end why)
 {
-	free_all(n, &n->udp);
-	free_all(n, &n->echo);
+	free_all(n, &n->udp, why);
+	free_all(n, &n->echo, why);
 }
 
 /* The list is in the order of last use, so those that live the longer time end the walk for the others too: they are looked at again. */
@@ -87,7 +87,7 @@ static void sweep(struct loop_timer *t)
 		if (silent < DATAGRAM_BRIEF_S * NS_PER_S)
 			break;
 		if (silent >= DATAGRAM_IDLE_S * NS_PER_S || !d->answered)
-			flow_free(d);
+			flow_free(d, NET_END_IDLE);
 	}
 	if (oldest(all))
 		(void)loop_timer_set(n->loop, t, now + DATAGRAM_SWEEP_S * NS_PER_S, sweep);
@@ -109,18 +109,18 @@ static void flow_end(struct net_flow *f)
 
 	if (d->all == &d->n->udp)
 		tell_guest(d, STACK_PROHIBITED);
-	flow_free(d);
+	flow_free(d, NET_END_RULES);
 }
 
 /* Takes over @fd. */
-static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, const struct flow_key *key, int fd)
+static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, const struct flow_key *key, const struct policy_verdict *v, int fd)
 {
 	struct datagram_flow *d = calloc(1, sizeof(*d));
 
 	if (all->table.count == all->table.max)
-		flow_free(oldest(all));
+		flow_free(oldest(all), NET_END_ROOM);
 	if (d)
-		*d = (struct datagram_flow){ .flow.key = *key, .admitted = { .key = &d->flow.key, .end = flow_end }, .n = n, .all = all, .fd = fd };
+		*d = (struct datagram_flow){ .flow.key = *key, .n = n, .all = all, .fd = fd };
 	if (!d || flow_add(&all->table, &d->flow) < 0) {
 		close(fd);
 		free(d);
@@ -129,9 +129,9 @@ static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, 
 	list_init(&d->recent);
 	list_init(&d->thirsty);
 	touch(d);
-	if (net_flow_begin(n, &d->admitted, NULL) < 0 || loop_fd_add(n->loop, &d->watch, fd, EPOLLIN, on_ready) < 0 ||
+	if (net_flow_begin(n, &d->admitted, &d->flow.key, v, flow_end) < 0 || loop_fd_add(n->loop, &d->watch, fd, EPOLLIN, on_ready) < 0 ||
 	    (all->idle.heap_pos == 0 && loop_timer_set(n->loop, &all->idle, d->last_ns + DATAGRAM_SWEEP_S * NS_PER_S, sweep) < 0)) {
-		flow_free(d);
+		flow_free(d, NET_END_RESOURCES);
 		return NULL;
 	}
 	return d;
@@ -154,14 +154,17 @@ static enum stack_unreachable unreachable_of(int e)
 static int send_to_host(struct datagram_flow *d, const struct iovec *iov, unsigned count)
 {
 	const struct msghdr mh = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+	ssize_t n = 0;
 	int e = 0;
 
 	/* The socket may have an error to tell from before, once. */
 	for (int tries = 0; tries < 2; tries++) {
-		e = sendmsg(d->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+		n = sendmsg(d->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+		e = n < 0 ? -errno : 0;
 		if (e != -ECONNREFUSED && e != -EHOSTUNREACH && e != -ENETUNREACH)
 			break;
 	}
+	d->admitted.bytes_out += n > 0 ? (size_t)n : 0;
 	touch(d);
 	return e;
 }
@@ -174,11 +177,12 @@ void relay_udp(struct network *n, const struct stack_datagram *g)
 	int e = 0, fd = -1;
 
 	if (!d) {
-		struct policy_flow f = network_flow(n, POLICY_UDP, &g->pkt->dst, g->port, names);
+		struct policy_flow f;
+		struct policy_verdict v = net_flow_judge(n, &key, &f, names);
 
-		e = dial_udp(n->policy, &f, &fd);
+		e = v.admit ? dial_udp(n->policy, &f, &fd) : -EACCES;
 		if (e == 0)
-			d = flow_new(n, &n->udp, &key, fd);
+			d = flow_new(n, &n->udp, &key, &v, fd);
 	}
 	if (d)
 		e = send_to_host(d, g->data, g->data_count);
@@ -195,9 +199,12 @@ void relay_echo(struct network *n, const struct stack_echo *g)
 	int e = 0, fd = -1;
 
 	if (!d) {
-		e = dial_echo(n->policy, &g->pkt->dst, &fd);
+		struct policy_flow f;
+		struct policy_verdict v = net_flow_judge(n, &key, &f, NULL);
+
+		e = v.admit ? dial_echo(n->policy, &f.dst, &fd) : -EACCES;
 		if (e == 0)
-			d = flow_new(n, &n->echo, &key, fd);
+			d = flow_new(n, &n->echo, &key, &v, fd);
 	}
 	store_be16(h + 6, g->seq);
 	memcpy(&iov[1], g->data, g->data_count * sizeof(*iov));
@@ -261,6 +268,7 @@ static void on_ready(struct loop_fd *w, uint32_t events)
 		if (len < 0)
 			return; /* nothing there, or an error that is over by having been read */
 		d->answered = true;
+		d->admitted.bytes_in += (size_t)len;
 		touch(d);
 		deliver(d, (size_t)len);
 	}
@@ -273,6 +281,6 @@ void datagrams_room(struct network *n)
 
 		list_del(&d->thirsty);
 		if (loop_fd_add(n->loop, &d->watch, d->fd, EPOLLIN, on_ready) < 0)
-			flow_free(d);
+			flow_free(d, NET_END_RESOURCES);
 	}
 }

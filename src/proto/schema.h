@@ -83,7 +83,7 @@
 /* Before CONFIG, with PROTO_CONFIG_NETWORK: a rule of egress, in its text form */
 #define MSG_RULE(F) F(str, text)
 
-/* CONFIG carries descriptors in this order: kernel, init, root image, and the console log if PROTO_CONFIG_CONSOLE is set. */
+/* CONFIG carries descriptors in this order: kernel, init, root image, the console log if PROTO_CONFIG_CONSOLE is set, the flow log if PROTO_CONFIG_NET_LOG is. */
 #define MSG_CONFIG(F)                                                                                     \
 	F(u32, version) F(u32, flags) F(u32, engine) F(u32, cpus) F(u32, memory_mib) F(u32, boot_timeout_ms) \
 	F(u64, scratch_bytes) F(str, hostname) F(str, qemu_path) F(str, cmdline)
@@ -103,7 +103,8 @@
 #define MSG_DONE(F) F(u32, seq) F(u32, err) F(str, message)
 #define MSG_STATS(F) \
 	F(u32, seq) F(u64, host_rss_bytes) F(u64, guest_rss_bytes) F(u64, vsock_rx_bytes) F(u64, vsock_tx_bytes) F(u64, blk_reads) F(u64, blk_read_bytes) \
-	F(u64, execs_started) F(u32, execs_running) F(u64, device_breaks) F(u32, oom_kills) F(u64, uptime_ns)
+	F(u64, execs_started) F(u32, execs_running) F(u64, device_breaks) F(u32, oom_kills) F(u64, uptime_ns) F(u64, net_bytes_out) F(u64, net_bytes_in) \
+	F(u64, net_flows_admitted) F(u64, net_flows_denied) F(u32, net_flows_open) F(u64, net_log_left_out)
 #define MSG_PROBE_RESULT(F) \
 	F(u32, chosen) F(u32, kvm_usable) F(str, kvm_detail) F(str, kvm_remedy) F(u32, qemu_usable) F(str, qemu_detail) F(str, qemu_remedy)
 #define MSG_OOM(F) F(u32, kills)
@@ -181,6 +182,7 @@ enum proto_config_flags {
 	PROTO_CONFIG_ICOUNT = 1 << 3,
 	PROTO_CONFIG_PARENT_MAIN_THREAD = 1 << 4, /* the starter is its process's main thread: pdeathsig is safe */
 	PROTO_CONFIG_NETWORK = 1 << 5,            /* there is a network; RULEs say what may leave it */
+	PROTO_CONFIG_NET_LOG = 1 << 6,            /* a descriptor for the log of its flows is attached */
 };
 
 enum proto_guest_flags {

@@ -108,3 +108,30 @@ guest() {
 	assert_status 125
 	assert_output_has "10.0.0.0/8"
 }
+
+# logged FILE JQ-FILTER: some line of the log passes it. Every line is JSON.
+logged() {
+	jq -e -s "any(.[]; $2)" <"$1" >/dev/null || {
+		echo "no line with $2 in:"
+		cat "$1"
+		return 1
+	}
+}
+
+@test "the log has a line for each decision and each end" {
+	local log=$BATS_TEST_TMPDIR/log
+	run sbx --net-log "$log" --allow "tcp:127.0.0.1/32:$PORT" -i -- sh -c "cat >/tmp/peer && chmod +x /tmp/peer && /tmp/peer download $GW $PORT 1000000 &&
+		/tmp/peer upload $GW $PORT 2000000 && /tmp/peer refused 192.0.2.1 443 && /tmp/peer udp-denied 2001:db8::1 53" <"$PEER"
+	assert_status 0
+	logged "$log" ".event == \"flow\" and .verdict == \"allow\" and .src == \"10.0.2.2\" and .dst_port == $PORT and .rule == \"tcp:127.0.0.1/32:$PORT\""
+	logged "$log" '.event == "end" and .bytes_in == 1000000 and .reason == "closed"'
+	logged "$log" '.event == "end" and .bytes_out >= 2000000 and .duration_ms >= 0'
+	logged "$log" '.verdict == "deny" and .dst == "192.0.2.1" and .dst_port == 443 and .protocol == "tcp" and .reason == "no rule admits it"'
+	logged "$log" '.verdict == "deny" and .dst == "2001:db8::1" and .protocol == "udp"'
+}
+
+@test "a log that cannot be written is told before anything starts" {
+	run sbx --net-log /nowhere/log -- true
+	assert_status 125
+	assert_output_has "--net-log /nowhere/log: No such file or directory"
+}

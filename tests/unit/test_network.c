@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -440,9 +441,150 @@ TEST(the_host_dials_by_the_rules_only)
 	nguest_down(&g);
 }
 
+/* ---- The log ---- */
+
+static int log_fd;
+
+static void up_with_log(const struct ip *to)
+{
+	up(to);
+	log_fd = memfd_create("log", MFD_CLOEXEC);
+	CHECK(log_fd >= 0 && network_log_to(g.n, dup(log_fd)) == 0, "log");
+}
+
+/* The @index-th line holds every one of the texts. */
+static void check_logged(unsigned index, const char *const *texts, unsigned count)
+{
+	static char text[1 << 16];
+	ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
+	char *line = text;
+
+	CHECK(n >= 0, "read");
+	text[n] = '\0';
+	for (unsigned i = 0; i < index; i++) {
+		line = strchr(line, '\n');
+		CHECK(line, "there is no line %u in:\n%s", index, text);
+		line++;
+	}
+	line[strcspn(line, "\n")] = '\0';
+	for (unsigned i = 0; i < count; i++)
+		CHECK(strstr(line, texts[i]), "no %s in line %u: %s", texts[i], index, line);
+}
+
+#define LOGGED(index, ...) check_logged(index, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+
+TEST(each_decision_and_each_end_is_logged_and_counted)
+{
+	struct network_stats st;
+	struct nguest_end e;
+	char text[64], bytes[8];
+	uint16_t port;
+	int fd, s;
+
+	rules.count = 0;
+	up_with_log(&gateway);
+	fd = nguest_listen(&loopback, SOCK_STREAM, &port);
+	nguest_connect(&g, &e, &gateway, port);
+	NGUEST_UNTIL(&g, e.closed);
+	LOGGED(0, "\"event\":\"flow\",\"flow\":1,", "\"protocol\":\"tcp\",\"src\":\"10.0.2.2\"", "\"dst\":\"10.0.2.1\"", "\"verdict\":\"deny\",\"reason\":\"no rule");
+
+	only(&rules, "tcp", port);
+	network_set_policy(g.n, &rules);
+	s = open_flow(&e, &gateway, fd, port);
+	(void)snprintf(text, sizeof(text), "\"rule\":\"tcp:127.0.0.1/32:%u\"", port);
+	LOGGED(1, "\"event\":\"flow\",\"flow\":2,", "\"verdict\":\"allow\"", text);
+	network_get_stats(g.n, &st);
+	CHECK(st.admitted == 1 && st.denied == 1 && st.open == 1 && st.bytes_in > 0 && st.bytes_out > 0, "%llu, %llu", (unsigned long long)st.admitted, (unsigned long long)st.denied);
+	CHECK(tcp_write(e.t, "abc", 3) == 3 && send(s, "defgh", 5, 0) == 5, "write");
+	NGUEST_UNTIL(&g, e.len == 5);
+	CHECK(recv(s, bytes, sizeof(bytes), 0) == 3, "it did not arrive");
+	close(s);
+	tcp_shutdown(e.t);
+	NGUEST_UNTIL(&g, e.closed);
+	nguest_settle(&g, 20);
+	LOGGED(2, "\"event\":\"end\",\"flow\":2,", "\"bytes_out\":3,\"bytes_in\":5,", "\"reason\":\"closed\"", text);
+
+	s = open_flow(&e, &gateway, fd, port);
+	tcp_abort(e.t);
+	nguest_settle(&g, 20);
+	LOGGED(4, "\"event\":\"end\",\"flow\":3,", "reset by the guest");
+	close(s);
+	s = open_flow(&e, &gateway, fd, port);
+	CHECK(setsockopt(s, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger)) == 0, "linger");
+	close(s);
+	NGUEST_UNTIL(&g, e.closed);
+	LOGGED(6, "\"event\":\"end\",\"flow\":4,", "reset by the other end");
+	close(fd);
+	nguest_connect(&g, &e, &gateway, port);
+	NGUEST_UNTIL(&g, e.closed);
+	LOGGED(7, "\"event\":\"flow\",\"flow\":5,", "\"allow\"");
+	LOGGED(8, "\"event\":\"end\",\"flow\":5,", "refused by the other end");
+	network_get_stats(g.n, &st);
+	CHECK(st.admitted == 4 && st.open == 0 && st.log_left_out == 0, "%llu, %u", (unsigned long long)st.admitted, st.open);
+	nguest_down(&g);
+	close(log_fd);
+}
+
+TEST(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended)
+{
+	static const char *const names[] = { "api.example.com" };
+	struct nguest_end e;
+	uint8_t bytes[256];
+	size_t len = hello("www.example.com", bytes);
+	uint16_t port;
+	int fd, s;
+
+	nguest_rules(&rules, (const char *const[]){ "host:*.example.com" }, 1);
+	up_with_log(&remote);
+	g.names_of = &remote;
+	g.names = names;
+	g.name_count = 1;
+	fd = nguest_listen(&remote, SOCK_STREAM, &port);
+	s = open_flow(&e, &remote, fd, port);
+	LOGGED(0, "\"name\":\"api.example.com\"", "\"allow\"", "\"rule\":\"host:*.example.com\"");
+	CHECK(tcp_write(e.t, bytes, len) == len, "write");
+	NGUEST_UNTIL(&g, e.closed);
+	LOGGED(1, "\"end\"", "\"bytes_out\":0,", "TLS does not ask for a name");
+	check_reset(s);
+	s = open_flow(&e, &remote, fd, port);
+	network_set_policy(g.n, &(struct policy){ 0 });
+	NGUEST_UNTIL(&g, e.closed);
+	LOGGED(3, "\"end\"", "the rules have changed");
+	check_reset(s);
+	nguest_connect(&g, &e, &remote, port);
+	NGUEST_UNTIL(&g, e.closed);
+	LOGGED(4, "\"deny\"", "\"name\":\"api.example.com\"");
+	close(fd);
+	nguest_down(&g);
+	close(log_fd);
+}
+
+TEST(datagrams_are_flows_too)
+{
+	uint16_t port;
+	int fd;
+
+	nguest_rules(&rules, (const char *const[]){ "udp:127.0.0.1/32" }, 1);
+	up_with_log(&gateway);
+	fd = nguest_listen(&loopback, SOCK_DGRAM, &port);
+	nguest_send_udp(&g, &gateway, 5000, port, "abc", 3);
+	nguest_send_udp(&g, &gateway, 5000, port, "defg", 4);
+	nguest_settle(&g, 20);
+	LOGGED(0, "\"flow\":1,", "\"protocol\":\"udp\"", "\"src_port\":5000", "\"allow\"");
+	network_started(g.n, &(struct frame_caps){ 0 });
+	LOGGED(1, "\"end\"", "\"bytes_out\":7,", "the guest restarted its network");
+	nguest_send_udp(&g, &gateway, 5000, port, "abc", 3);
+	nguest_settle(&g, 20);
+	nguest_down(&g);
+	LOGGED(3, "\"end\"", "the VM has ended");
+	close(fd);
+	close(log_fd);
+}
+
 RUN_TESTS(T(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on), T(rules_that_come_open_what_was_closed),
 	  T(a_connection_that_is_still_being_made_is_refused), T(datagrams_that_new_rules_do_not_admit_are_prohibited_at_once),
 	  T(a_flow_by_name_lives_by_its_name_and_not_by_its_pin), T(a_flow_by_address_is_not_saved_by_a_name),
 	  T(the_gateway_is_the_loopback_for_rules_that_say_so_only), T(what_was_taken_over_can_be_given_back),
 	  T(what_was_given_back_and_cannot_be_reached_is_reset), T(an_interceptor_is_offered_what_is_admitted_and_leaves_what_it_likes),
-	  T(the_host_dials_by_the_rules_only))
+	  T(the_host_dials_by_the_rules_only), T(each_decision_and_each_end_is_logged_and_counted),
+	  T(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended), T(datagrams_are_flows_too))
