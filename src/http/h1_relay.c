@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* http/h1_relay.c - see h1_relay.h. One request at a time: what the guest sends behind it (pipelining) stays where it is until the answer is over, and so does
+ * what an upstream server sends unasked, which ends that connection. Messages pass as they came; nothing is said about a connection that the other side
+ * did not say, so a "close" in either message closes both connections behind the answer.
+ *
+ * Ends that are not clean:
+ *   the guest's head is refused          its answer, and the connection ends
+ *   the guest's body is broken           400, or a reset once the answer had begun
+ *   upstream fails before its answer     502; if the connection had been used before, an end without a word, which is what a client sees that speaks
+ *                                        to such a server itself, and knows to try again
+ *   upstream fails within its answer     a reset: what the guest has must not look whole
+ *   upstream answers before the body     the answer passes, and the connection ends: whether the rest of the body will come, nobody can know
+ *
+ * Upgrade to h2c is not offered to the server: requests behind it would be out of sight. */
+#include "http/h1_relay.h"
+
+#include "base/cleanup.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum { REFUSAL_BYTES_MAX = 1024 };
+
+static void side_init(struct h1_side *s)
+{
+	*s = (struct h1_side){ 0 };
+	buf_init(&s->in, H1_RELAY_IN_BYTES);
+	buf_init(&s->out, H1_RELAY_OUT_BYTES);
+}
+
+static void side_done(struct h1_side *s)
+{
+	buf_done(&s->in);
+	buf_done(&s->out);
+}
+
+void h1_relay_init(struct h1_relay *r, const struct h1_relay_ops *ops, void *user)
+{
+	*r = (struct h1_relay){ .ops = ops, .user = user };
+	side_init(&r->guest);
+	side_init(&r->up);
+	r->idle = true;
+}
+
+static void forget_request(struct h1_relay *r)
+{
+	free(r->head);
+	free(r->head_bytes);
+	r->head = NULL;
+	r->head_bytes = NULL;
+	r->x = (struct h1_relay_exchange){ 0 };
+}
+
+void h1_relay_done(struct h1_relay *r)
+{
+	forget_request(r);
+	side_done(&r->guest);
+	side_done(&r->up);
+}
+
+static void drop_up(struct h1_relay *r)
+{
+	r->drop_up = true;
+	side_done(&r->up);
+	side_init(&r->up);
+}
+
+void h1_relay_new_up(struct h1_relay *r)
+{
+	assert(r->state == H1_RELAY_ASKED || r->state == H1_RELAY_HEAD);
+	side_done(&r->up);
+	side_init(&r->up);
+	r->up_used = false;
+}
+
+/* ---- How exchanges end ---- */
+
+static void end_exchange(struct h1_relay *r, enum h1_relay_state next)
+{
+	r->ops->over(r->user);
+	forget_request(r);
+	r->answering = false;
+	r->state = next;
+}
+
+static void close_behind_answer(struct h1_relay *r)
+{
+	drop_up(r);
+	end_exchange(r, H1_RELAY_CLOSING);
+}
+
+static void abort_both(struct h1_relay *r, const char *why)
+{
+	r->x.why = why;
+	r->abort = true;
+	drop_up(r);
+	end_exchange(r, H1_RELAY_DONE);
+}
+
+const char *h1_status_text(unsigned status)
+{
+	static const struct {
+		unsigned status;
+		const char *text;
+	} texts[] = {
+		{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" }, { 301, "Moved Permanently" }, { 302, "Found" }, { 303, "See Other" },
+		{ 304, "Not Modified" }, { 307, "Temporary Redirect" }, { 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
+		{ 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 409, "Conflict" }, { 410, "Gone" },
+		{ 413, "Content Too Large" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" }, { 422, "Unprocessable Content" },
+		{ 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
+		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (texts[i].status == status)
+			return texts[i].text;
+	return "Unknown";
+}
+
+void h1_relay_refuse(struct h1_relay *r, unsigned status, const char *why, const char *text)
+{
+	char answer[REFUSAL_BYTES_MAX];
+	int n;
+
+	if (r->state == H1_RELAY_DONE || r->state == H1_RELAY_CLOSING)
+		return;
+	if (r->answering || r->state == H1_RELAY_TUNNEL) {
+		abort_both(r, why);
+		return;
+	}
+	n = snprintf(answer, sizeof(answer), "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%.256s", status,
+		     h1_status_text(status), strnlen(text, 256), r->head && h1_text_is(r->head->method, "HEAD") ? "" : text);
+	r->x.why = why;
+	r->x.status = status;
+	if (!buf_put(&r->guest.out, answer, (size_t)n))
+		abort_both(r, why);
+	else
+		close_behind_answer(r);
+}
+
+/* The upstream connection has ended while nothing was asked of it: so does the guest's, if it does not ask either. */
+static void up_ended_idle(struct h1_relay *r)
+{
+	drop_up(r);
+	if (buf_len(&r->guest.in) == 0)
+		r->state = H1_RELAY_CLOSING;
+}
+
+void h1_relay_up_failed(struct h1_relay *r, const char *why)
+{
+	if (r->state == H1_RELAY_HEAD) {
+		up_ended_idle(r);
+	} else if (r->state == H1_RELAY_ASKED) {
+		drop_up(r); /* the owner will see that there is none */
+	} else if (r->state == H1_RELAY_EXCHANGE && r->up_used && !r->answering && buf_len(&r->up.in) == 0 && r->interim == 0) {
+		r->x.why = why;
+		close_behind_answer(r);
+	} else {
+		h1_relay_refuse(r, 502, why, why);
+	}
+}
+
+/* ---- Bytes ---- */
+
+static bool flush(struct h1_relay *r, struct buf *out, size_t (*send)(void *user, const void *p, size_t len))
+{
+	size_t n = buf_len(out) > 0 ? send(r->user, buf_data(out), buf_len(out)) : 0;
+
+	buf_consume(out, n);
+	return n > 0;
+}
+
+static size_t pass(struct h1_relay *r, struct h1_side *from, const struct buf *before, size_t (*send)(void *user, const void *p, size_t len))
+{
+	size_t n = from->passed > 0 && buf_len(before) == 0 ? send(r->user, buf_data(&from->in), from->passed) : 0;
+
+	buf_consume(&from->in, n);
+	from->passed -= n;
+	return n;
+}
+
+/* Looks how far the body goes in what has come. -EBADMSG: it is broken. */
+static int look_at_body(struct h1_side *s, struct h1_refusal *ret_why)
+{
+	enum h1_piece piece;
+
+	while (!s->body.done && s->passed < buf_len(&s->in)) {
+		ssize_t n = h1_framer_next(&s->body, buf_data(&s->in) + s->passed, buf_len(&s->in) - s->passed, &piece, ret_why);
+
+		if (n < 0)
+			return (int)n;
+		s->passed += (size_t)n;
+	}
+	return 0;
+}
+
+static bool body_over(const struct h1_side *s)
+{
+	return s->body.done && s->passed == 0;
+}
+
+/* ---- Requests ---- */
+
+static bool asks_for_h2c(const struct h1_head *h)
+{
+	for (unsigned i = 0; i < h->field_count; i++)
+		if (h1_text_is(h->field[i].name, "Upgrade") && memmem(h->field[i].value.p, h->field[i].value.len, "h2c", 3))
+			return true;
+	return false;
+}
+
+/* Takes the lines of the fields that offer h2c out of the head. */
+static void withdraw_h2c(struct h1_relay *r)
+{
+	char *end = r->head_bytes + r->head_len;
+
+	for (unsigned i = r->head->field_count; i-- > 0;) {
+		const struct h1_field *f = &r->head->field[i];
+		char *line = r->head_bytes + (f->name.p - r->head_bytes), *next = memchr(line, '\n', (size_t)(end - line));
+
+		if ((!h1_text_is(f->name, "Upgrade") && !h1_text_is(f->name, "HTTP2-Settings")) || !next)
+			continue;
+		memmove(line, next + 1, (size_t)(end - next) - 1);
+		end -= next + 1 - line;
+	}
+	r->head_len = (size_t)(end - r->head_bytes);
+}
+
+/* A head of @len bytes has come. */
+static int take_request(struct h1_relay *r, size_t len, struct h1_refusal *why)
+{
+	int e;
+
+	r->head = malloc(sizeof(*r->head));
+	r->head_bytes = malloc(len);
+	if (!r->head || !r->head_bytes)
+		return -ENOMEM;
+	memcpy(r->head_bytes, buf_data(&r->guest.in), len);
+	r->head_len = len;
+	buf_consume(&r->guest.in, len);
+	r->guest.scan = (struct h1_scan){ 0 };
+	e = h1_request_parse((const uint8_t *)r->head_bytes, r->head_len, r->head, why);
+	if (e == 0 && asks_for_h2c(r->head)) {
+		withdraw_h2c(r);
+		e = h1_request_parse((const uint8_t *)r->head_bytes, r->head_len, r->head, why);
+	}
+	if (e == 0)
+		h1_framer_init(&r->guest.body, r->head->body, r->head->length);
+	return e;
+}
+
+static void bad_request(struct h1_relay *r, const struct h1_refusal *why)
+{
+	free(r->head); /* half read */
+	r->head = NULL;
+	h1_relay_refuse(r, why->status, why->why, why->why);
+}
+
+static bool step_head(struct h1_relay *r)
+{
+	struct h1_refusal why = { .status = 503, .why = "out of memory" };
+	struct h1_side *g = &r->guest;
+	ssize_t n;
+
+	if (r->up.ended || buf_len(&r->up.in) > 0) {
+		up_ended_idle(r);
+		return true;
+	}
+	if (buf_len(&g->out) > 0)
+		return false;
+	n = h1_head_end(&g->scan, buf_data(&g->in), buf_len(&g->in), &why);
+	if (n == 0 && g->ended) {
+		drop_up(r);
+		r->state = H1_RELAY_CLOSING;
+		return true;
+	}
+	if (n == 0)
+		return false;
+	if (n < 0 || take_request(r, (size_t)n, &why) < 0) {
+		bad_request(r, &why);
+		return true;
+	}
+	r->last = !r->head->persistent;
+	r->interim = 0;
+	r->state = H1_RELAY_ASKED;
+	r->ops->request(r->user, r->head);
+	return true;
+}
+
+int h1_relay_forward(struct h1_relay *r, const void *head, size_t len)
+{
+	assert(r->state == H1_RELAY_ASKED);
+	if (len > buf_room(&r->up.out))
+		return -E2BIG;
+	if (!buf_put(&r->up.out, head ? head : r->head_bytes, head ? len : r->head_len))
+		return -ENOMEM;
+	r->state = H1_RELAY_EXCHANGE;
+	r->up.scan = (struct h1_scan){ 0 };
+	return 0;
+}
+
+int h1_relay_answer(struct h1_relay *r, unsigned status, const void *bytes, size_t len, bool last)
+{
+	assert(r->state == H1_RELAY_ASKED);
+	if (len > buf_room(&r->guest.out))
+		return -E2BIG;
+	if (!buf_put(&r->guest.out, bytes, len))
+		return -ENOMEM;
+	r->x.status = status;
+	r->x.down = len;
+	if (last || r->last || !body_over(&r->guest))
+		close_behind_answer(r);
+	else
+		end_exchange(r, H1_RELAY_HEAD);
+	return 0;
+}
+
+static bool step_request_body(struct h1_relay *r)
+{
+	struct h1_side *g = &r->guest;
+	struct h1_refusal why;
+	size_t n;
+
+	if (body_over(g))
+		return false;
+	if (look_at_body(g, &why) < 0) {
+		h1_relay_refuse(r, why.status, why.why, why.why);
+		return true;
+	}
+	n = pass(r, g, &r->up.out, r->ops->send_up);
+	r->x.up += n;
+	if (g->ended && buf_len(&g->in) == 0 && !body_over(g)) {
+		abort_both(r, "the guest ended in the middle of a request");
+		return true;
+	}
+	return n > 0;
+}
+
+/* ---- Answers ---- */
+
+static bool fitting_upgrade(const struct h1_relay *r, const struct h1_head *h)
+{
+	return r->head->upgrade && h->upgrade && body_over(&r->guest);
+}
+
+/* A whole head of an answer. NULL, or what is wrong with it. */
+static const char *take_answer(struct h1_relay *r, const struct h1_head *h, size_t len)
+{
+	bool interim = h->status < 200 && h->status != 101;
+
+	if (interim && ++r->interim > H1_INTERIM_MAX)
+		return "too many interim answers";
+	if (h->status == 101 && !fitting_upgrade(r, h))
+		return "an upgrade that was not asked for";
+	if (!interim)
+		r->x.status = h->status;
+	if ((!interim || r->head->minor == 1) && !buf_put(&r->guest.out, buf_data(&r->up.in), len))
+		return "out of memory";
+	h1_framer_init(&r->up.body, h->body, h->length);
+	r->answering = !interim;
+	if (h->status == 101)
+		r->state = H1_RELAY_TUNNEL;
+	else if (!interim && !h->persistent)
+		r->last = true;
+	return NULL;
+}
+
+static bool step_answer_head(struct h1_relay *r)
+{
+	struct h1_refusal why = { .why = "out of memory" };
+	struct h1_side *u = &r->up;
+	AUTOFREE struct h1_head *h = NULL;
+	const char *bad = NULL;
+	ssize_t n;
+
+	if (r->answering || buf_len(&r->guest.out) > 0)
+		return false;
+	n = h1_head_end(&u->scan, buf_data(&u->in), buf_len(&u->in), &why);
+	if (n == 0 && !u->ended)
+		return false;
+	if (n == 0)
+		why.why = "the server ended the connection instead of an answer";
+	if (n > 0)
+		h = malloc(sizeof(*h));
+	if (!h || h1_response_parse(buf_data(&u->in), (size_t)n, h1_text_is(r->head->method, "HEAD"), h, &why) < 0)
+		bad = why.why;
+	else
+		bad = take_answer(r, h, (size_t)n);
+	if (bad) {
+		h1_relay_up_failed(r, bad);
+		return true;
+	}
+	buf_consume(&u->in, (size_t)n);
+	u->scan = (struct h1_scan){ 0 };
+	return true;
+}
+
+static void answer_over(struct h1_relay *r)
+{
+	r->up_used = true;
+	if (r->last || !body_over(&r->guest) || buf_len(&r->up.out) > 0)
+		close_behind_answer(r);
+	else
+		end_exchange(r, H1_RELAY_HEAD);
+}
+
+static bool step_answer_body(struct h1_relay *r)
+{
+	struct h1_side *u = &r->up;
+	struct h1_refusal why;
+	size_t n;
+
+	if (!r->answering)
+		return false;
+	if (look_at_body(u, &why) < 0) {
+		abort_both(r, why.why);
+		return true;
+	}
+	n = pass(r, u, &r->guest.out, r->ops->send_guest);
+	r->x.down += n;
+	if (u->ended && buf_len(&u->in) == 0 && u->body.kind == H1_BODY_UNTIL_CLOSE)
+		u->body.done = true;
+	if (body_over(u)) {
+		answer_over(r);
+		return true;
+	}
+	if (u->ended && buf_len(&u->in) == 0) {
+		abort_both(r, "the server ended in the middle of an answer");
+		return true;
+	}
+	return n > 0;
+}
+
+/* ---- Behind 101, and the end ---- */
+
+static bool step_tunnel(struct h1_relay *r)
+{
+	size_t up, down;
+
+	r->guest.passed = buf_len(&r->guest.in);
+	r->up.passed = buf_len(&r->up.in);
+	up = pass(r, &r->guest, &r->up.out, r->ops->send_up);
+	down = pass(r, &r->up, &r->guest.out, r->ops->send_guest);
+	r->x.up += up;
+	r->x.down += down;
+	r->finish_up |= r->guest.ended && buf_len(&r->guest.in) == 0;
+	r->finish_guest |= r->up.ended && buf_len(&r->up.in) == 0 && buf_len(&r->guest.out) == 0;
+	if (r->finish_up && r->finish_guest) {
+		drop_up(r);
+		end_exchange(r, H1_RELAY_DONE);
+	}
+	return up + down > 0;
+}
+
+static bool step_closing(struct h1_relay *r)
+{
+	buf_consume(&r->guest.in, buf_len(&r->guest.in));
+	if (buf_len(&r->guest.out) > 0)
+		return false;
+	r->finish_guest = true;
+	if (r->guest.ended)
+		r->state = H1_RELAY_DONE;
+	return false;
+}
+
+static bool step(struct h1_relay *r)
+{
+	bool moved = flush(r, &r->guest.out, r->ops->send_guest);
+
+	moved |= flush(r, &r->up.out, r->ops->send_up);
+	switch (r->state) {
+	case H1_RELAY_HEAD: return step_head(r) || moved;
+	case H1_RELAY_EXCHANGE:
+		moved |= step_request_body(r);
+		if (r->state == H1_RELAY_EXCHANGE)
+			moved |= step_answer_head(r);
+		if (r->state == H1_RELAY_EXCHANGE)
+			moved |= step_answer_body(r);
+		return moved;
+	case H1_RELAY_TUNNEL: return step_tunnel(r) || moved;
+	case H1_RELAY_CLOSING: return step_closing(r) || moved;
+	case H1_RELAY_ASKED:
+	case H1_RELAY_DONE: break;
+	}
+	return moved;
+}
+
+void h1_relay_run(struct h1_relay *r)
+{
+	while (step(r))
+		;
+	r->idle = r->state == H1_RELAY_HEAD && buf_len(&r->guest.in) == 0 && buf_len(&r->guest.out) == 0;
+}
