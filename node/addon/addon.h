@@ -86,6 +86,9 @@ enum vm_event {
 	EV_OUTPUT,
 	EV_WRITABLE,
 	EV_EXIT,
+	EV_CALL,
+	EV_CANCEL,
+	EV_TOOL,
 	EV_COUNT_
 };
 
@@ -95,6 +98,18 @@ struct proc_slot {
 	uint32_t generation;
 	size_t unacked; /* bytes of output handed out with SBX_EXEC_MANUAL_ACK */
 	bool manual;
+};
+
+/* A file system that JavaScript implements, by its number there. */
+struct file_source {
+	struct vm_handle *vm;
+	uint32_t number;
+};
+
+/* A call to one that is not answered. */
+struct call_slot {
+	struct sbx_fs_call *call; /* NULL: free */
+	uint32_t generation;
 };
 
 enum vm_state { VM_STARTING,
@@ -113,6 +128,10 @@ struct vm_handle {
 	napi_async_context context;
 	napi_async_cleanup_hook_handle hook;
 	struct proc_slot proc[SBX_PROC_MAX];
+	struct file_source *files; /* the VM's callbacks point into it */
+	struct call_slot call[SBX_FS_CALLS_MAX];
+	uint16_t free_call[SBX_FS_CALLS_MAX]; /* a stack of @free_call_count slots */
+	uint32_t free_call_count;
 };
 
 napi_value vm_start(napi_env env, napi_callback_info info); /* (config, handlers) -> Promise of a handle */
@@ -134,6 +153,7 @@ void event_number(struct event *e, double n);
 void event_string(struct event *e, const char *text);
 void event_bytes(struct event *e, const void *data, size_t len);
 void event_send(struct event *e, enum vm_event which); /* and ends it */
+void event_drop(struct event *e);                      /* ends it unsent */
 
 /* ---- config.c ---- */
 
@@ -141,7 +161,8 @@ struct vm_config {
 	struct arena arena;
 	struct sbx_vm_config c;
 };
-bool config_parse(napi_env env, napi_value v, struct vm_config *ret);
+/* Allocates @vm->files, if it takes any. */
+bool config_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret);
 void config_done(struct vm_config *c);
 
 /* ---- proc.c: programs ---- */
@@ -153,6 +174,26 @@ napi_value proc_signal(napi_env env, napi_callback_info info);      /* (handle, 
 napi_value proc_resize(napi_env env, napi_callback_info info);      /* (handle, id, rows, columns) -> likewise */
 napi_value proc_abort(napi_env env, napi_callback_info info);       /* (handle, id) -> likewise */
 napi_value proc_ack(napi_env env, napi_callback_info info);         /* (handle, id, bytes) */
+
+/* ---- files.c: file systems that JavaScript implements ---- */
+
+#define JS_INTEGER_MAX 9007199254740991U /* the largest that a number holds exactly with all below it */
+
+void calls_init(struct vm_handle *vm);
+void calls_release(struct vm_handle *vm); /* all of them, after the VM was freed */
+/* Callbacks for the operations in @ops, bits by their numbers; their user is a struct file_source. */
+void files_callbacks(uint32_t ops, struct sbx_fs_callbacks *ret);
+napi_value file_error(napi_env env, napi_callback_info info);   /* (handle, id, errno) -> 0 or -EINVAL, as all of them */
+napi_value file_ok(napi_env env, napi_callback_info info);      /* (handle, id) */
+napi_value file_count(napi_env env, napi_callback_info info);   /* (handle, id, count) */
+napi_value file_data(napi_env env, napi_callback_info info);    /* (handle, id, bytes) */
+napi_value file_stat(napi_env env, napi_callback_info info);    /* (handle, id, { type, mode, size, mtimeMs }) */
+napi_value file_entries(napi_env env, napi_callback_info info); /* (handle, id, { names, types }) */
+
+/* ---- tools.c: the host tools ---- */
+
+napi_value tool_submit(napi_env env, napi_callback_info info); /* (handle, number, request) -> id; the result comes with the number */
+napi_value tool_cancel(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */
 
 /* ---- queries.c: what needs no VM ---- */
 

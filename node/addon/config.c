@@ -2,6 +2,8 @@
 /* node/addon/config.c - from the object that start() is given to a struct sbx_vm_config. Types are checked here, what the values mean by libsbx. */
 #include "addon.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static bool parse_engine(napi_env env, napi_value v, struct vm_config *ret)
@@ -21,7 +23,121 @@ static bool parse_engine(napi_env env, napi_value v, struct vm_config *ret)
 	return false;
 }
 
-bool config_parse(napi_env env, napi_value v, struct vm_config *ret)
+static bool parse_kind(napi_env env, napi_value v, struct arena *a, enum sbx_fs_kind *ret)
+{
+	static const char *const names[] = {
+		[SBX_FS_MEMORY] = "memory",
+		[SBX_FS_HOST] = "host",
+		[SBX_FS_CALLBACKS] = "callbacks",
+		[SBX_FS_SAME] = "same",
+		[SBX_FS_TMPFS] = "tmpfs",
+	};
+	const char *name = "";
+
+	if (!prop_string(env, v, "kind", a, &name))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(name, names[i]) == 0) {
+			*ret = (enum sbx_fs_kind)i;
+			return true;
+		}
+	}
+	(void)napi_throw_type_error(env, NULL, "unknown kind of a mount");
+	return false;
+}
+
+static bool parse_masks(napi_env env, napi_value v, struct arena *a, struct sbx_mount *ret)
+{
+	const char *const *paths = NULL;
+	struct sbx_mask *masks;
+
+	if (!prop_strings(env, v, "masks", a, &paths, &ret->mask_count))
+		return false;
+	if (ret->mask_count == 0)
+		return true;
+	masks = arena_alloc(env, a, ret->mask_count * sizeof(*masks));
+	for (size_t i = 0; masks && i < ret->mask_count; i++)
+		masks[i].path = paths[i];
+	ret->masks = masks;
+	return masks != NULL;
+}
+
+static bool parse_mount(napi_env env, napi_value v, struct file_source *source, struct arena *a, struct sbx_mount *ret)
+{
+	struct sbx_fs_callbacks *callbacks;
+	uint32_t ops = 0, cache = SBX_CACHE_AUTO;
+
+	*ret = (struct sbx_mount)SBX_MOUNT_INIT;
+	if (!prop_string(env, v, "path", a, &ret->path) || !parse_kind(env, v, a, &ret->kind) || !prop_string(env, v, "source", a, &ret->source) ||
+	    !prop_flag(env, v, "readonly", SBX_MOUNT_READONLY, &ret->flags) || !prop_u32(env, v, "cache", &cache) || !prop_u32(env, v, "ops", &ops) ||
+	    !prop_u32(env, v, "number", &source->number) || !prop_u64(env, v, "maxBytes", &ret->max_bytes) || !parse_masks(env, v, a, ret))
+		return false;
+	ret->cache = (enum sbx_cache)cache;
+	if (ret->kind != SBX_FS_CALLBACKS)
+		return true;
+	callbacks = arena_alloc(env, a, sizeof(*callbacks));
+	if (!callbacks)
+		return false;
+	files_callbacks(ops, callbacks);
+	ret->callbacks = callbacks;
+	ret->callbacks_user = source;
+	return true;
+}
+
+/* The mounts or bindings of the property @name; their sources are put at @sources. */
+static bool parse_mounts(napi_env env, napi_value list, uint32_t count, struct file_source *sources, struct arena *a, const struct sbx_mount **ret)
+{
+	struct sbx_mount *mounts = arena_alloc(env, a, ((size_t)count + 1) * sizeof(*mounts));
+
+	if (!mounts)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		napi_value item;
+
+		if (!napi_good(env, napi_get_element(env, list, i, &item)) || !parse_mount(env, item, &sources[i], a, &mounts[i]))
+			return false;
+	}
+	*ret = mounts;
+	return true;
+}
+
+static bool mount_list(napi_env env, napi_value v, const char *name, napi_value *ret, uint32_t *ret_count)
+{
+	bool is_array = false, present;
+
+	if (!prop_value(env, v, name, ret, &present))
+		return false;
+	*ret_count = 0;
+	if (!present)
+		return true;
+	if (napi_is_array(env, *ret, &is_array) != napi_ok || !is_array || napi_get_array_length(env, *ret, ret_count) != napi_ok ||
+	    *ret_count > SBX_MOUNTS_MAX) {
+		(void)napi_throw_type_error(env, NULL, "at most 64 mounts, and as many bindings");
+		return false;
+	}
+	return true;
+}
+
+static bool parse_files(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret)
+{
+	struct sbx_vm_config *c = &ret->c;
+	uint32_t mount_count, binding_count;
+	napi_value mounts, bindings;
+
+	if (!mount_list(env, v, "mounts", &mounts, &mount_count) || !mount_list(env, v, "bindings", &bindings, &binding_count))
+		return false;
+	vm->files = calloc((size_t)mount_count + binding_count + 1, sizeof(*vm->files));
+	if (!vm->files)
+		return throw_text(env, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < mount_count + binding_count; i++)
+		vm->files[i].vm = vm;
+	c->mount_count = mount_count;
+	c->binding_count = binding_count;
+	return parse_mounts(env, mounts, mount_count, vm->files, &ret->arena, &c->mounts) &&
+	       parse_mounts(env, bindings, binding_count, vm->files + mount_count, &ret->arena, &c->bindings);
+}
+
+bool config_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret)
 {
 	struct arena *a = &ret->arena;
 	struct sbx_vm_config *c = &ret->c;
@@ -33,7 +149,7 @@ bool config_parse(napi_env env, napi_value v, struct vm_config *ret)
 	       prop_flag(env, v, "network", SBX_VM_NETWORK, &c->flags) && prop_u32(env, v, "cpus", &c->cpus) &&
 	       prop_u32(env, v, "memoryMib", &c->memory_mib) && prop_u64(env, v, "scratchBytes", &c->scratch_bytes) &&
 	       prop_u32(env, v, "bootTimeoutMs", &c->boot_timeout_ms) && prop_string(env, v, "hostname", a, &c->hostname) &&
-	       prop_string(env, v, "cmdline", a, &c->cmdline) && prop_strings(env, v, "rules", a, &c->outbound_rules, &c->outbound_count);
+	       prop_string(env, v, "cmdline", a, &c->cmdline) && prop_strings(env, v, "rules", a, &c->outbound_rules, &c->outbound_count) && parse_files(env, v, vm, ret);
 }
 
 void config_done(struct vm_config *c)

@@ -148,7 +148,7 @@ bool value_u64(napi_env env, napi_value v, const char *what, uint64_t *ret)
 
 	if (!is_type(env, v, napi_number) || napi_get_value_double(env, v, &n) != napi_ok)
 		return throw_type(env, what, "a number");
-	if (!(n >= 0 && n <= 9007199254740991.0) || (double)(uint64_t)n != n)
+	if (!(n >= 0 && n <= (double)JS_INTEGER_MAX) || (double)(uint64_t)n != n)
 		return throw_type(env, what, "a whole number that is not negative");
 	*ret = (uint64_t)n;
 	return true;

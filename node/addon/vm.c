@@ -27,12 +27,17 @@ static const char *const event_names[EV_COUNT_] = {
 	[EV_OUTPUT] = "output",
 	[EV_WRITABLE] = "writable",
 	[EV_EXIT] = "exit",
+	[EV_CALL] = "call",
+	[EV_CANCEL] = "cancel",
+	[EV_TOOL] = "tool",
 };
 
 static void vm_unref(struct vm_handle *vm)
 {
-	if (--vm->refs == 0)
-		free(vm);
+	if (--vm->refs > 0)
+		return;
+	free(vm->files);
+	free(vm);
 }
 
 /* ---- Events ---- */
@@ -82,7 +87,12 @@ void event_send(struct event *e, enum vm_event which)
 	if (!e->bad && napi_get_reference_value(env, e->vm->handler[which], &fn) == napi_ok && napi_get_undefined(env, &self) == napi_ok &&
 	    napi_call_function(env, self, fn, e->count, e->args, &result) != napi_ok)
 		report_exception(env);
-	(void)napi_close_handle_scope(env, e->scope);
+	event_drop(e);
+}
+
+void event_drop(struct event *e)
+{
+	(void)napi_close_handle_scope(e->vm->env, e->scope);
 }
 
 static void on_ready(struct sbx_vm *sbx, const struct sbx_ready *ready, void *user)
@@ -190,6 +200,7 @@ static void vm_free_now(struct vm_handle *vm)
 static void vm_closed(struct vm_handle *vm)
 {
 	memset(vm->proc, 0, sizeof(vm->proc)); /* freed with the VM */
+	calls_release(vm);
 	vm->state = VM_CLOSED;
 	vm_settle(vm);
 }
@@ -369,6 +380,7 @@ static struct vm_handle *vm_create(napi_env env, napi_value handlers, napi_value
 	vm->env = env;
 	vm->refs = 1;
 	vm->state = VM_CLOSED;
+	calls_init(vm);
 	if (!napi_good(env, napi_create_object(env, ret_object)) ||
 	    !napi_good(env, napi_wrap(env, *ret_object, vm, on_handle_collected, NULL, NULL))) {
 		free(vm);
@@ -387,7 +399,7 @@ static struct vm_handle *vm_create(napi_env env, napi_value handlers, napi_value
 
 static bool start_prepare(napi_env env, napi_value config, napi_value object, struct start_job *s)
 {
-	if (!config_parse(env, config, &s->config) || !napi_good(env, napi_create_reference(env, object, 1, &s->handle)))
+	if (!config_parse(env, config, s->vm, &s->config) || !napi_good(env, napi_create_reference(env, object, 1, &s->handle)))
 		return false;
 	s->config.c.on_ready = on_ready;
 	s->config.c.on_end = on_end;

@@ -47,32 +47,33 @@ export interface SandboxFileSystem {
 
 /** A tree whose files can be written. */
 export interface SandboxWritableFileSystem extends SandboxFileSystem {
-	/** Makes an empty file; `EEXIST` if there is anything. */
-	createFile(path: string): Promise<void>;
+	/** Makes an empty file; `EEXIST` if there is anything. A stat of what was made saves the guest a question; so with the others that may give one. */
+	createFile(path: string): Promise<SandboxFileStat | void>;
 	/** Gives the number of bytes written. The file grows as needed. */
 	write(input: { readonly path: string; readonly offset: number; readonly contents: Uint8Array }): Promise<number>;
 	/** Cuts the file, or grows it with zeros. */
-	truncate(path: string, size: number): Promise<void>;
+	truncate(path: string, size: number): Promise<SandboxFileStat | void>;
 }
 
 /** Everything that a program may do with a tree. */
 export interface SandboxPosixFileSystem extends SandboxWritableFileSystem {
-	mkdir(path: string): Promise<void>;
+	mkdir(path: string): Promise<SandboxFileStat | void>;
 	/** Removes what is no directory. */
 	unlink(path: string): Promise<void>;
 	/** Removes an empty directory. */
 	rmdir(path: string): Promise<void>;
-	/** Moves a file or a directory, in the place of what is at `to`. */
-	rename(from: string, to: string, flags?: SandboxRenameFlags): Promise<void>;
-	symlink(target: string, path: string): Promise<void>;
+	/** Moves a file or a directory, in the place of what is at `to`. `flags`, left out if there are none: bits of {@link RenameFlag}; `EINVAL` for those that you do not support. */
+	rename(from: string, to: string, flags?: number): Promise<void>;
+	symlink(target: string, path: string): Promise<SandboxFileStat | void>;
 	readlink(path: string): Promise<string>;
 }
 
-export interface SandboxRenameFlags {
-	/** `EEXIST` if there is anything at `to`. */
-	readonly noReplace?: boolean;
+/** Bits of the flags of `rename`, with Linux's numbers. */
+export const RenameFlag = {
+	/** `EEXIST` if there is anything at the new path. */
+	noReplace: 1,
 	/** Both exist, and change places. */
-	readonly exchange?: boolean;
-}
+	exchange: 2,
+} as const;
 
 export type SandboxAnyFileSystem = SandboxFileSystem | SandboxWritableFileSystem | SandboxPosixFileSystem;

@@ -2,6 +2,7 @@
 /**
  * Run untrusted programs in a Linux microVM.
  */
+export { BASH_FILE_BYTES_MAX } from "./bash.js";
 export {
 	HostControlTransport,
 	INCOMING_CHARACTERS_MAX,
@@ -16,17 +17,28 @@ export {
 } from "./control.js";
 export { type DoctorReport, type EngineReport, doctor } from "./doctor.js";
 export { SandboxError, type SandboxErrorCode } from "./errors.js";
-export type {
-	SandboxAnyFileSystem,
-	SandboxDirectoryEntry,
-	SandboxFileStat,
-	SandboxFileSystem,
-	SandboxPosixFileSystem,
-	SandboxReadInput,
-	SandboxReadRange,
-	SandboxRenameFlags,
-	SandboxWritableFileSystem,
+export {
+	RenameFlag,
+	type SandboxAnyFileSystem,
+	type SandboxDirectoryEntry,
+	type SandboxFileStat,
+	type SandboxFileSystem,
+	type SandboxPosixFileSystem,
+	type SandboxReadInput,
+	type SandboxReadRange,
+	type SandboxWritableFileSystem,
 } from "./filesystem.js";
+export {
+	type HostBashInput,
+	type HostBashResult,
+	HostFileSystemTools,
+	type HostPatchEdit,
+	type HostPatchInput,
+	type HostReadInput,
+	type HostReadResult,
+	type HostWriteInput,
+} from "./host-tools.js";
+export { SandboxMounts } from "./mounts.js";
 export { type SandboxNetworkOptions, type SandboxNetworkRule, acceptHost, acceptPublicInternet, acceptTcp, acceptUdp } from "./network.js";
 export {
 	type LinuxOverlayFs,
@@ -39,11 +51,14 @@ export {
 	type SandboxOptions,
 	type SandboxRootfs,
 	type ScratchFs,
+	binding,
 	linuxOverlayFs,
+	mount,
 	prebuiltRootfs,
 	projectInit,
 	projectKernel,
 	scratchFs,
+	virtualFsMount,
 } from "./options.js";
 export { OUTPUT_BYTES_MAX } from "./process.js";
 export { SandboxBuilder, createSandbox, spawnSandbox } from "./sandbox.js";

@@ -3,8 +3,22 @@
  * A running VM behind the public classes: the addon's handle, what it tells, and its end. Everything that waits for the guest registers here, so that
  * nothing waits for a guest that is gone.
  */
-import { SandboxError, fromNative } from "./errors.js";
-import { EndReason, ExitReason, type NativeConfig, type NativeExecSpec, type NativeHandle, type NativeHandlers, type NativeReady, native } from "./native.js";
+import { SandboxError, errnoName, fromNative } from "./errors.js";
+import type { SandboxAnyFileSystem } from "./filesystem.js";
+import {
+	EndReason,
+	ExitReason,
+	type NativeConfig,
+	type NativeExecSpec,
+	type NativeHandle,
+	type NativeHandlers,
+	type NativeReady,
+	type NativeToolRequest,
+	type NativeToolResult,
+	type NativeToolSuccess,
+	native,
+} from "./native.js";
+import { type FileCall, type FileReply, serveCall } from "./serve.js";
 
 /** How a program ended. */
 export interface ProcessExit {
@@ -22,6 +36,14 @@ export interface ProcessSink {
 	exit(exit: ProcessExit): void;
 	/** The VM is gone, and the program with it. */
 	lost(error: SandboxError): void;
+}
+
+/** Requests to host tools at once; further ones wait here. */
+const TOOLS_MAX = 64;
+
+interface ToolWaiter {
+	readonly resolve: (result: NativeToolSuccess) => void;
+	readonly reject: (error: unknown) => void;
 }
 
 const END_CODES: Readonly<Record<number, ConstructorParameters<typeof SandboxError>[0]>> = {
@@ -44,11 +66,18 @@ export class Machine {
 	readonly #starting: Promise<void>;
 	readonly #processes = new Map<number, ProcessSink>();
 	readonly #pending = new Set<(error: SandboxError) => void>();
+	readonly #sources: readonly SandboxAnyFileSystem[];
+	readonly #calls = new Map<number, AbortController>();
+	readonly #tools = new Map<number, ToolWaiter>();
+	readonly #toolQueue: (() => void)[] = [];
+	#toolNumber = 0;
 	#oomKills = 0;
 	#settleReady!: { readonly resolve: (ready: NativeReady) => void; readonly reject: (error: SandboxError) => void };
 	#settleEnded!: (error: SandboxError) => void;
 
-	constructor(config: NativeConfig) {
+	/** `sources`: the file systems that calls name by their place. */
+	constructor(config: NativeConfig, sources: readonly SandboxAnyFileSystem[]) {
+		this.#sources = sources;
 		this.ready = new Promise((resolve, reject) => {
 			this.#settleReady = { resolve, reject };
 		});
@@ -87,6 +116,12 @@ export class Machine {
 				this.#processes.delete(id);
 				sink?.exit({ reason, code, signal, oomKills, message });
 			},
+			call: (source, op, id, path, path2, a, b, data) => void this.#serve(source, id, { op, path, path2, a, b, data }),
+			cancel: (id) => {
+				this.#calls.get(id)?.abort();
+				this.#calls.delete(id);
+			},
+			tool: (number, result) => this.#toolDone(number, result),
 		};
 	}
 
@@ -104,6 +139,11 @@ export class Machine {
 		this.#processes.clear();
 		for (const reject of this.#pending) reject(error);
 		this.#pending.clear();
+		for (const tool of this.#tools.values()) tool.reject(error);
+		this.#tools.clear();
+		for (const start of this.#toolQueue.splice(0)) start(); // and fail
+		for (const controller of this.#calls.values()) controller.abort(error);
+		this.#calls.clear();
 		this.#settleEnded(error);
 	}
 
@@ -139,6 +179,89 @@ export class Machine {
 	/** A call about a program that may have ended, or whose VM has: then nothing happens. Gives what the addon gives. */
 	about(call: (handle: NativeHandle) => number): number {
 		return this.#error || !this.#handle ? -3 : call(this.#handle);
+	}
+
+	/** A call of the guest's to a file system of the user's. */
+	async #serve(source: number, id: number, call: FileCall): Promise<void> {
+		const controller = new AbortController();
+		const fs = this.#sources[source];
+		this.#calls.set(id, controller);
+		const reply: FileReply = fs ? await serveCall(fs, call, controller.signal) : { kind: "error", errno: 5 };
+		if (this.#calls.get(id) !== controller || !this.#handle) return; // nobody waits any more
+		this.#calls.delete(id);
+		Machine.#reply(this.#handle, id, reply);
+	}
+
+	static #reply(handle: NativeHandle, id: number, reply: FileReply): void {
+		switch (reply.kind) {
+			case "error":
+				native().fileError(handle, id, reply.errno);
+				break;
+			case "ok":
+				native().fileOk(handle, id);
+				break;
+			case "count":
+				native().fileCount(handle, id, reply.count);
+				break;
+			case "data":
+				native().fileData(handle, id, reply.data);
+				break;
+			case "stat":
+				native().fileStat(handle, id, reply.stat);
+				break;
+			case "entries":
+				native().fileEntries(handle, id, reply);
+				break;
+		}
+	}
+
+	/** Uses a host tool. Any number may be asked for at once. */
+	tool(request: NativeToolRequest, signal?: AbortSignal): Promise<NativeToolSuccess> {
+		return new Promise((resolve, reject) => {
+			const start = (): void => {
+				try {
+					signal?.throwIfAborted();
+					this.#toolStart(request, { resolve, reject }, signal);
+				} catch (error) {
+					reject(fromNative(error));
+				}
+			};
+			if (this.#tools.size < TOOLS_MAX || this.#error) start();
+			else this.#toolQueue.push(start);
+		});
+	}
+
+	#toolStart(request: NativeToolRequest, waiter: ToolWaiter, signal: AbortSignal | undefined): void {
+		const handle = this.handle();
+		const number = (this.#toolNumber = (this.#toolNumber + 1) % 0x8000_0000);
+		const id = native().toolSubmit(handle, number, request);
+		if (!signal) {
+			this.#tools.set(number, waiter);
+			return;
+		}
+		const onAbort = (): void => {
+			this.about((open) => native().toolCancel(open, id));
+		};
+		const done = (): void => signal.removeEventListener("abort", onAbort);
+		signal.addEventListener("abort", onAbort);
+		this.#tools.set(number, {
+			resolve: (result) => {
+				done();
+				waiter.resolve(result);
+			},
+			reject: (error) => {
+				done();
+				waiter.reject(signal.aborted ? signal.reason : error);
+			},
+		});
+	}
+
+	#toolDone(number: number, result: NativeToolResult): void {
+		const waiter = this.#tools.get(number);
+		this.#tools.delete(number);
+		if (waiter && result.attr) waiter.resolve(result);
+		else waiter?.reject(new SandboxError(errnoName(result.code), result.message));
+		this.#toolQueue.shift()?.();
 	}
 
 	/** Ends the VM at once. Idempotent: every call waits for the same end. */

@@ -27,6 +27,93 @@ export const EndReason = { stopped: 0, poweroff: 1, launch: 2, guest: 3, engine:
 /** Numbers of `enum sbx_exit_reason`. */
 export const ExitReason = { exited: 0, signaled: 1, timeout: 2, aborted: 3, spawn: 4, refused: 5, lost: 6 } as const;
 
+/** Operations of file systems, as the addon numbers them. */
+export const FileOp = {
+	stat: 0,
+	list: 1,
+	read: 2,
+	create: 3,
+	write: 4,
+	truncate: 5,
+	mkdir: 6,
+	unlink: 7,
+	rmdir: 8,
+	rename: 9,
+	symlink: 10,
+	readlink: 11,
+} as const;
+
+/** Numbers of `enum sbx_file_type`. */
+export const FileType = { file: 1, directory: 2, symlink: 3 } as const;
+
+/** Numbers of `enum sbx_fs_tool`. */
+export const Tool = {
+	stat: 0,
+	list: 1,
+	read: 2,
+	readLines: 3,
+	write: 4,
+	patch: 5,
+	mkdir: 6,
+	remove: 7,
+	rename: 8,
+	link: 9,
+	symlink: 10,
+	readlink: 11,
+	setAttr: 12,
+	search: 13,
+} as const;
+
+/** Bits of `enum sbx_fs_flags`. */
+export const ToolFlag = { noFollow: 1, parents: 2, exclusive: 4, append: 8, recursive: 128 } as const;
+
+/** Bits of `enum sbx_fs_set`. */
+export const ToolSet = { mode: 1, mtime: 32 } as const;
+
+/** A request to a host tool. What is left out is 0, "" or nothing. */
+export interface NativeToolRequest {
+	readonly tool: number;
+	readonly mount: string;
+	readonly path: string;
+	readonly path2?: string;
+	readonly flags?: number;
+	readonly offset?: number;
+	readonly length?: number;
+	readonly mode?: number;
+	readonly set?: number;
+	readonly mtimeMs?: number;
+	readonly data?: Uint8Array;
+	/** Old and new text in turn. */
+	readonly edits?: readonly Uint8Array[];
+	readonly timeoutMs?: number;
+}
+
+export interface NativeAttr {
+	readonly mode: number;
+	readonly size: number;
+	readonly ino: number;
+	readonly nlink: number;
+	readonly uid: number;
+	readonly gid: number;
+	readonly mtimeMs: number;
+}
+
+export type NativeToolResult =
+	| { readonly code: number; readonly message: string; readonly attr?: undefined }
+	| {
+			readonly code: 0;
+			readonly message: string;
+			readonly attr: NativeAttr;
+			readonly count: number;
+			readonly total: number;
+			readonly more: boolean;
+			readonly cut: boolean;
+			readonly data: Buffer;
+			readonly entries?: readonly { readonly name: string; readonly attr: NativeAttr }[];
+	  };
+
+export type NativeToolSuccess = Extract<NativeToolResult, { readonly attr: NativeAttr }>;
+
 /** What the addon calls, while it dispatches: nothing here may throw or close the VM. */
 export interface NativeHandlers {
 	ready(ready: NativeReady): void;
@@ -36,6 +123,23 @@ export interface NativeHandlers {
 	output(proc: number, stream: number, data: Buffer): void;
 	writable(proc: number): void;
 	exit(proc: number, reason: number, code: number, signal: number, oomKills: number, message: string): void;
+	call(source: number, op: number, call: number, path: string, path2: string, a: number, b: number, data: Buffer): void;
+	cancel(call: number): void;
+	tool(request: number, result: NativeToolResult): void;
+}
+
+/** A file system of the configuration. */
+export interface NativeMount {
+	readonly path: string;
+	readonly kind: "memory" | "host" | "callbacks" | "same" | "tmpfs";
+	/** `host`: a directory; `same`: the path of a binding or an earlier mount. */
+	readonly source?: string;
+	readonly readonly?: boolean;
+	/** `callbacks`: bits of {@link FileOp}, and the number that calls come with. */
+	readonly ops?: number;
+	readonly number?: number;
+	readonly maxBytes?: number;
+	readonly masks?: readonly string[];
 }
 
 export interface NativeConfig {
@@ -52,6 +156,8 @@ export interface NativeConfig {
 	readonly bootTimeoutMs: number | undefined;
 	readonly hostname: string | undefined;
 	readonly rules: readonly string[];
+	readonly mounts: readonly NativeMount[];
+	readonly bindings: readonly NativeMount[];
 }
 
 export interface NativeExecSpec {
@@ -65,6 +171,15 @@ export interface NativeExecSpec {
 	readonly timeoutMs: number;
 	readonly rows: number;
 	readonly columns: number;
+}
+
+export interface NativeFileStat {
+	readonly type: number;
+	/** 0: the default. */
+	readonly mode: number;
+	/** Left out: not known. */
+	readonly size?: number;
+	readonly mtimeMs: number;
 }
 
 export interface NativeVerdict {
@@ -90,6 +205,15 @@ export interface NativeBinding {
 	resize(handle: NativeHandle, proc: number, rows: number, columns: number): number;
 	abort(handle: NativeHandle, proc: number): number;
 	ack(handle: NativeHandle, proc: number, bytes: number): void;
+	fileError(handle: NativeHandle, call: number, errno: number): number;
+	fileOk(handle: NativeHandle, call: number): number;
+	fileCount(handle: NativeHandle, call: number, count: number): number;
+	fileData(handle: NativeHandle, call: number, data: Uint8Array): number;
+	fileStat(handle: NativeHandle, call: number, stat: NativeFileStat): number;
+	fileEntries(handle: NativeHandle, call: number, entries: { readonly names: readonly string[]; readonly types: Uint8Array }): number;
+	/** The result comes as an event with the number. Gives what `toolCancel` takes. */
+	toolSubmit(handle: NativeHandle, number: number, request: NativeToolRequest): number;
+	toolCancel(handle: NativeHandle, id: number): number;
 	policyCheck(query: { readonly rules: readonly string[]; readonly protocol: string; readonly destination: string }): NativeVerdict;
 	probe(hostPath: string): Promise<{ readonly chosen: string; readonly kvm: NativeEngineProbe; readonly qemu: NativeEngineProbe }>;
 	version(): string;

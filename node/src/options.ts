@@ -108,3 +108,19 @@ export function linuxOverlayFs(layers: { readonly lower: PrebuiltRootfs; readonl
 export function scratchFs(options: { readonly sizeBytes?: number } = {}): ScratchFs {
 	return options.sizeBytes === undefined ? { kind: "scratch" } : { kind: "scratch", sizeBytes: options.sizeBytes };
 }
+
+/**
+ * A file system at a path of the guest. The mount point must exist in the image or in an earlier mount. The object is kept as it is: `vm.mounts.virtualFs(path)` gives the
+ * same one back.
+ */
+export function mount(path: string, fs: SandboxAnyFileSystem): SandboxMount {
+	return { kind: "virtual-fs", path, fs };
+}
+
+/** The same as {@link mount}. */
+export const virtualFsMount = mount;
+
+/** A file system for the host's tools only, without a mount in the guest. */
+export function binding(path: string, fs: SandboxAnyFileSystem): SandboxBinding {
+	return { kind: "binding", path, fs };
+}

@@ -3,11 +3,14 @@
  * From options to a running VM.
  */
 import { SandboxError } from "./errors.js";
+import type { SandboxAnyFileSystem } from "./filesystem.js";
 import { Machine } from "./machine.js";
-import { type NativeConfig, findArtifacts } from "./native.js";
+import { SandboxMounts } from "./mounts.js";
+import { type NativeConfig, type NativeMount, findArtifacts } from "./native.js";
 import { ruleText } from "./network.js";
-import type { SandboxEngine, SandboxOptions } from "./options.js";
-import { validateOptions } from "./validate.js";
+import type { SandboxBinding, SandboxEngine, SandboxMount, SandboxOptions } from "./options.js";
+import { fileOps } from "./serve.js";
+import { canonicalPath, validateOptions } from "./validate.js";
 import { SandboxVm } from "./vm.js";
 
 function engineOf(options: SandboxOptions): SandboxEngine {
@@ -16,7 +19,17 @@ function engineOf(options: SandboxOptions): SandboxEngine {
 	throw new SandboxError("ERR_SANDBOX_OPTIONS", `the environment's SANDBOX_ENGINE is ${wanted}; it must be auto, kvm or qemu`);
 }
 
-function nativeConfig(options: SandboxOptions): NativeConfig {
+/** File systems of the options, each named by its place when the guest calls it. */
+class Sources {
+	readonly list: SandboxAnyFileSystem[] = [];
+
+	mount(item: SandboxMount | SandboxBinding): NativeMount {
+		const number = this.list.push(item.fs) - 1;
+		return { path: canonicalPath(item.path), kind: "callbacks", ops: fileOps(item.fs), number };
+	}
+}
+
+function nativeConfig(options: SandboxOptions, sources: Sources): NativeConfig {
 	const artifacts = findArtifacts();
 	const overlay = options.rootfs.kind === "linux-overlay-fs";
 	const outbound = options.network?.outbound;
@@ -34,6 +47,8 @@ function nativeConfig(options: SandboxOptions): NativeConfig {
 		bootTimeoutMs: options.bootTimeoutMs,
 		hostname: options.name,
 		rules: (outbound?.rules ?? []).map(ruleText),
+		mounts: (options.mounts ?? []).map((mount) => sources.mount(mount)),
+		bindings: (options.bindings ?? []).map((binding) => sources.mount(binding)),
 	};
 }
 
@@ -53,10 +68,11 @@ export class SandboxBuilder implements AsyncDisposable {
 	async run(): Promise<SandboxVm> {
 		if (this.#closed) throw new SandboxError("ERR_SANDBOX_CLOSED", "sandbox is closed");
 		if (this.#machine) throw new SandboxError("ERR_SANDBOX_ALREADY_RUN", "sandbox has already been run");
-		const machine = new Machine(nativeConfig(this.#options));
+		const sources = new Sources();
+		const machine = new Machine(nativeConfig(this.#options, sources), sources.list);
 		this.#machine = machine;
 		try {
-			return new SandboxVm(machine, await machine.ready);
+			return new SandboxVm(machine, await machine.ready, new SandboxMounts(machine, this.#options.mounts ?? [], this.#options.bindings ?? []));
 		} catch (error) {
 			await machine.close();
 			throw error;

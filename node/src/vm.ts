@@ -4,6 +4,7 @@
  */
 import { HostControlTransport } from "./control.js";
 import type { Machine } from "./machine.js";
+import type { SandboxMounts } from "./mounts.js";
 import type { NativeReady } from "./native.js";
 import { runBuffered } from "./process.js";
 
@@ -11,11 +12,14 @@ import { runBuffered } from "./process.js";
 export class SandboxVm implements AsyncDisposable {
 	/** Commands to the guest, and its events. */
 	readonly control: HostControlTransport;
+	/** Its mounts and bindings: your file systems, and the host's tools on them. */
+	readonly mounts: SandboxMounts;
 	readonly #machine: Machine;
 
 	/** Made by `run()` and `spawnSandbox()`. */
-	constructor(machine: Machine, ready: NativeReady) {
+	constructor(machine: Machine, ready: NativeReady, mounts: SandboxMounts) {
 		this.#machine = machine;
+		this.mounts = mounts;
 		this.control = new HostControlTransport({
 			exec: async (command, limits) => {
 				const result = await runBuffered(machine, { argv: command.argv, env: command.env, timeoutMs: limits.timeoutMs }, { signal: limits.signal });

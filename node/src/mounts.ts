@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * The mounts and bindings of a VM.
+ */
+import { SandboxError } from "./errors.js";
+import type { SandboxAnyFileSystem } from "./filesystem.js";
+import { HostFileSystemTools } from "./host-tools.js";
+import type { Machine } from "./machine.js";
+import type { SandboxBinding, SandboxMount } from "./options.js";
+import { canonicalPath } from "./validate.js";
+
+function missing(what: string, path: string): SandboxError {
+	return new SandboxError("ERR_SANDBOX_MOUNT", `${what}: ${path}`);
+}
+
+/** What `vm.mounts` is. */
+export class SandboxMounts {
+	readonly #machine: Machine;
+	readonly #mounts: ReadonlyMap<string, SandboxMount>;
+	readonly #bindings: ReadonlyMap<string, SandboxBinding>;
+
+	/** Made with the VM. */
+	constructor(machine: Machine, mounts: readonly SandboxMount[], bindings: readonly SandboxBinding[]) {
+		this.#machine = machine;
+		this.#mounts = new Map(mounts.map((mount) => [canonicalPath(mount.path), mount]));
+		this.#bindings = new Map(bindings.map((binding) => [canonicalPath(binding.path), binding]));
+	}
+
+	/** The mount or binding at a path. */
+	get(path: string): SandboxMount | SandboxBinding {
+		const found = this.#mounts.get(canonicalPath(path)) ?? this.#bindings.get(canonicalPath(path));
+		if (!found) throw missing("sandbox mount not found", path);
+		return found;
+	}
+
+	/** The file system that was mounted at a path: the same object. */
+	virtualFs(path: string): SandboxAnyFileSystem {
+		const found = this.#mounts.get(canonicalPath(path));
+		if (!found) throw missing("virtualFs mount not found", path);
+		return found.fs;
+	}
+
+	/** The host's tools on a mount or binding. */
+	host(path: string): HostFileSystemTools {
+		const canonical = canonicalPath(path);
+		if (!this.#mounts.has(canonical) && !this.#bindings.has(canonical)) throw missing("host filesystem tools not found", path);
+		return new HostFileSystemTools(this.#machine, canonical);
+	}
+}
