@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,9 @@ enum {
 	IN_MAX = 8 << 10,
 	OUT_MAX = 8 << 10,
 	CONNECT_TRIES = 1000,
+	/* How long KVM looks for an interrupt before it puts the thread of an idle processor to sleep. It stops when others want to run. */
+	HALT_POLL_NS = 200000,
+	HALT_POLL_LOOKS = 8,
 };
 
 enum vhost_request {
@@ -201,9 +205,14 @@ static void submit(const struct front *f, unsigned queue, uint16_t index)
 static void await(const struct front *f, unsigned queue, uint16_t index)
 {
 	struct pollfd p[2] = { { .fd = f->call, .events = POLLIN }, { .fd = f->sock, .events = POLLRDHUP } };
-	uint64_t count;
+	uint64_t count, until = front_now_ns() + HALT_POLL_NS;
 
-	while (__atomic_load_n(&used_of(f, queue)[1], __ATOMIC_ACQUIRE) != index) {
+	for (unsigned looks = 1; __atomic_load_n(&used_of(f, queue)[1], __ATOMIC_ACQUIRE) != index; looks++) {
+		if (front_now_ns() < until) {
+			if (looks % HALT_POLL_LOOKS == 0)
+				(void)sched_yield();
+			continue;
+		}
 		if (poll(p, 2, 60000) <= 0 || p[1].revents)
 			front_die("the server is gone, or does not answer");
 		(void)!read(f->call, &count, sizeof(count));

@@ -5,19 +5,23 @@
  * round removed must not be delivered, and its owner may have freed it. Events are therefore looked up in the round's own
  * array, and loop_fd_del() clears the entries of what it removes. A round takes at most LOOP_EVENTS events, so this costs at
  * most that many comparisons. Timers: O(log n). Tasks queued by tasks run in the next round, so that a busy device cannot
- * starve descriptors. */
+ * starve descriptors. Between two looks for descriptors, polls are looked at LOOP_LOOKS times. */
 #include "base/loop.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-enum { LOOP_EVENTS = 64 };
+enum {
+	LOOP_EVENTS = 64,
+	LOOP_LOOKS = 16,
+};
 
 struct loop {
 	int epfd;
@@ -25,13 +29,20 @@ struct loop {
 	bool stop;
 	uint64_t now_ns;
 	struct loop_fd wake;
-	struct list tasks;
+	struct list tasks, polls;
 	struct loop_timer **heap;
 	size_t heap_len, heap_cap;
 	_Atomic(struct loop_msg *) posted; /* newest first */
 	struct epoll_event ev[LOOP_EVENTS];
 	int ev_count; /* entries of the round that is running */
 };
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#endif
+}
 
 static void loop_wake(struct loop_fd *w, uint32_t events)
 {
@@ -64,6 +75,7 @@ int loop_create(struct loop **ret)
 	if (!l)
 		return -ENOMEM;
 	list_init(&l->tasks);
+	list_init(&l->polls);
 	l->now_ns = clock_mono_ns();
 	l->epfd = epoll_create1(EPOLL_CLOEXEC);
 	l->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -206,6 +218,23 @@ void loop_task_del(struct loop *l, struct loop_task *t)
 	list_del(&t->node);
 }
 
+void loop_poll_set(struct loop *l, struct loop_poll *p)
+{
+	if (p->set)
+		return;
+	p->set = true;
+	list_add_tail(&l->polls, &p->node);
+}
+
+void loop_poll_del(struct loop *l, struct loop_poll *p)
+{
+	(void)l;
+	if (!p->set)
+		return;
+	p->set = false;
+	list_del(&p->node);
+}
+
 void loop_post(struct loop *l, struct loop_msg *m)
 {
 	uint64_t one = 1;
@@ -258,9 +287,48 @@ static void loop_run_tasks(struct loop *l)
 	}
 }
 
+static bool loop_look(struct loop *l)
+{
+	uint64_t now;
+
+	for (int i = 0; i < LOOP_LOOKS; i++) {
+		LIST_EACH (pos, &l->polls) {
+			struct loop_poll *p = CONTAINER_OF(pos, struct loop_poll, node);
+
+			if (p->look(p))
+				return true;
+		}
+		cpu_relax();
+	}
+	(void)sched_yield();
+	now = clock_mono_ns();
+	LIST_EACH (pos, &l->polls) {
+		struct loop_poll *p = CONTAINER_OF(pos, struct loop_poll, node);
+
+		if (now >= p->until_ns) {
+			loop_poll_del(l, p);
+			p->over(p);
+			return true;
+		}
+	}
+	return false;
+}
+
+static int loop_wait(struct loop *l, int timeout_ms)
+{
+	for (;;) {
+		bool polling = !list_empty(&l->polls);
+		int ms = loop_wait_ms(l, timeout_ms);
+		int n = epoll_wait(l->epfd, l->ev, LOOP_EVENTS, polling ? 0 : ms);
+
+		if (n != 0 || !polling || loop_look(l) || ms == 0)
+			return n;
+	}
+}
+
 int loop_once(struct loop *l, int timeout_ms)
 {
-	int n = epoll_wait(l->epfd, l->ev, LOOP_EVENTS, loop_wait_ms(l, timeout_ms));
+	int n = loop_wait(l, timeout_ms);
 
 	if (n < 0 && errno != EINTR)
 		return -errno;

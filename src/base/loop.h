@@ -34,6 +34,16 @@ struct loop_task {
 	bool queued;
 };
 
+/* Something in memory that is looked at again and again, in the place of waiting, until a time: for what comes sooner than a wake-up takes. Other
+ * events are served meanwhile. For loops that run by loop_run() or loop_once(), not by loop_pollfd(). */
+struct loop_poll {
+	uint64_t until_ns;                  /* CLOCK_MONOTONIC; may be put off while it is set */
+	bool (*look)(struct loop_poll *p);  /* something is there: it has queued a task for it */
+	void (*over)(struct loop_poll *p);  /* the time is over, and the poll not set any more */
+	struct list node;                   /* internal */
+	bool set;
+};
+
 /* A message from another thread. The poster owns it until @fn runs on the loop thread. */
 struct loop_msg {
 	void (*fn)(struct loop_msg *m);
@@ -52,6 +62,9 @@ void loop_timer_del(struct loop *l, struct loop_timer *t);                      
 
 void loop_task_add(struct loop *l, struct loop_task *t, void (*fn)(struct loop_task *));
 void loop_task_del(struct loop *l, struct loop_task *t); /* idempotent */
+
+void loop_poll_set(struct loop *l, struct loop_poll *p); /* the owner has filled it in; idempotent */
+void loop_poll_del(struct loop *l, struct loop_poll *p); /* idempotent */
 
 void loop_post(struct loop *l, struct loop_msg *m); /* any thread */
 

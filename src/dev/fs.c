@@ -235,6 +235,7 @@ static const struct vdev_ops fs_ops = {
 	.id = VIRTIO_ID_FS,
 	.nqueues = QUEUE_COUNT,
 	.queue_size = FS_QUEUE_SIZE,
+	.polls = true,
 	.kick = fs_kick,
 	.config_read = fs_config_read,
 	.reset = fs_reset,

@@ -10,7 +10,12 @@
  * at the end of the round: however fast the guest refills a ring, the loop's other descriptors get their turn.
  *
  * An interrupt costs a guest more than most of what it is about. Where it only gives transmit buffers back (ops->lazy) it is held back until another one
- * goes out, or a quarter of the ring has come together, or VDEV_LAZY_MS have passed. */
+ * goes out, or a quarter of the ring has come together, or VDEV_LAZY_MS have passed.
+ *
+ * A kick costs the guest a system call or an exit, and us a wake-up, together more than most requests for files take. A driver that has one request
+ * at a time sends the next one soon after the answer. So devices that ask for it (ops->polls) look at their rings for that long, kicks off, before they
+ * wait: for twice as long as before after each kick that came within POLL_MAX_NS of the last answer, and not at all after one that came later. At
+ * worst this burns POLL_MAX_NS of processor time after a burst of requests. */
 #include "virtio/vdev.h"
 
 #include "base/cleanup.h"
@@ -24,6 +29,10 @@
 
 enum { VDEV_LAZY_MS = 10 };
 
+/* Less than a guest whose processor is emulated takes from one request to the next, so that polling does not take its processor away in vain. */
+#define POLL_LEAST_NS (NS_PER_MS / 100)
+#define POLL_MAX_NS (NS_PER_MS / 25)
+
 #define VDEV_TRANSPORT_FEATURES \
 	(UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
 
@@ -33,12 +42,20 @@ void vdev_init(struct vdev *d, const struct vdev_ops *ops, struct loop *loop, co
 	*d = (struct vdev){ .ops = ops, .loop = loop, .log = log };
 }
 
+static void vdev_poll_stop(struct vdev *d)
+{
+	loop_poll_del(d->loop, &d->poll);
+	loop_task_del(d->loop, &d->rearm);
+	d->poll_ns = d->served_ns = 0;
+}
+
 void vdev_done(struct vdev *d)
 {
 	if (!d->loop)
 		return;
 	loop_task_del(d->loop, &d->rekick);
 	loop_timer_del(d->loop, &d->lazy);
+	vdev_poll_stop(d);
 }
 
 uint64_t vdev_offered(const struct vdev *d)
@@ -69,6 +86,7 @@ static void vdev_stop_queues(struct vdev *d)
 	loop_task_del(d->loop, &d->rekick);
 	loop_timer_del(d->loop, &d->lazy);
 	d->lazy_set = false;
+	vdev_poll_stop(d);
 }
 
 void vdev_reset(struct vdev *d)
@@ -95,12 +113,76 @@ void vdev_config_read(struct vdev *d, uint32_t off, void *dst, uint32_t len)
 		d->ops->config_read(d, off, dst, len);
 }
 
+/* Whether a chain was taken. */
+static bool vdev_serve(struct vdev *d, uint16_t queue)
+{
+	uint16_t before = d->queue[queue].last_avail;
+
+	d->ops->kick(d, queue);
+	vdev_signal(d);
+	return d->queue[queue].last_avail != before;
+}
+
+static bool vdev_poll_look(struct loop_poll *p)
+{
+	struct vdev *d = CONTAINER_OF(p, struct vdev, poll);
+	bool ready = false;
+
+	for (uint16_t i = 0; i < d->ops->nqueues; i++)
+		if (virtq_ready(&d->queue[i])) {
+			vdev_rekick(d, i);
+			ready = true;
+		}
+	d->poll_hits += ready;
+	return ready;
+}
+
+/* Serving finds nothing now, or what came just now, and asks for kicks. */
+static void vdev_rearm(struct loop_task *t)
+{
+	struct vdev *d = CONTAINER_OF(t, struct vdev, rearm);
+
+	for (uint16_t i = 0; i < d->ops->nqueues; i++)
+		if (d->started && !d->broken && d->queue[i].enabled)
+			(void)vdev_serve(d, i);
+}
+
+static void vdev_poll_over(struct loop_poll *p)
+{
+	struct vdev *d = CONTAINER_OF(p, struct vdev, poll);
+
+	for (uint16_t i = 0; i < d->ops->nqueues; i++)
+		virtq_poll(&d->queue[i], false);
+	loop_task_add(d->loop, &d->rearm, vdev_rearm);
+}
+
+/* There was a kick. Had it been worth looking for it? */
+static void vdev_poll_begin(struct vdev *d)
+{
+	uint64_t now = loop_now_ns(d->loop);
+
+	if (!d->ops->polls || d->poll.set)
+		return;
+	d->poll_ns = now > d->served_ns + POLL_MAX_NS ? 0 : MIN(MAX(2 * d->poll_ns, POLL_LEAST_NS), POLL_MAX_NS);
+	if (d->poll_ns == 0)
+		return;
+	for (uint16_t i = 0; i < d->ops->nqueues; i++)
+		virtq_poll(&d->queue[i], true);
+	d->poll.until_ns = now + d->poll_ns;
+	d->poll.look = vdev_poll_look;
+	d->poll.over = vdev_poll_over;
+	loop_poll_set(d->loop, &d->poll);
+}
+
 void vdev_kick(struct vdev *d, uint16_t queue)
 {
 	if (!d->started || d->broken || queue >= d->ops->nqueues || !d->queue[queue].enabled)
 		return;
-	d->ops->kick(d, queue);
-	vdev_signal(d);
+	vdev_poll_begin(d);
+	if (vdev_serve(d, queue) && d->ops->polls) {
+		d->served_ns = clock_mono_ns();
+		d->poll.until_ns = d->served_ns + d->poll_ns;
+	}
 }
 
 /* Returns whether there was an interrupt. */

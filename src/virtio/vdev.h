@@ -19,6 +19,7 @@ struct vdev_ops {
 	uint64_t features;   /* device-specific bits offered; the transport adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
 	uint16_t nqueues;    /* <= VDEV_QUEUES_MAX */
 	uint16_t queue_size; /* maximum offered, <= VIRTQ_SIZE_MAX */
+	bool polls;          /* requests come one after the other: worth looking for the next one for a moment instead of waiting for a kick */
 	uint32_t lazy;       /* bits of queues whose driver only wants its buffers back, and may wait a moment for the interrupt */
 
 	int (*start)(struct vdev *d);                                               /* DRIVER_OK; d->features is final and a subset of what was offered */
@@ -59,6 +60,11 @@ struct vdev {
 	uint32_t rekick_queues;
 	struct loop_timer lazy; /* internal: for interrupts that are held back */
 	bool lazy_set;
+	struct loop_poll poll; /* these five internal: for devices that poll */
+	struct loop_task rearm;
+	uint64_t poll_ns;   /* for how long it looks for the next request; 0: not at all */
+	uint64_t served_ns; /* when the last one had been served */
+	uint64_t poll_hits; /* statistics: rounds that a look began */
 };
 
 void vdev_init(struct vdev *d, const struct vdev_ops *ops, struct loop *loop, const struct log *log);

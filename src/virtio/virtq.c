@@ -107,7 +107,9 @@ int virtq_resume(struct virtq *q, uint16_t last_avail)
 
 void virtq_disable(struct virtq *q)
 {
-	q->enabled = false;
+	if (q->enabled && q->kicks_off) /* whoever goes on with the ring may not poll it */
+		(void)gmem_store16(q->mem, q->used_gpa, 0);
+	q->enabled = q->polled = q->kicks_off = false;
 	q->mem = NULL;
 }
 
@@ -214,7 +216,7 @@ int virtq_pop(struct virtq *q, struct vchain *ret)
 	if (!q->enabled)
 		return 0;
 	r = avail_pending(q);
-	if (r == 0)
+	if (r == 0 && !q->polled)
 		r = avail_rearm(q);
 	if (r <= 0)
 		return r;
@@ -282,12 +284,17 @@ bool virtq_wants_signal(struct virtq *q)
 	return (uint16_t)(q->used_idx - v - 1) < (uint16_t)(q->used_idx - old); /* v lies in [old, used_idx), modulo 2^16 */
 }
 
-void virtq_suppress_kicks(struct virtq *q)
+void virtq_poll(struct virtq *q, bool on)
 {
+	q->polled = on && q->enabled;
 	/* With the event index there is nothing to do: it stays behind until the next empty pop moves it. */
-	if (!q->enabled || q->event_idx || q->kicks_off)
-		return;
-	q->kicks_off = gmem_store16(q->mem, q->used_gpa, VRING_USED_F_NO_NOTIFY);
+	if (q->polled && !q->event_idx && !q->kicks_off)
+		q->kicks_off = gmem_store16(q->mem, q->used_gpa, VRING_USED_F_NO_NOTIFY);
+}
+
+bool virtq_ready(const struct virtq *q)
+{
+	return q->enabled && avail_pending(q) != 0;
 }
 
 /* A cursor over one of a chain's two lists. */

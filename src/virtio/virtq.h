@@ -34,6 +34,7 @@ struct virtq {
 	bool enabled;
 	bool event_idx;
 	bool kicks_off; /* NO_NOTIFY is set in the used ring */
+	bool polled;    /* somebody looks with virtq_ready(): an empty pop does not ask for a kick */
 	uint64_t desc_gpa, avail_gpa, used_gpa;
 	uint16_t last_avail; /* next avail entry to take */
 	uint16_t used_idx;   /* next used entry to fill */
@@ -48,8 +49,8 @@ int virtq_enable(struct virtq *q, const struct gmem *mem, uint16_t size, uint64_
 int virtq_resume(struct virtq *q, uint16_t last_avail);
 void virtq_disable(struct virtq *q); /* last_avail stays readable; pops yield nothing, pushes fail */
 
-/* Takes the next chain: 1, 0 when the ring is empty, -EPROTO when the guest broke the rules (call vdev_break()). With the event
- * index, an empty result has re-armed the guest's notification and looked once more. */
+/* Takes the next chain: 1, 0 when the ring is empty, -EPROTO when the guest broke the rules (call vdev_break()). An empty
+ * result has asked the guest for a notification and looked once more, unless the ring is polled. */
 int virtq_pop(struct virtq *q, struct vchain *ret);
 /* Puts the last popped chain back, for a device that cannot serve it yet; once more, the one popped before it, and so on. Only chains popped
  * since the last push. */
@@ -70,8 +71,10 @@ static inline uint16_t virtq_unsignalled(const struct virtq *q)
 	return q->enabled ? (uint16_t)(q->used_idx - q->signalled) : 0;
 }
 
-/* Notifications off while the device polls anyway; on again is part of an empty virtq_pop(). */
-void virtq_suppress_kicks(struct virtq *q);
+/* The driver need not kick from now on: somebody looks with virtq_ready(). Taken back, the next empty virtq_pop() asks for kicks again. */
+void virtq_poll(struct virtq *q, bool on);
+/* Would virtq_pop() yield something? Costs a load. */
+bool virtq_ready(const struct virtq *q);
 
 /* Bytes left. */
 static inline size_t vchain_readable(const struct vchain *c)

@@ -82,7 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		(void)virtq_wants_signal(&q);
 		if (how & 0x40)
-			virtq_suppress_kicks(&q);
+			virtq_poll(&q, how & 0x20);
+		(void)virtq_ready(&q);
 		how = (uint8_t)(how * 5 + 1);
 	}
 	gmem_free(mem);

@@ -278,6 +278,81 @@ static void stop_it(struct loop_task *t)
 	loop_stop(loop);
 }
 
+/* ---- Polls ---- */
+
+static struct polled {
+	struct loop_poll poll;
+	struct loop_task task;
+	unsigned looks, finds_at, found, over;
+} polled;
+
+static void take_found(struct loop_task *t)
+{
+	CHECK(t == &polled.task, "another task");
+	polled.found++;
+}
+
+static bool look(struct loop_poll *p)
+{
+	CHECK(p == &polled.poll && p->set, "a poll that is not set is looked at");
+	if (++polled.looks != polled.finds_at)
+		return false;
+	loop_task_add(loop, &polled.task, take_found);
+	return true;
+}
+
+static void over(struct loop_poll *p)
+{
+	CHECK(p == &polled.poll && !p->set && clock_mono_ns() >= p->until_ns, "over too early");
+	polled.over++;
+}
+
+static void setup_poll(uint64_t ns, unsigned finds_at)
+{
+	setup();
+	polled = (struct polled){ .poll = { .until_ns = clock_mono_ns() + ns, .look = look, .over = over }, .finds_at = finds_at };
+	loop_poll_set(loop, &polled.poll);
+	loop_poll_set(loop, &polled.poll);
+}
+
+static void teardown_poll(void)
+{
+	loop_poll_del(loop, &polled.poll);
+	loop_poll_del(loop, &polled.poll);
+	loop_free(loop);
+}
+
+TEST(a_poll_is_looked_at_until_its_time_is_over)
+{
+	setup_poll(NS_PER_MS, 0);
+	CHECK(loop_once(loop, -1) == 0 && polled.over == 1 && polled.looks > 0 && polled.found == 0, "%u looks, %u times over", polled.looks, polled.over);
+	CHECK(loop_once(loop, 0) == 0 && polled.over == 1, "over again");
+	teardown_poll();
+}
+
+TEST(what_a_look_finds_is_done_in_the_same_round)
+{
+	setup_poll(1000 * NS_PER_S, 100);
+	CHECK(loop_once(loop, -1) == 0 && polled.looks == 100 && polled.found == 1 && polled.poll.set, "%u looks, %u found", polled.looks, polled.found);
+	teardown_poll();
+}
+
+TEST(a_poll_makes_neither_descriptors_nor_timers_wait)
+{
+	struct watched x = { 0 };
+	struct timed t = { 0 };
+	int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	setup_poll(1000 * NS_PER_S, 0);
+	CHECK(loop_once(loop, 0) == 0 && polled.over == 0, "a round that shall not wait waits");
+	CHECK(loop_timer_set(loop, &t.t, clock_mono_ns() + NS_PER_MS, on_timer) == 0 && loop_once(loop, -1) == 0 && t.fired == 1, "the timer did not fire");
+	CHECK(loop_fd_add(loop, &x.w, fd, EPOLLIN, on_fd) == 0 && loop_once(loop, -1) == 0 && x.calls == 1, "the descriptor was not told of");
+	CHECK(polled.over == 0 && polled.found == 0, "over");
+	loop_fd_del(loop, &x.w);
+	close(fd);
+	teardown_poll();
+}
+
 TEST(run_goes_on_until_it_is_stopped)
 {
 	struct loop_task t = { 0 };
@@ -306,4 +381,5 @@ RUN_TESTS(T(a_descriptor_is_told_of_while_it_is_ready), T(a_descriptor_removed_i
 	  T(a_descriptor_that_cannot_be_watched_is_refused), T(timers_fire_once_in_order_and_not_before_their_time),
 	  T(a_timer_may_cancel_another_that_is_due), T(the_loop_waits_for_its_next_timer), T(a_task_queued_twice_runs_once_a_round),
 	  T(a_task_may_cancel_one_behind_it), T(messages_of_other_threads_arrive_all_and_in_order), T(run_goes_on_until_it_is_stopped),
-	  T(creation_fails_cleanly))
+	  T(a_poll_is_looked_at_until_its_time_is_over), T(what_a_look_finds_is_done_in_the_same_round),
+	  T(a_poll_makes_neither_descriptors_nor_timers_wait), T(creation_fails_cleanly))

@@ -367,7 +367,127 @@ TEST(lazy_interrupts_go_with_those_of_other_queues)
 	}
 }
 
-RUN_TESTS(T(a_lazy_interrupt_comes_soon), T(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits),
+/* ---- Polling ---- */
+
+static bool driver_kicks(struct rig *r)
+{
+	static const struct vdriver_seg seg[] = { { DATA, 4 }, { DATA + 0x1000, 4 } };
+
+	CHECK(vdriver_add(&r->drv, seg, 1, 1, false) >= 0, "ring full");
+	return vdriver_publish(&r->drv);
+}
+
+/* A device that polls, its last answer @ago before a kick that it serves. */
+static void rig_up_polling(struct rig *r, bool event_idx, uint64_t ago)
+{
+	static struct vdev_ops ops;
+	struct vdev *d = &r->dev.vdev;
+
+	rig_up(r);
+	vdriver_init(&r->drv, r->mem, RING, 8, event_idx);
+	ops = *d->ops;
+	ops.polls = true;
+	d->ops = &ops;
+	rig_start(r);
+	(void)loop_once(r->loop, 0);
+	CHECK(driver_kicks(r), "the first needs a kick");
+	d->served_ns = loop_now_ns(r->loop) - ago;
+	vdev_kick(d, 0);
+	CHECK(take_all(r) == 1, "not served");
+}
+
+TEST(a_device_that_polls_serves_without_kicks)
+{
+	for (int event_idx = 0; event_idx < 2; event_idx++) {
+		struct rig r;
+		struct vdev *d = &r.dev.vdev;
+
+		rig_up_polling(&r, event_idx, NS_PER_MS / 1000);
+		CHECK(d->poll.set && d->poll_ns > 0, "it does not poll");
+		for (unsigned i = 1; i <= 3; i++) {
+			d->poll.until_ns = clock_mono_ns() + 1000 * NS_PER_S;
+			CHECK(!driver_kicks(&r), "mode %d: the driver kicks", event_idx);
+			CHECK(loop_once(r.loop, -1) == 0 && take_all(&r) == 1 && d->poll_hits == i, "mode %d: %u hits", event_idx, (unsigned)d->poll_hits);
+		}
+		d->poll.until_ns = 0;
+		CHECK(loop_once(r.loop, -1) == 0 && !d->poll.set, "the poll is not over");
+		CHECK(driver_kicks(&r), "mode %d: nobody looks, and nobody is told", event_idx);
+		rig_down(&r);
+	}
+}
+
+TEST(what_comes_as_a_poll_ends_is_served)
+{
+	for (int event_idx = 0; event_idx < 2; event_idx++) {
+		struct rig r;
+		struct vdev *d = &r.dev.vdev;
+
+		rig_up_polling(&r, event_idx, 0);
+		CHECK(!driver_kicks(&r), "the driver kicks");
+		loop_poll_del(r.loop, &d->poll);
+		d->poll.over(&d->poll);
+		CHECK(loop_once(r.loop, 0) == 0 && take_all(&r) == 1, "mode %d: lost", event_idx);
+		CHECK(driver_kicks(&r), "mode %d: kicks stay off", event_idx);
+		rig_down(&r);
+	}
+}
+
+TEST(a_device_polls_only_for_drivers_that_come_back_soon)
+{
+	struct rig r;
+	struct vdev *d = &r.dev.vdev;
+	uint64_t last = 0;
+
+	rig_up_polling(&r, false, NS_PER_S);
+	CHECK(!d->poll.set && d->poll_ns == 0, "it polls for a driver that takes a second");
+	for (int i = 0; i < 5; i++) {
+		CHECK(driver_kicks(&r), "kick %d", i);
+		d->served_ns = loop_now_ns(r.loop);
+		vdev_kick(d, 0);
+		CHECK(take_all(&r) == 1 && d->poll.set && d->poll_ns >= last && d->poll_ns < NS_PER_MS, "%u ns", (unsigned)d->poll_ns);
+		last = d->poll_ns;
+		d->poll.until_ns = 0;
+		(void)loop_once(r.loop, -1);
+	}
+	CHECK(driver_kicks(&r), "the last needs a kick");
+	d->served_ns = loop_now_ns(r.loop) - NS_PER_S;
+	vdev_kick(d, 0);
+	CHECK(!d->poll.set && d->poll_ns == 0, "it goes on polling");
+	rig_down(&r);
+}
+
+TEST(a_reset_ends_polling)
+{
+	struct rig r;
+	struct vdev *d = &r.dev.vdev;
+
+	rig_up_polling(&r, false, 0);
+	CHECK(d->poll.set && vdriver_peek16(r.mem, r.drv.used) == 1, "it does not poll");
+	vdev_reset(d);
+	CHECK(!d->poll.set && vdriver_peek16(r.mem, r.drv.used) == 0, "it still polls");
+	vdriver_init(&r.drv, r.mem, RING, 8, false);
+	rig_start(&r);
+	CHECK(driver_kicks(&r) && loop_once(r.loop, 0) == 0 && take_all(&r) == 0, "served without a kick");
+	vdev_kick(d, 0);
+	CHECK(take_all(&r) == 1 && !d->poll.set, "the next life polls at once");
+	rig_down(&r);
+}
+
+TEST(a_ring_that_breaks_while_it_is_polled_stops_the_device)
+{
+	struct rig r;
+	struct vdev *d = &r.dev.vdev;
+
+	rig_up_polling(&r, false, 0);
+	d->poll.until_ns = clock_mono_ns() + 1000 * NS_PER_S;
+	vdriver_put_head(&r.drv, 99);
+	CHECK(loop_once(r.loop, -1) == 0 && d->broken && !d->poll.set && r.breaks == 1, "it goes on");
+	rig_down(&r);
+}
+
+RUN_TESTS(T(a_device_that_polls_serves_without_kicks), T(what_comes_as_a_poll_ends_is_served),
+	  T(a_device_polls_only_for_drivers_that_come_back_soon), T(a_reset_ends_polling), T(a_ring_that_breaks_while_it_is_polled_stops_the_device),
+	  T(a_lazy_interrupt_comes_soon), T(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits),
 	  T(lazy_interrupts_go_with_those_of_other_queues), T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),
 	  T(kicks_reach_the_device_only_while_it_runs), T(one_interrupt_covers_a_burst),
 	  T(a_kick_serves_one_ring_and_the_rest_waits_its_turn), T(a_broken_ring_stops_the_device_until_reset),

@@ -89,7 +89,8 @@ TEST(a_ring_that_is_off_yields_nothing_and_takes_nothing)
 	CHECK(virtq_pop(&r.q, &r.c) == 0, "popped");
 	CHECK(virtq_push(&r.q, &r.c, 0) == -EPROTO, "pushed");
 	CHECK(!virtq_wants_signal(&r.q), "signal");
-	virtq_suppress_kicks(&r.q);
+	virtq_poll(&r.q, true);
+	CHECK(!r.q.polled && !virtq_ready(&r.q), "polled");
 	rig_down(&r);
 }
 
@@ -376,12 +377,32 @@ TEST(an_empty_ring_asks_for_a_kick_and_a_busy_one_does_not)
 
 		rig_up(&r, 8, event_idx);
 		CHECK(vdriver_add(&r.drv, &seg, 1, 0, false) >= 0 && vdriver_publish(&r.drv), "the first needs a kick");
-		virtq_suppress_kicks(&r.q);
+		virtq_poll(&r.q, true);
 		CHECK(vdriver_add(&r.drv, &seg, 1, 0, false) >= 0 && !vdriver_publish(&r.drv), "mode %d: kicked while busy", event_idx);
-		CHECK(virtq_pop(&r.q, &r.c) == 1 && virtq_pop(&r.q, &r.c) == 1 && virtq_pop(&r.q, &r.c) == 0, "drain");
+		CHECK(virtq_ready(&r.q) && virtq_pop(&r.q, &r.c) == 1 && virtq_pop(&r.q, &r.c) == 1 && virtq_pop(&r.q, &r.c) == 0, "drain");
+		CHECK(!virtq_ready(&r.q), "mode %d: empty, and ready", event_idx);
+		CHECK(vdriver_add(&r.drv, &seg, 1, 0, false) >= 0 && !vdriver_publish(&r.drv), "mode %d: kicked while polled", event_idx);
+		CHECK(virtq_ready(&r.q), "mode %d: not seen", event_idx);
+		virtq_poll(&r.q, false);
+		CHECK(virtq_pop(&r.q, &r.c) == 1 && virtq_pop(&r.q, &r.c) == 0, "drain again");
 		CHECK(vdriver_add(&r.drv, &seg, 1, 0, false) >= 0 && vdriver_publish(&r.drv), "mode %d: not kicked when idle", event_idx);
 		rig_down(&r);
 	}
+}
+
+TEST(a_ring_that_was_polled_is_left_with_kicks_on)
+{
+	static const struct vdriver_seg seg = { DATA, 4 };
+	struct rig r;
+
+	rig_up(&r, 8, false);
+	virtq_poll(&r.q, true);
+	CHECK(vdriver_peek16(r.mem, r.drv.used) == 1, "NO_NOTIFY is not set");
+	virtq_disable(&r.q);
+	CHECK(vdriver_peek16(r.mem, r.drv.used) == 0 && !r.q.polled, "NO_NOTIFY is left behind");
+	CHECK(vdriver_enable(&r.drv, &r.q) == 0, "enable");
+	CHECK(vdriver_add(&r.drv, &seg, 1, 0, false) >= 0 && vdriver_publish(&r.drv) && virtq_pop(&r.q, &r.c) == 1, "not kicked by the next owner's driver");
+	rig_down(&r);
 }
 
 TEST(interrupts_come_when_asked_for)
@@ -518,6 +539,6 @@ RUN_TESTS(T(a_ring_is_enabled_only_with_a_sane_size_and_addresses), T(a_ring_tha
 	  T(chains_of_more_segments_than_a_device_holds_are_refused), T(chains_of_more_than_4_gib_are_refused),
 	  T(heads_outside_of_the_ring_are_refused), T(an_available_index_beyond_the_ring_is_refused),
 	  T(a_popped_chain_does_not_change_with_the_ring), T(rings_may_overlap_each_other_without_harm), T(a_chain_can_be_put_back_once),
-	  T(an_empty_ring_asks_for_a_kick_and_a_busy_one_does_not), T(interrupts_come_when_asked_for),
+	  T(an_empty_ring_asks_for_a_kick_and_a_busy_one_does_not), T(a_ring_that_was_polled_is_left_with_kicks_on), T(interrupts_come_when_asked_for),
 	  T(the_event_index_may_ask_for_a_later_interrupt), T(honest_drivers_are_served_in_every_mode_across_the_wrap),
 	  T(a_ring_goes_on_where_another_owner_stopped))
