@@ -35,13 +35,26 @@ const char *envp_get(char *const *envp, const char *name)
 	return NULL;
 }
 
-char **envp_build(struct slices given, char *home_entry, bool tty)
+static bool has_name_of(char *const *envp, const char *entry)
+{
+	size_t len = strcspn(entry, "=");
+
+	for (; *envp; envp++)
+		if (strncmp(*envp, entry, len + 1) == 0)
+			return true;
+	return false;
+}
+
+char **envp_build(struct slices given, char *home_entry, bool tty, char *const *more)
 {
 	static char path_entry[] = "PATH=" ENVP_PATH;
 	static char term_entry[] = "TERM=" ENVP_TERM;
-	char **v = vector_of(given, 3);
-	size_t n = given.count;
+	size_t n = given.count, more_count = 0;
+	char **v;
 
+	while (more && more[more_count])
+		more_count++;
+	v = vector_of(given, 3 + more_count);
 	if (!v)
 		return NULL;
 	if (!envp_get(v, "PATH"))
@@ -50,5 +63,8 @@ char **envp_build(struct slices given, char *home_entry, bool tty)
 		v[n++] = home_entry;
 	if (tty && !envp_get(v, "TERM"))
 		v[n++] = term_entry;
+	for (size_t i = 0; i < more_count; i++)
+		if (!has_name_of(v, more[i]))
+			v[n++] = more[i];
 	return v;
 }

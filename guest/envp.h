@@ -12,9 +12,9 @@
  * frees; NULL when memory is short. */
 char **vector_of(struct slices list, size_t room);
 
-/* The environment of a program: @given, then PATH, HOME and (with @tty) TERM where @given does not have them. @home_entry is "HOME=…", and is
- * borrowed. Otherwise as vector_of(). */
-char **envp_build(struct slices given, char *home_entry, bool tty);
+/* The environment of a program: @given, then PATH, HOME, (with @tty) TERM and what is in @more (NULL-terminated, or NULL) where @given does not have
+ * them. @home_entry is "HOME=…"; it and those of @more are borrowed. Otherwise as vector_of(). */
+char **envp_build(struct slices given, char *home_entry, bool tty, char *const *more);
 
 const char *envp_get(char *const *envp, const char *name); /* the first value, or NULL */
 

@@ -4,6 +4,7 @@
 #include "frames.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int decode_config(const struct frame *f, struct control_frame *c)
 {
@@ -36,6 +37,19 @@ static int decode_net(const struct frame *f, struct control_frame *c)
 	    m.addresses.len != PROTO_NET_BYTES)
 		return -EPROTO;
 	c->net = m;
+	return 0;
+}
+
+static int decode_ca(const struct frame *f, struct control_frame *c)
+{
+	struct msg_guest_ca m;
+
+	if (msg_guest_ca_decode(f->body, f->len, &m) < 0 || m.hash.len != FRAMES_CA_HASH_LEN || m.pem.len == 0)
+		return -EPROTO;
+	for (size_t i = 0; i < m.hash.len; i++) /* it becomes the name of a file */
+		if (m.hash.p[i] == '\0' || !strchr("0123456789abcdef", m.hash.p[i]))
+			return -EPROTO;
+	c->ca = m;
 	return 0;
 }
 
@@ -84,6 +98,9 @@ int control_frame_decode(const struct frame *f, struct control_frame *ret)
 		break;
 	case PROTO_GUEST_NET:
 		r = decode_net(f, &c);
+		break;
+	case PROTO_GUEST_CA:
+		r = decode_ca(f, &c);
 		break;
 	case PROTO_SET_TIME:
 		r = decode_time(f, &c);

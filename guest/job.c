@@ -265,6 +265,7 @@ static int job_spawn(struct job *j, const struct msg_exec_start *m, struct stdio
 		.in = s->child[0],
 		.out = s->child[j->tty ? 0 : 1],
 		.err = s->child[j->tty ? 0 : 2],
+		.env = j->all->env,
 	};
 
 	if (r == 0)

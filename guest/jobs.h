@@ -30,6 +30,7 @@ struct jobs {
 	bool (*trusted)(int fd); /* of an accepted connection: whether it is the host */
 	void (*oom)(void *user, uint32_t job, uint32_t kills);
 	void *user;
+	char *const *env; /* for every program that does not set it itself: envp_build()'s @more. Borrowed. */
 	unsigned running;
 	struct job *job[JOBS_MAX];
 	struct list leftovers; /* oldest first */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* guest/main.c - sandbox-init, PID 1 of the guest: its boot and its end.
  *
- * Boot: connect to the host (answered while we mount), mount the image, say HELLO, take the GUEST_MOUNTs, GUEST_NET and GUEST_CONFIG, build and enter the root,
+ * Boot: connect to the host (answered while we mount), mount the image, say HELLO, take the GUEST_MOUNTs, GUEST_NET, GUEST_CA and GUEST_CONFIG, build and enter the root,
  * say GUEST_READY. A failure is told to the host as GUEST_FAILED, and on the console; then the machine ends.
  * Life: one loop; the host's streams (jobs.c), the control stream, dead children.
  * End: POWER_OFF ends every process, by SIGTERM and then SIGKILL, syncs, and says BYE. Without its control stream a guest is of no use to anybody
@@ -44,6 +44,7 @@ struct init {
 	bool powering_off, killed;
 	pid_t sync_pid; /* the child that syncs, the last thing before the end */
 	bool root_readonly;
+	struct trust trust;
 	uint64_t entry_ns;
 };
 
@@ -248,21 +249,32 @@ static void boot_connect(void)
 		boot_failed(mounted, err.message);
 }
 
-/* Takes GUEST_MOUNTs and GUEST_NET in, up to GUEST_CONFIG; its frame is still to be dropped. */
+static bool is_boot_frame(const struct control_frame *cf)
+{
+	switch (cf->type) {
+	case PROTO_GUEST_MOUNT:
+	case PROTO_GUEST_NET:
+	case PROTO_GUEST_CA: return true;
+	case PROTO_GUEST_CONFIG: return cf->config.version == PROTO_VERSION;
+	default: return false;
+	}
+}
+
+/* Takes GUEST_MOUNTs, GUEST_NET and GUEST_CA in, up to GUEST_CONFIG; its frame is still to be dropped. */
 static void boot_receive(struct guest_mounts *mounts, struct net *net, struct frame *f, struct control_frame *cf)
 {
 	for (;;) {
 		if (control_receive(&init.control, f) < 0)
 			control_lost(&init.control);
-		if (control_frame_decode(f, cf) < 0 ||
-		    (cf->type != PROTO_GUEST_MOUNT && cf->type != PROTO_GUEST_NET && cf->type != PROTO_GUEST_CONFIG) ||
-		    (cf->type == PROTO_GUEST_CONFIG && cf->config.version != PROTO_VERSION))
+		if (control_frame_decode(f, cf) < 0 || !is_boot_frame(cf))
 			boot_failed(-EPROTO, "sandbox-init does not understand the host's configuration: install both together");
 		if (cf->type == PROTO_GUEST_CONFIG)
 			return;
 		if (cf->type == PROTO_GUEST_NET)
 			net_set(net, &cf->net);
-		else if (guest_mounts_add(mounts, &cf->mount) < 0)
+		else if (cf->type == PROTO_GUEST_CA && !init.trust.pem && trust_set(&init.trust, &cf->ca) < 0)
+			boot_failed(-ENOMEM, "sandbox-init cannot remember the host's certificate authority");
+		else if (cf->type == PROTO_GUEST_MOUNT && guest_mounts_add(mounts, &cf->mount) < 0)
 			boot_failed(-ENOMEM, "sandbox-init cannot remember so many mounts");
 		link_pop(&init.control.link, f);
 	}
@@ -282,7 +294,14 @@ static void boot_configure(void)
 	sys_hostname(cf.config.hostname);
 	sys_entropy(cf.config.entropy);
 	init.root_readonly = !(cf.config.flags & PROTO_GUEST_WRITABLE);
-	r = root_enter(!init.root_readonly, cf.config.scratch_bytes, &mounts, net.present ? net.resolv_conf : NULL, &err);
+	r = root_enter(&(struct root_spec){
+			       .writable = !init.root_readonly,
+			       .scratch_bytes = cf.config.scratch_bytes,
+			       .resolv_conf = net.present ? net.resolv_conf : NULL,
+			       .trust = &init.trust,
+			       .mounts = &mounts,
+		       },
+		       &err);
 	if (r == 0 && net.present)
 		r = net_up(&net, &err);
 	if (r < 0)
@@ -301,6 +320,7 @@ static void boot_services(void)
 	if (r == 0)
 		r = jobs_init(&init.jobs, init.loop, ROOT_CGROUPS, on_oom, &init);
 	if (r == 0) {
+		init.jobs.env = init.trust.env;
 		init.jobs.on_childless = on_childless;
 		init.jobs.on_start = on_start;
 		init.jobs.on_stuck = on_stuck;

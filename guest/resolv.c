@@ -1,36 +1,23 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* guest/resolv.c - images have a file there, a symbolic link to one below /run that some service would make, or nothing. All lookups treat the new root as "/":
- * a link of the image leads to where it will lead a program. */
+/* guest/resolv.c - images have a file there, a symbolic link to one below /run that some service would make, or nothing. */
 #include "resolv.h"
 
 #include "base/cleanup.h"
+#include "inroot.h"
 #include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/mount.h>
-#include <linux/openat2.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #define TARGET "etc/resolv.conf"
 #define SOURCE "/resolv.conf" /* in the initramfs, whose memory stays when the root has moved over it */
 
-static int open_in_root(const char *path, uint64_t flags)
-{
-	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = flags & O_CREAT ? 0644 : 0, .resolve = RESOLVE_IN_ROOT };
-
-	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-}
-
 static int write_text(int fd, const char *text)
 {
-	size_t len = strlen(text);
-
-	return write(fd, text, len) == (ssize_t)len ? 0 : -1;
+	return inroot_write_all(fd, text, strlen(text));
 }
 
 /* Where the image's link leads to below /run, the tmpfs: relative to the root; or NULL. */
@@ -59,23 +46,18 @@ static int write_below_run(const char *text)
 		(void)mkdir(path, 0755);
 		*p = '/';
 	}
-	fd = open_in_root(TARGET, O_WRONLY | O_CREAT | O_TRUNC);
+	fd = inroot_open(TARGET, O_WRONLY | O_CREAT | O_TRUNC);
 	return fd < 0 ? -1 : write_text(fd, text);
 }
 
 static int show(const char *text)
 {
-	AUTOCLOSE int fd = open(SOURCE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), tree = -1, point = -1;
+	AUTOCLOSE int fd = open(SOURCE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), point = -1;
 
 	if (fd < 0 || write_text(fd, text) < 0)
 		return -1;
-	point = open_in_root(TARGET, O_PATH);
-	if (point < 0)
-		return -1;
-	tree = (int)syscall(SYS_open_tree, AT_FDCWD, SOURCE, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (tree < 0)
-		return -1;
-	return (int)syscall(SYS_move_mount, tree, "", point, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	point = inroot_open(TARGET, O_PATH);
+	return point < 0 ? -1 : inroot_cover(point, SOURCE, false);
 }
 
 static int replace(const char *text)
@@ -84,7 +66,7 @@ static int replace(const char *text)
 
 	(void)mkdir("etc", 0755);
 	(void)unlink(TARGET);
-	fd = open_in_root(TARGET, O_WRONLY | O_CREAT | O_TRUNC);
+	fd = inroot_open(TARGET, O_WRONLY | O_CREAT | O_TRUNC);
 	return fd < 0 ? -1 : write_text(fd, text);
 }
 

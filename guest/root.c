@@ -21,6 +21,7 @@
 #define IMAGE "/image"
 #define SCRATCH "/scratch"
 #define MERGED "/merged"
+#define TRUST_STORE "/trust"
 
 int root_mount_image(struct sbx_err *err)
 {
@@ -69,7 +70,10 @@ static int mount_scratch(uint64_t bytes, struct sbx_err *err)
 struct mount_point {
 	const char *path, *type, *options;
 	unsigned long flags;
-	enum { MP_REQUIRED, MP_OPTIONAL, MP_MAKE, MP_READONLY_ROOT } kind;
+	enum { MP_REQUIRED,
+	       MP_OPTIONAL,
+	       MP_MAKE,
+	       MP_READONLY_ROOT } kind;
 };
 
 static const struct mount_point points[] = {
@@ -141,10 +145,11 @@ static int become_root(struct sbx_err *err)
 	return 0;
 }
 
-int root_enter(bool writable, uint64_t scratch_bytes, const struct guest_mounts *mounts, const char *resolv_conf, struct sbx_err *err)
+int root_enter(const struct root_spec *s, struct sbx_err *err)
 {
+	const bool writable = s->writable;
 	const char *root = writable ? MERGED : IMAGE;
-	int r = writable ? mount_scratch(scratch_bytes, err) : 0;
+	int r = writable ? mount_scratch(s->scratch_bytes, err) : 0;
 
 	if (r < 0)
 		return r;
@@ -167,8 +172,11 @@ int root_enter(bool writable, uint64_t scratch_bytes, const struct guest_mounts 
 		(void)umount2(IMAGE, MNT_DETACH);
 	}
 	(void)unlink("/init");
-	if (resolv_conf) /* before the mounts, so that it is never written into one */
-		resolv_provide(resolv_conf, writable);
-	r = guest_mounts_attach(mounts, err);
+	/* Before the mounts, so that nothing is written into one. */
+	if (s->resolv_conf)
+		resolv_provide(s->resolv_conf, writable);
+	if (s->trust->pem)
+		trust_provide(s->trust, TRUST_STORE, writable);
+	r = guest_mounts_attach(s->mounts, err);
 	return r < 0 ? r : become_root(err);
 }

@@ -4,6 +4,7 @@
 #define GUEST_ROOT_H
 
 #include "base/err.h"
+#include "trust.h"
 #include "mounts.h"
 
 #include <stdbool.h>
@@ -13,8 +14,16 @@
 
 /* In the initramfs: devices, and the image mounted read-only. 0 or -errno with words. */
 int root_mount_image(struct sbx_err *err);
-/* Makes the root of the image, or of it and a tmpfs of @scratch_bytes (0: half of memory) for what is written; mounts in it what
- * programs expect, /etc/resolv.conf with the text @resolv_conf (NULL: the image's stays), and then @mounts; makes it "/". 0 or -errno with words. */
-int root_enter(bool writable, uint64_t scratch_bytes, const struct guest_mounts *mounts, const char *resolv_conf, struct sbx_err *err);
+struct root_spec {
+	bool writable;
+	uint64_t scratch_bytes;  /* 0: half of memory */
+	const char *resolv_conf; /* the text of /etc/resolv.conf; NULL: the image's stays */
+	struct trust *trust;     /* to be trusted, if there is one */
+	const struct guest_mounts *mounts;
+};
+
+/* Makes the root of the image, or of it and a tmpfs of @scratch_bytes for what is written; provides in it what programs expect, and then mounts; makes it "/". 0 or
+ * -errno with words. */
+int root_enter(const struct root_spec *s, struct sbx_err *err);
 
 #endif

@@ -237,7 +237,7 @@ static _Noreturn void child_main(const struct spawn_spec *s, int report)
 	child_directory(&c, s->start->cwd);
 	memcpy(home + strlen("HOME="), u.home, sizeof(u.home)); /* not by snprintf: its pages would be faulted in for each child */
 	argv = vector_of(s->start->argv, 0);
-	envp = envp_build(s->start->env, home, s->start->flags & PROTO_EXECF_TTY);
+	envp = envp_build(s->start->env, home, s->start->flags & PROTO_EXECF_TTY, s->env);
 	if (!argv || !envp)
 		child_fail_errno(&c, "cannot pass the arguments on");
 	(void)sigemptyset(&none);

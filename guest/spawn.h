@@ -18,6 +18,7 @@ struct spawn_spec {
 	const struct msg_exec_start *start;
 	int in, out, err; /* what becomes 0, 1 and 2; with a terminal all three are its slave side */
 	int cgroup_fd;    /* where the child is born, or -1 */
+	char *const *env; /* envp_build()'s @more */
 };
 
 /* Why a child never became the program. Travels through a pipe in one write. */

@@ -98,4 +98,6 @@ void host_network_tell(const struct host_network *h, struct buf *out)
 	memcpy(bytes + 8, a->guest6.bytes, 16);
 	memcpy(bytes + 24, a->gateway6.bytes, 16);
 	(void)msg_guest_net_put(out, 0, &(struct msg_guest_net){ .prefix4 = PREFIX4, .prefix6 = PREFIX6, .addresses = { bytes, sizeof(bytes) } });
+	if (h->ca_pem)
+		(void)msg_guest_ca_put(out, 0, &(struct msg_guest_ca){ .hash = slice_of(h->ca_hash), .pem = slice_of(h->ca_pem) });
 }

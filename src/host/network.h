@@ -11,6 +11,7 @@ struct host_network {
 	struct network *network;
 	struct dns_service *dns;
 	struct vnet *vnet;
+	const char *ca_pem, *ca_hash; /* the certificate authority that the guest is to trust (http/ca.h), borrowed; NULL: none */
 	struct vdev *dev; /* NULL: the VM has no network; the VM's, which frees it before host_network_done() */
 };
 
@@ -19,7 +20,7 @@ int host_network_init(struct host_network *h, struct loop *loop, const struct lo
 void host_network_done(struct host_network *h);
 /* Replaces the rules of egress: all of them, or none with the reason. */
 int host_network_set_rules(struct host_network *h, struct slices rules, struct sbx_err *err);
-/* Tells init its addresses. */
+/* Tells init its addresses, and whom to trust. */
 void host_network_tell(const struct host_network *h, struct buf *out);
 
 #endif

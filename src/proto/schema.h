@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 9
+#define PROTO_VERSION 10
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -57,6 +57,7 @@
 	M(72, power_off, POWER_OFF)       \
 	M(73, guest_mount, GUEST_MOUNT)   \
 	M(74, guest_net, GUEST_NET)       \
+	M(75, guest_ca, GUEST_CA)         \
 	/* callbacks: host to client; the channel is the call */ \
 	M(80, fs_call, FS_CALL)           \
 	M(81, fs_cancel, FS_CANCEL)       \
@@ -138,6 +139,9 @@
 /* Before GUEST_CONFIG: there is a network device. addresses: PROTO_NET_BYTES in network order, IPv4 address, IPv4 gateway, IPv6 address, IPv6 gateway. The
  * gateways are the resolvers, too. */
 #define MSG_GUEST_NET(F) F(u32, prefix4) F(u32, prefix6) F(bytes, addresses)
+/* Before GUEST_CONFIG, if requests are intercepted: the certificate authority that the guest is to trust, one PEM block. hash: of its subject, as OpenSSL names
+ * files after it. */
+#define MSG_GUEST_CA(F) F(str, hash) F(str, pem)
 #define MSG_SET_TIME(F) F(u64, wall_ns)
 #define MSG_POWER_OFF(F)
 

@@ -194,6 +194,30 @@ TEST(a_network_needs_all_its_addresses_and_prefixes_that_can_be)
 	buf_done(&b);
 }
 
-RUN_TESTS(T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
+TEST(an_authority_has_a_name_for_its_file_and_a_text)
+{
+	static const struct {
+		const char *hash, *pem;
+		int want;
+	} cases[] = {
+		{ "0123abcd", "x", 0 },
+		{ "", "x", -EPROTO },
+		{ "0123abc", "x", -EPROTO },
+		{ "0123abcde", "x", -EPROTO },
+		{ "0123abcD", "x", -EPROTO },
+		{ "../../ab", "x", -EPROTO },
+		{ "0123abcd", "", -EPROTO },
+	};
+	struct buf b;
+
+	buf_init(&b, 1024);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		CHECK(msg_guest_ca_put(&b, 0, &(struct msg_guest_ca){ .hash = slice_of(cases[i].hash), .pem = slice_of(cases[i].pem) }), "put");
+		CHECK(control(&b) == cases[i].want, "case %zu", i);
+	}
+	buf_done(&b);
+}
+
+RUN_TESTS(T(an_authority_has_a_name_for_its_file_and_a_text), T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
 	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(a_mount_needs_an_absolute_path_and_a_known_kind), T(a_network_needs_all_its_addresses_and_prefixes_that_can_be), T(frames_of_the_other_stream_or_direction_are_refused),
 	  T(a_start_needs_a_number_a_program_and_known_flags), T(input_beyond_the_limit_of_a_frame_is_refused))

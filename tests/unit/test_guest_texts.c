@@ -119,24 +119,29 @@ static struct slices list_of(struct buf *b, uint32_t count, const char *const *a
 TEST(defaults_fill_in_what_an_environment_lacks)
 {
 	static const char *const full[] = { "PATH=/x", "HOME=/y", "TERM=z" }, *const near[] = { "PATHS=/x", "HOM=1", "=", "" };
-	char home[] = "HOME=/home/ann";
+	char home[] = "HOME=/home/ann", path[] = "PATH=/more", file[] = "SSL_CERT_FILE=/b", *const more[] = { path, file, NULL };
 	struct buf b;
 	char **v;
 
 	buf_init(&b, 4096);
-	v = envp_build(list_of(&b, 3, full), home, true);
+	v = envp_build(list_of(&b, 3, full), home, true, NULL);
 	CHECK(v && strcmp(v[0], "PATH=/x") == 0 && strcmp(v[2], "TERM=z") == 0 && !v[3], "full");
 	free(v);
 	buf_consume(&b, buf_len(&b));
 
-	v = envp_build(list_of(&b, 4, near), home, true);
+	v = envp_build(list_of(&b, 4, near), home, true, NULL);
 	CHECK(v && strcmp(v[4], "PATH=" ENVP_PATH) == 0 && strcmp(v[5], home) == 0 && strcmp(v[6], "TERM=" ENVP_TERM) == 0 && !v[7], "near");
 	CHECK(strcmp(envp_get(v, "HOME"), "/home/ann") == 0 && !envp_get(v, "NOPE"), "get");
 	free(v);
 	buf_consume(&b, buf_len(&b));
 
-	v = envp_build(list_of(&b, 0, NULL), home, false);
+	v = envp_build(list_of(&b, 0, NULL), home, false, NULL);
 	CHECK(v && strcmp(v[1], home) == 0 && !v[2], "empty, no terminal");
+	free(v);
+	buf_consume(&b, buf_len(&b));
+
+	v = envp_build(list_of(&b, 3, full), home, true, more);
+	CHECK(v && strcmp(v[3], "SSL_CERT_FILE=/b") == 0 && !v[4], "what is given stays, what is not is added");
 	free(v);
 	buf_done(&b);
 }
