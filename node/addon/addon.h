@@ -157,12 +157,20 @@ void event_drop(struct event *e);                      /* ends it unsent */
 
 /* ---- config.c ---- */
 
+/* What the host process writes as it goes, for JavaScript to read: pipes, whose ends to read are properties of the handle. */
+enum vm_pipe { PIPE_CONSOLE,
+	       PIPE_FLOWS,
+	       PIPE_COUNT_ };
+
 struct vm_config {
 	struct arena arena;
 	struct sbx_vm_config c;
+	int pipe[PIPE_COUNT_][2]; /* -1: none */
 };
 /* Allocates @vm->files, if it takes any. */
 bool config_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret);
+/* Hands the ends to read over to @handle. */
+bool config_give_pipes(napi_env env, napi_value handle, struct vm_config *c);
 void config_done(struct vm_config *c);
 
 /* ---- proc.c: programs ---- */

@@ -3,8 +3,10 @@
 #include "addon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool parse_engine(napi_env env, napi_value v, struct vm_config *ret)
 {
@@ -137,6 +139,20 @@ static bool parse_files(napi_env env, napi_value v, struct vm_handle *vm, struct
 	       parse_mounts(env, bindings, binding_count, vm->files + mount_count, &ret->arena, &c->bindings);
 }
 
+static bool make_pipe(napi_env env, napi_value v, const char *name, int ends[2], int *ret_fd)
+{
+	uint32_t wanted = 0;
+
+	if (!prop_flag(env, v, name, 1, &wanted))
+		return false;
+	if (!wanted)
+		return true;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return throw_text(env, -errno, "cannot create a pipe");
+	*ret_fd = ends[1];
+	return true;
+}
+
 bool config_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret)
 {
 	struct arena *a = &ret->arena;
@@ -149,10 +165,31 @@ bool config_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_co
 	       prop_flag(env, v, "network", SBX_VM_NETWORK, &c->flags) && prop_u32(env, v, "cpus", &c->cpus) &&
 	       prop_u32(env, v, "memoryMib", &c->memory_mib) && prop_u64(env, v, "scratchBytes", &c->scratch_bytes) &&
 	       prop_u32(env, v, "bootTimeoutMs", &c->boot_timeout_ms) && prop_string(env, v, "hostname", a, &c->hostname) &&
-	       prop_string(env, v, "cmdline", a, &c->cmdline) && prop_strings(env, v, "rules", a, &c->outbound_rules, &c->outbound_count) && parse_files(env, v, vm, ret);
+	       prop_string(env, v, "cmdline", a, &c->cmdline) && prop_strings(env, v, "rules", a, &c->outbound_rules, &c->outbound_count) && parse_files(env, v, vm, ret) &&
+	       make_pipe(env, v, "console", ret->pipe[PIPE_CONSOLE], &c->console_fd) && make_pipe(env, v, "flows", ret->pipe[PIPE_FLOWS], &c->net_log_fd);
+}
+
+bool config_give_pipes(napi_env env, napi_value handle, struct vm_config *c)
+{
+	static const char *const names[PIPE_COUNT_] = { [PIPE_CONSOLE] = "consoleFd", [PIPE_FLOWS] = "flowsFd" };
+
+	for (int i = 0; i < PIPE_COUNT_; i++) {
+		napi_value fd = c->pipe[i][0] >= 0 ? number_value(env, c->pipe[i][0]) : NULL;
+
+		if (c->pipe[i][0] < 0)
+			continue;
+		if (!fd || !napi_good(env, napi_set_named_property(env, handle, names[i], fd)))
+			return false;
+		c->pipe[i][0] = -1;
+	}
+	return true;
 }
 
 void config_done(struct vm_config *c)
 {
+	for (int i = 0; i < PIPE_COUNT_; i++)
+		for (int end = 0; end < 2; end++)
+			if (c->pipe[i][end] >= 0)
+				(void)close(c->pipe[i][end]);
 	arena_free(&c->arena);
 }

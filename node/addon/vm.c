@@ -325,7 +325,8 @@ static bool start_settle(napi_env env, struct job *job, napi_value *ret)
 	if (good) {
 		vm->state = VM_OPEN;
 		s->r = vm_enter_loop(vm);
-		good = s->r == 0 && napi_get_reference_value(env, s->handle, ret) == napi_ok;
+		good = s->r == 0 && napi_get_reference_value(env, s->handle, ret) == napi_ok &&
+		       config_give_pipes(env, *ret, &s->config);
 	}
 	if (!good) {
 		vm_leave_loop(vm);
@@ -422,6 +423,7 @@ napi_value vm_start(napi_env env, napi_callback_info info)
 		return NULL;
 	}
 	s->job = (struct job){ .run = start_run, .settle = start_settle };
+	memset(s->config.pipe, -1, sizeof(s->config.pipe));
 	s->vm = vm_create(env, args[1], &object);
 	if (!s->vm) {
 		start_job_free(env, s);

@@ -77,3 +77,79 @@ export const RenameFlag = {
 } as const;
 
 export type SandboxAnyFileSystem = SandboxFileSystem | SandboxWritableFileSystem | SandboxPosixFileSystem;
+
+/**
+ * A tree in the memory of the host process: `fs.memory()`. The same object in several mounts and bindings is the same tree.
+ */
+export class MemoryFileSystem {
+	readonly kind = "memory";
+	/** What is in it at first, by path. */
+	readonly files: ReadonlyMap<string, Uint8Array>;
+	/** Bytes that it may hold, or `undefined` for the default. */
+	readonly maxBytes: number | undefined;
+
+	constructor(options: MemoryFileSystemOptions) {
+		this.files = new Map(
+			Object.entries(options.files ?? {}).map(([path, content]) => [path, typeof content === "string" ? Buffer.from(content, "utf8") : Uint8Array.from(content)]),
+		);
+		this.maxBytes = options.maxBytes;
+	}
+}
+
+export interface MemoryFileSystemOptions {
+	/** Files by path, with or without a slash in front; directories above them are made. */
+	readonly files?: Readonly<Record<string, string | Uint8Array>>;
+	/** Default: 256 MiB. Then `ENOSPC`. */
+	readonly maxBytes?: number;
+}
+
+/** A directory of this machine: `fs.bind()`. */
+export class BoundDirectory {
+	readonly kind = "bind";
+	readonly source: string;
+	readonly access: "ro" | "rw";
+	readonly mask: readonly string[];
+
+	constructor(options: BoundDirectoryOptions) {
+		this.source = options.source;
+		this.access = options.access ?? "ro";
+		this.mask = [...(options.mask ?? [])];
+	}
+}
+
+export interface BoundDirectoryOptions {
+	/** A directory. It is held by descriptor, and nothing outside of it can be reached through it. */
+	readonly source: string;
+	/** Default: `"ro"`. */
+	readonly access?: "ro" | "rw";
+	/** Paths in it that do not exist for the guest, as `"/.git/hooks"`. */
+	readonly mask?: readonly string[];
+}
+
+/** File systems that the host process serves, without calls to your program. */
+export type SandboxNativeFileSystem = MemoryFileSystem | BoundDirectory;
+
+/** True for {@link SandboxNativeFileSystem}. */
+export function isNativeFileSystem(value: unknown): value is SandboxNativeFileSystem {
+	return value instanceof MemoryFileSystem || value instanceof BoundDirectory;
+}
+
+/** File systems to mount that need no functions of yours. */
+export const fs = {
+	/**
+	 * A tree in memory.
+	 *
+	 * ```ts
+	 * mount("/workspace", fs.memory({ files: { "plan.md": "# Plan\n" } }))
+	 * ```
+	 */
+	memory: (options: MemoryFileSystemOptions = {}): MemoryFileSystem => new MemoryFileSystem(options),
+	/**
+	 * A directory of this machine.
+	 *
+	 * ```ts
+	 * mount("/workspace", fs.bind({ source: ".", access: "rw", mask: ["/.git"] }))
+	 * ```
+	 */
+	bind: (options: BoundDirectoryOptions): BoundDirectory => new BoundDirectory(options),
+} as const;

@@ -16,17 +16,24 @@ export {
 	type SandboxControlExecInput,
 } from "./control.js";
 export { type DoctorReport, type EngineReport, doctor } from "./doctor.js";
+export { EVENTS_HELD_MAX, type SandboxExitEvent, type SandboxFlowEvent, type SandboxVmEvents } from "./events.js";
 export { SandboxError, type SandboxErrorCode } from "./errors.js";
 export {
+	BoundDirectory,
+	type BoundDirectoryOptions,
+	MemoryFileSystem,
+	type MemoryFileSystemOptions,
 	RenameFlag,
 	type SandboxAnyFileSystem,
 	type SandboxDirectoryEntry,
 	type SandboxFileStat,
 	type SandboxFileSystem,
+	type SandboxNativeFileSystem,
 	type SandboxPosixFileSystem,
 	type SandboxReadInput,
 	type SandboxReadRange,
 	type SandboxWritableFileSystem,
+	fs,
 } from "./filesystem.js";
 export {
 	type HostBashInput,
@@ -60,6 +67,7 @@ export {
 	scratchFs,
 	virtualFsMount,
 } from "./options.js";
-export { OUTPUT_BYTES_MAX } from "./process.js";
+export { type ExecOptions, type ExecResult, type ExitStatus, OUTPUT_BYTES_MAX, type ProgramOptions } from "./process.js";
 export { SandboxBuilder, createSandbox, spawnSandbox } from "./sandbox.js";
+export { type PtyOptions, SandboxProcess, SandboxPty, type SpawnOptions } from "./spawn.js";
 export { SandboxVm } from "./vm.js";

@@ -3,6 +3,7 @@
  * A running VM behind the public classes: the addon's handle, what it tells, and its end. Everything that waits for the guest registers here, so that
  * nothing waits for a guest that is gone.
  */
+import { EventChannel, type SandboxVmEvents, lineSplitter, parseFlow, readPipe } from "./events.js";
 import { SandboxError, errnoName, fromNative } from "./errors.js";
 import type { SandboxAnyFileSystem } from "./filesystem.js";
 import {
@@ -56,6 +57,11 @@ const END_CODES: Readonly<Record<number, ConstructorParameters<typeof SandboxErr
 };
 
 export class Machine {
+	readonly events: { readonly [K in keyof SandboxVmEvents]: EventChannel<SandboxVmEvents[K]> } = {
+		console: new EventChannel(),
+		exit: new EventChannel(),
+		flow: new EventChannel(),
+	};
 	/** Settled once: the guest is ready, or its launch failed. */
 	readonly ready: Promise<NativeReady>;
 	/** Fulfilled once, when the VM has ended by itself or was closed. */
@@ -91,6 +97,15 @@ export class Machine {
 	async #start(config: NativeConfig): Promise<void> {
 		try {
 			this.#handle = await native().start(config, this.#handlers());
+			const { consoleFd, flowsFd } = this.#handle;
+			if (consoleFd !== undefined) readPipe(consoleFd, (text) => this.events.console.emit(text));
+			if (flowsFd !== undefined) {
+				const split = lineSplitter((line) => {
+					const flow = parseFlow(line);
+					if (flow) this.events.flow.emit(flow);
+				});
+				readPipe(flowsFd, split);
+			}
 		} catch (cause) {
 			const error = fromNative(cause);
 			this.#end(error instanceof SandboxError ? error : new SandboxError("ERR_SANDBOX_LAUNCH", String(cause), { cause }));
@@ -145,6 +160,13 @@ export class Machine {
 		for (const controller of this.#calls.values()) controller.abort(error);
 		this.#calls.clear();
 		this.#settleEnded(error);
+		this.events.exit.emit({ code: error.code, message: error.message, console: error.console });
+	}
+
+	/** Fulfilled when the host process runs; rejects if it could not be started. */
+	async started(): Promise<void> {
+		await this.#starting;
+		this.handle();
 	}
 
 	/** The handle of a VM that is there; else throws why it is not. */

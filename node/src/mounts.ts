@@ -3,7 +3,7 @@
  * The mounts and bindings of a VM.
  */
 import { SandboxError } from "./errors.js";
-import type { SandboxAnyFileSystem } from "./filesystem.js";
+import { type SandboxAnyFileSystem, isNativeFileSystem } from "./filesystem.js";
 import { HostFileSystemTools } from "./host-tools.js";
 import type { Machine } from "./machine.js";
 import type { SandboxBinding, SandboxMount } from "./options.js";
@@ -33,10 +33,10 @@ export class SandboxMounts {
 		return found;
 	}
 
-	/** The file system that was mounted at a path: the same object. */
+	/** The file system of yours that was mounted at a path: the same object. */
 	virtualFs(path: string): SandboxAnyFileSystem {
 		const found = this.#mounts.get(canonicalPath(path));
-		if (!found) throw missing("virtualFs mount not found", path);
+		if (!found || isNativeFileSystem(found.fs)) throw missing("virtualFs mount not found", path);
 		return found.fs;
 	}
 

@@ -9,7 +9,10 @@ import { SandboxError } from "./errors.js";
 
 /** A VM as the addon knows it. */
 export interface NativeHandle {
-	readonly __handle: never;
+	/** A pipe to read the guest's console from. */
+	readonly consoleFd?: number;
+	/** A pipe to read decisions about flows from, as lines of JSON. */
+	readonly flowsFd?: number;
 }
 
 export interface NativeReady {
@@ -156,6 +159,8 @@ export interface NativeConfig {
 	readonly bootTimeoutMs: number | undefined;
 	readonly hostname: string | undefined;
 	readonly rules: readonly string[];
+	readonly console: boolean;
+	readonly flows: boolean;
 	readonly mounts: readonly NativeMount[];
 	readonly bindings: readonly NativeMount[];
 }

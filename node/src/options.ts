@@ -2,7 +2,7 @@
 /**
  * What a sandbox is made of, and the functions that say it.
  */
-import type { SandboxAnyFileSystem } from "./filesystem.js";
+import type { SandboxAnyFileSystem, SandboxNativeFileSystem } from "./filesystem.js";
 import type { SandboxNetworkOptions } from "./network.js";
 
 /** The kernel that comes with this package. */
@@ -44,14 +44,14 @@ export type SandboxRootfs = PrebuiltRootfs | LinuxOverlayFs;
 export interface SandboxMount {
 	readonly kind: "virtual-fs";
 	readonly path: string;
-	readonly fs: SandboxAnyFileSystem;
+	readonly fs: SandboxAnyFileSystem | SandboxNativeFileSystem;
 }
 
 /** A file system for the host's tools only. */
 export interface SandboxBinding {
 	readonly kind: "binding";
 	readonly path: string;
-	readonly fs: SandboxAnyFileSystem;
+	readonly fs: SandboxAnyFileSystem | SandboxNativeFileSystem;
 }
 
 /** Where the guest's CPU comes from; `auto` probes and prefers KVM. */
@@ -113,7 +113,7 @@ export function scratchFs(options: { readonly sizeBytes?: number } = {}): Scratc
  * A file system at a path of the guest. The mount point must exist in the image or in an earlier mount. The object is kept as it is: `vm.mounts.virtualFs(path)` gives the
  * same one back.
  */
-export function mount(path: string, fs: SandboxAnyFileSystem): SandboxMount {
+export function mount(path: string, fs: SandboxAnyFileSystem | SandboxNativeFileSystem): SandboxMount {
 	return { kind: "virtual-fs", path, fs };
 }
 
@@ -121,6 +121,6 @@ export function mount(path: string, fs: SandboxAnyFileSystem): SandboxMount {
 export const virtualFsMount = mount;
 
 /** A file system for the host's tools only, without a mount in the guest. */
-export function binding(path: string, fs: SandboxAnyFileSystem): SandboxBinding {
+export function binding(path: string, fs: SandboxAnyFileSystem | SandboxNativeFileSystem): SandboxBinding {
 	return { kind: "binding", path, fs };
 }

@@ -2,6 +2,8 @@
 /**
  * Programs in the guest.
  */
+import { constants } from "node:os";
+
 import { SandboxError } from "./errors.js";
 import type { Machine, ProcessExit, ProcessSink } from "./machine.js";
 import { ExitReason, type NativeExecSpec, native } from "./native.js";
@@ -34,7 +36,7 @@ function isString(value: unknown): value is string {
 	return typeof value === "string";
 }
 
-function execError(message: string): SandboxError {
+export function execError(message: string): SandboxError {
 	return new SandboxError("ERR_SANDBOX_EXEC", message);
 }
 
@@ -194,4 +196,72 @@ export async function runBuffered(machine: Machine, input: ProgramInput, options
 	} finally {
 		if (onAbort) signal?.removeEventListener("abort", onAbort);
 	}
+}
+
+/* ---- vm.exec ---- */
+
+/** How a program is run. */
+export interface ProgramOptions {
+	/** The working directory, absolute. Default: `"/"`. */
+	readonly cwd?: string;
+	/** The whole environment; PATH, HOME and TERM get defaults. */
+	readonly env?: Readonly<Record<string, string>>;
+	/** `"uid"`, `"uid:gid"`, `"name"` or `"name:group"`, looked up in the guest. Default: root. */
+	readonly user?: string;
+	/** Milliseconds; then the program and its descendants are killed. Default: no limit. */
+	readonly timeoutMs?: number;
+	/** Kills the program and its descendants. */
+	readonly signal?: AbortSignal;
+}
+
+export interface ExecOptions extends ProgramOptions {
+	/** What the program reads. Default: nothing. */
+	readonly stdin?: string | Uint8Array;
+	/** Bytes of each stream; a program that prints more is killed, and the call rejects with `EFBIG`. Default: {@link OUTPUT_BYTES_MAX}. */
+	readonly maxOutputBytes?: number;
+}
+
+/** How a program ended. */
+export interface ExitStatus {
+	/** As a shell says it: 124 after a time limit, 127 when it could not be started, 128 and the signal's number after a signal. */
+	readonly exitCode: number;
+	/** The signal that ended it, or `null`. */
+	readonly signal: NodeJS.Signals | null;
+	/** Its time was up. */
+	readonly timedOut: boolean;
+	/** Processes of it that the guest's kernel killed for want of memory. */
+	readonly oomKills: number;
+}
+
+export interface ExecResult extends ExitStatus {
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
+
+/** The number of a signal. */
+export function signalNumber(signal: NodeJS.Signals | number): number {
+	const number: unknown = typeof signal === "string" ? constants.signals[signal] : signal;
+	if (typeof number !== "number" || !Number.isInteger(number) || number < 1 || number > 64) throw execError(`unknown signal: ${String(signal)}`);
+	return number;
+}
+
+export function statusOf(exit: { readonly code: number; readonly signal: number; readonly timedOut: boolean; readonly oomKills: number }): ExitStatus {
+	return { exitCode: exit.code, signal: SIGNAL_NAMES.get(exit.signal) ?? null, timedOut: exit.timedOut, oomKills: exit.oomKills };
+}
+
+export function programOf(command: string, args: readonly string[], options: ProgramOptions): ProgramInput {
+	if (!Array.isArray(args)) throw execError("args must be an array of strings");
+	const { cwd, env, user, timeoutMs } = options;
+	return { argv: [command, ...(args as readonly string[])], cwd, env, user, timeoutMs };
+}
+
+/** `vm.exec`. */
+export async function execProgram(machine: Machine, command: string, args: readonly string[], options: ExecOptions): Promise<ExecResult> {
+	const { signal, maxOutputBytes, stdin } = options;
+	if (stdin !== undefined && typeof stdin !== "string" && !(stdin instanceof Uint8Array)) throw execError("stdin must be a string or a Uint8Array");
+	const input = typeof stdin === "string" ? Buffer.from(stdin, "utf8") : stdin;
+	const result = await runBuffered(machine, programOf(command, args, options), { signal, maxOutputBytes, stdin: input });
+	return { ...statusOf({ ...result, code: result.exitCode }), stdout: result.stdout.toString("utf8"), stderr: result.stderr.toString("utf8") };
 }

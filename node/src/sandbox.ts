@@ -3,10 +3,10 @@
  * From options to a running VM.
  */
 import { SandboxError } from "./errors.js";
-import type { SandboxAnyFileSystem } from "./filesystem.js";
+import { BoundDirectory, MemoryFileSystem, type SandboxAnyFileSystem, type SandboxNativeFileSystem } from "./filesystem.js";
 import { Machine } from "./machine.js";
 import { SandboxMounts } from "./mounts.js";
-import { type NativeConfig, type NativeMount, findArtifacts } from "./native.js";
+import { type NativeConfig, type NativeMount, Tool, ToolFlag, findArtifacts } from "./native.js";
 import { ruleText } from "./network.js";
 import type { SandboxBinding, SandboxEngine, SandboxMount, SandboxOptions } from "./options.js";
 import { fileOps } from "./serve.js";
@@ -19,14 +19,36 @@ function engineOf(options: SandboxOptions): SandboxEngine {
 	throw new SandboxError("ERR_SANDBOX_OPTIONS", `the environment's SANDBOX_ENGINE is ${wanted}; it must be auto, kvm or qemu`);
 }
 
-/** File systems of the options, each named by its place when the guest calls it. */
+/** File systems of the options. Those of the user's are named by their place in `list` when the guest calls them. */
 class Sources {
 	readonly list: SandboxAnyFileSystem[] = [];
+	/** Trees in memory, with a path at which the tools find them. */
+	readonly memory = new Map<MemoryFileSystem, string>();
+	readonly #seen = new Map<SandboxAnyFileSystem | SandboxNativeFileSystem, string>();
 
+	/** In the order in which libsbx takes them: bindings first. An object that comes again is the same file system. */
 	mount(item: SandboxMount | SandboxBinding): NativeMount {
-		const number = this.list.push(item.fs) - 1;
-		return { path: canonicalPath(item.path), kind: "callbacks", ops: fileOps(item.fs), number };
+		const path = canonicalPath(item.path);
+		const { fs } = item;
+		if (fs instanceof BoundDirectory) return { path, kind: "host", source: fs.source, readonly: fs.access === "ro", masks: fs.mask };
+		const earlier = this.#seen.get(fs);
+		if (earlier !== undefined) return { path, kind: "same", source: earlier };
+		this.#seen.set(fs, path);
+		if (fs instanceof MemoryFileSystem) {
+			this.memory.set(fs, path);
+			return { path, kind: "memory", maxBytes: fs.maxBytes ?? 0 };
+		}
+		return { path, kind: "callbacks", ops: fileOps(fs), number: this.list.push(fs) - 1 };
 	}
+}
+
+/** Puts the files of trees in memory into them; the guest may boot meanwhile. */
+async function fillMemory(machine: Machine, sources: Sources): Promise<void> {
+	await machine.started();
+	const writes = [...sources.memory].flatMap(([fs, mount]) =>
+		[...fs.files].map(([path, data]) => machine.tool({ tool: Tool.write, mount, path, flags: ToolFlag.parents, data })),
+	);
+	await Promise.all(writes);
 }
 
 function nativeConfig(options: SandboxOptions, sources: Sources): NativeConfig {
@@ -46,9 +68,11 @@ function nativeConfig(options: SandboxOptions, sources: Sources): NativeConfig {
 		scratchBytes: options.rootfs.kind === "linux-overlay-fs" ? (options.rootfs.upper.sizeBytes ?? 0) : 0,
 		bootTimeoutMs: options.bootTimeoutMs,
 		hostname: options.name,
+		console: true,
+		flows: outbound !== undefined,
 		rules: (outbound?.rules ?? []).map(ruleText),
-		mounts: (options.mounts ?? []).map((mount) => sources.mount(mount)),
 		bindings: (options.bindings ?? []).map((binding) => sources.mount(binding)),
+		mounts: (options.mounts ?? []).map((mount) => sources.mount(mount)),
 	};
 }
 
@@ -72,6 +96,7 @@ export class SandboxBuilder implements AsyncDisposable {
 		const machine = new Machine(nativeConfig(this.#options, sources), sources.list);
 		this.#machine = machine;
 		try {
+			await fillMemory(machine, sources);
 			return new SandboxVm(machine, await machine.ready, new SandboxMounts(machine, this.#options.mounts ?? [], this.#options.bindings ?? []));
 		} catch (error) {
 			await machine.close();

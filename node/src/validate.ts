@@ -3,6 +3,7 @@
  * Options that make no sense, found before anything is started. Values may come from plain JavaScript: nothing is taken for granted.
  */
 import { SandboxError, fromNative } from "./errors.js";
+import { BoundDirectory, MemoryFileSystem } from "./filesystem.js";
 import { native } from "./native.js";
 import { type SandboxNetworkRule, ruleText } from "./network.js";
 import type { SandboxOptions } from "./options.js";
@@ -98,6 +99,16 @@ function attachment(value: unknown, name: "mount" | "binding"): string {
 	if (path.split("/").some((part) => part === "." || part === "..")) throw invalid(`${name}.path must not contain '.' or '..' components`);
 	if (canonicalPath(path) === "/") throw invalid(`${name}.path must not be root`);
 	const fs = object(item["fs"], `${name}.fs`);
+	if (item["fs"] instanceof MemoryFileSystem) {
+		if (fs["maxBytes"] !== undefined && !isCount(fs["maxBytes"])) throw invalid("fs.memory maxBytes must be greater than zero");
+		return canonicalPath(path);
+	}
+	if (item["fs"] instanceof BoundDirectory) {
+		if (text(fs["source"], "fs.bind source") === "") throw invalid("fs.bind source must not be empty");
+		if (fs["access"] !== "ro" && fs["access"] !== "rw") throw invalid(`fs.bind access must be "ro" or "rw", not ${shown(fs["access"])}`);
+		for (const mask of list(fs["mask"], "fs.bind mask")) text(mask, "fs.bind mask");
+		return canonicalPath(path);
+	}
 	for (const operation of ["stat", "list", "read"]) {
 		if (typeof fs[operation] !== "function") throw invalid(`${name}.fs of ${path} has no function ${operation}`);
 	}

@@ -3,10 +3,12 @@
  * A running VM.
  */
 import { HostControlTransport } from "./control.js";
+import type { SandboxVmEvents } from "./events.js";
 import type { Machine } from "./machine.js";
 import type { SandboxMounts } from "./mounts.js";
 import type { NativeReady } from "./native.js";
-import { runBuffered } from "./process.js";
+import { type ExecOptions, type ExecResult, execProgram, runBuffered } from "./process.js";
+import { type PtyOptions, SandboxProcess, SandboxPty, type SpawnOptions } from "./spawn.js";
 
 /** A running VM. Close it, or let `await using` do it: it keeps your program's event loop alive as long as it runs. */
 export class SandboxVm implements AsyncDisposable {
@@ -34,6 +36,43 @@ export class SandboxVm implements AsyncDisposable {
 		});
 		this.control.emit({ type: "init.ready", guest: { root: { readonly: ready.rootReadonly }, init: { name: "sandbox-init" } } });
 		void machine.ended.then((error) => this.control.end(error, error.code !== "ERR_SANDBOX_CLOSED"));
+	}
+
+	/**
+	 * Runs a program to its end.
+	 *
+	 * ```ts
+	 * const { exitCode, stdout } = await vm.exec("grep", ["-rn", "TODO", "."], { cwd: "/workspace", timeoutMs: 10_000 });
+	 * ```
+	 */
+	exec(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
+		return execProgram(this.#machine, command, args, options);
+	}
+
+	/** Starts a program whose streams you read and write. Throws if it cannot be asked for; whether it can be started, its end says. */
+	spawn(command: string, args: readonly string[] = [], options: SpawnOptions = {}): SandboxProcess {
+		return new SandboxProcess(this.#machine, command, args, options);
+	}
+
+	/** Starts a program on a terminal. */
+	pty(command: string, args: readonly string[] = [], options: PtyOptions = {}): SandboxPty {
+		return new SandboxPty(this.#machine, command, args, options);
+	}
+
+	/**
+	 * Tells of events until the result is disposed. What came before the first listener waits for it (at most 1024 pieces).
+	 *
+	 * ```ts
+	 * vm.on("flow", (flow) => console.log(flow.verdict, flow.name ?? flow.destination?.ip));
+	 * vm.on("exit", ({ code, message }) => console.log(code, message));
+	 * ```
+	 */
+	on<K extends keyof SandboxVmEvents>(event: K, listener: (value: SandboxVmEvents[K]) => void): Disposable {
+		const channel = Object.hasOwn(this.#machine.events, event) ? this.#machine.events[event] : undefined;
+		if (!channel) throw new TypeError(`there is no event ${String(event)}; there are ${Object.keys(this.#machine.events).join(", ")}`);
+		if (typeof listener !== "function") throw new TypeError("listener must be a function");
+		channel.add(listener);
+		return { [Symbol.dispose]: () => channel.delete(listener) };
 	}
 
 	/** Ends the VM at once, and everything in it. Calls that wait reject with `ERR_SANDBOX_CLOSED`. Idempotent; takes less than a second, whatever the guest does. */

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * Events of a VM.
+ */
+import { Socket } from "node:net";
+import { StringDecoder } from "node:string_decoder";
+
+/** A decision about a flow of the guest's, or the end of one. */
+export interface SandboxFlowEvent {
+	/** `"flow"`: a decision; `"end"`: a flow that was allowed has ended; `"left-out"`: `lines` events are missing here, as they came too fast. */
+	readonly type: "flow" | "end" | "left-out";
+	/** ISO 8601, UTC. */
+	readonly time: string;
+	/** Numbers flows: a decision and its end have the same. */
+	readonly flow?: number;
+	readonly direction?: "out" | "in";
+	readonly protocol?: "tcp" | "udp" | "icmp";
+	readonly source?: { readonly ip: string; readonly port?: number };
+	readonly destination?: { readonly ip: string; readonly port?: number };
+	/** The host name that the flow concerns, if any. */
+	readonly name?: string;
+	readonly verdict?: "allow" | "deny";
+	/** The rule that allowed it. */
+	readonly rule?: string;
+	/** Why it was denied, or why it ended. */
+	readonly reason?: string;
+	readonly bytesOut?: number;
+	readonly bytesIn?: number;
+	readonly durationMs?: number;
+	readonly lines?: number;
+}
+
+/** The end of a VM. */
+export interface SandboxExitEvent {
+	/** `ERR_SANDBOX_CLOSED` after `close()`, else what ended it. */
+	readonly code: string;
+	readonly message: string;
+	/** The console's last lines if the guest failed, else "". */
+	readonly console: string;
+}
+
+/** What `vm.on()` tells, and with what. */
+export interface SandboxVmEvents {
+	/** Text of the guest's console: the kernel's, and what programs write to `/dev/console`. */
+	console: string;
+	/** Once, when the VM has ended. */
+	exit: SandboxExitEvent;
+	/** With `network.outbound`. */
+	flow: SandboxFlowEvent;
+}
+
+/** Characters of the console, and flows, that wait for the first listener; the oldest go. */
+export const EVENTS_HELD_MAX = 1024;
+const LINE_CHARACTERS_MAX = 1 << 16;
+
+type Listener<T> = (event: T) => void;
+
+/** Listeners of one event. What comes before there is one waits for it, within bounds: nobody can listen before the VM is there. */
+export class EventChannel<T> {
+	readonly #listeners = new Set<Listener<T>>();
+	#held: T[] | undefined = [];
+
+	emit(event: T): void {
+		if (this.#held) {
+			this.#held.push(event);
+			if (this.#held.length > EVENTS_HELD_MAX) this.#held.shift();
+			return;
+		}
+		for (const listener of this.#listeners) {
+			try {
+				listener(event);
+			} catch (error) {
+				process.nextTick(() => {
+					throw error; // a listener's mistake is its program's business, and keeps no other listener from hearing
+				});
+			}
+		}
+	}
+
+	add(listener: Listener<T>): void {
+		this.#listeners.add(listener);
+		const held = this.#held;
+		this.#held = undefined;
+		for (const event of held ?? []) this.emit(event);
+	}
+
+	delete(listener: Listener<T>): void {
+		this.#listeners.delete(listener);
+	}
+}
+
+/** Reads a pipe of the addon's as text. It keeps no event loop alive, and ends with the host process. */
+export function readPipe(fd: number, onText: (text: string) => void): void {
+	const decoder = new StringDecoder("utf8");
+	const socket = new Socket({ fd, readable: true, writable: false });
+	socket.on("data", (data) => onText(decoder.write(data)));
+	socket.on("error", () => socket.destroy());
+	socket.unref();
+}
+
+/** Cuts text into lines; one that is longer than any of ours is dropped. */
+export function lineSplitter(onLine: (line: string) => void): (text: string) => void {
+	let rest = "";
+	return (text) => {
+		const lines = (rest + text).split("\n");
+		rest = lines.pop() ?? "";
+		if (rest.length > LINE_CHARACTERS_MAX) rest = "";
+		for (const line of lines) onLine(line);
+	};
+}
+
+function endpoint(ip: unknown, port: unknown): { readonly ip: string; readonly port?: number } | undefined {
+	if (typeof ip !== "string") return undefined;
+	return typeof port === "number" ? { ip, port } : { ip };
+}
+
+/** An event from its line, or undefined. */
+export function parseFlow(line: string): SandboxFlowEvent | undefined {
+	let value: Readonly<Record<string, unknown>>;
+	try {
+		value = JSON.parse(line) as Readonly<Record<string, unknown>>;
+	} catch {
+		return undefined;
+	}
+	const { event, src, src_port, dst, dst_port, bytes_out, bytes_in, duration_ms, ...same } = value;
+	const found = {
+		...same,
+		type: event === "left_out" ? "left-out" : event,
+		source: endpoint(src, src_port),
+		destination: endpoint(dst, dst_port),
+		bytesOut: bytes_out,
+		bytesIn: bytes_in,
+		durationMs: duration_ms,
+	};
+	// libsbx's documented form, with the names of this package.
+	return Object.fromEntries(Object.entries(found).filter(([, part]) => part !== undefined)) as unknown as SandboxFlowEvent;
+}
