@@ -348,6 +348,7 @@ static int run_vm(struct run *r)
 		run_sbx_error(&err);
 		return RUN_FAILED;
 	}
+	r->exited = !run_publish(&r->opt, r->vm);
 	while (!r->exited && !r->ended) {
 		run_step(r);
 		if (r->ready && !r->begun && !r->exited && !r->ended)

@@ -14,6 +14,13 @@ enum { RUN_FAILED = 125 };
 enum { RUN_ENV_MAX = 1024,
        RUN_COPIES_MAX = 64 };
 
+/* A --publish. */
+struct run_publish {
+	const char *value;
+	char address[64]; /* "": the default */
+	uint16_t port, guest_port;
+};
+
 /* A --copy-in or --copy-out. */
 struct run_copy {
 	bool out;
@@ -30,6 +37,8 @@ struct run_options {
 	struct run_copy copy[RUN_COPIES_MAX + 1];
 	unsigned copy_count;
 	uint64_t copy_limit; /* bytes, of each --copy-out */
+	struct run_publish publish[SBX_PUBLISHED_MAX];
+	unsigned publish_count;
 	const char *console_path, *net_log_path;
 	bool interactive, tty, quiet, verbose;
 };
@@ -44,6 +53,10 @@ bool run_take_tmpfs(struct run_options *o, const char *value);
 bool run_take_copy(struct run_options *o, bool out, const char *value);
 /* Does those of one direction, in their order; after a failure the rest of those out, and none of those in. False after complaints. */
 bool run_copies(const struct run_options *o, struct sbx_vm *vm, bool out);
+/* run_publish.c: the value of --publish. False after a complaint. */
+bool run_take_publish(struct run_options *o, const char *value);
+/* Publishes them; false after a complaint. */
+bool run_publish(const struct run_options *o, struct sbx_vm *vm);
 /* run_options.c: "64M", "2G", "512K", or bytes. */
 bool run_take_size(const char *option, const char *text, uint64_t *ret);
 

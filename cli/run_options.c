@@ -42,6 +42,8 @@ static const char run_help[] =
 	"  --allow RULE        what may leave: tcp:CIDR[:PORTS], udp:CIDR[:PORTS], public[:PORTS] or host:NAME[:PORTS]; may be repeated;\n"
 	"                      `sandbox policy --help` says more. tcp:127.0.0.1/32:PORT opens a port of this machine's loopback, which the\n"
 	"                      guest reaches as host.sandbox.internal\n"
+	"  --publish [ADDR:]PORT:GUEST-PORT  let others connect to a TCP port of the guest by a port of this machine, at 127.0.0.1 unless ADDR says\n"
+	"                      otherwise ([::1], 0.0.0.0, ...); PORT 0 takes one that is free, and says which; may be repeated\n"
 	"  --net-log FILE      write what became of each flow to FILE: lines of JSON, one a decision and one an end\n"
 	"\n"
 	"the command:\n"
@@ -81,6 +83,7 @@ enum { OPT_IMAGE = 256,
        OPT_COPY_LIMIT,
        OPT_NET,
        OPT_ALLOW,
+       OPT_PUBLISH,
        OPT_NET_LOG,
        OPT_ENV,
        OPT_CWD,
@@ -108,6 +111,7 @@ static const struct option options[] = {
 	{ "copy-limit", required_argument, NULL, OPT_COPY_LIMIT },
 	{ "net", no_argument, NULL, OPT_NET },
 	{ "allow", required_argument, NULL, OPT_ALLOW },
+	{ "publish", required_argument, NULL, OPT_PUBLISH },
 	{ "net-log", required_argument, NULL, OPT_NET_LOG },
 	{ "env", required_argument, NULL, OPT_ENV },
 	{ "cwd", required_argument, NULL, OPT_CWD },
@@ -294,6 +298,8 @@ static bool take_option(struct run_options *o, int c, const char *value)
 		return true;
 	case OPT_ALLOW:
 		return take_rule(o, value);
+	case OPT_PUBLISH:
+		return run_take_publish(o, value);
 	case OPT_NET_LOG:
 		o->net_log_path = value;
 		o->vm.flags |= SBX_VM_NETWORK;

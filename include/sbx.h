@@ -961,6 +961,26 @@ SBX_API int sbx_policy_check(const char *const *rules, size_t count, const char 
  */
 SBX_API int sbx_vm_set_rules(struct sbx_vm *vm, const char *const *rules, size_t count, struct sbx_err *err);
 
+enum { SBX_PUBLISHED_MAX = 64 };
+
+/**
+ * sbx_vm_publish() - let others connect to a TCP port of the guest
+ * @address:    an address of this machine, "0.0.0.0" or "::" (every IPv4, every IPv6 address); NULL is "127.0.0.1"
+ * @port:       where to listen; 0 takes one that is free
+ * @guest_port: what it leads to. The guest sees its gateway connect, to its address of the same family as @address.
+ * @ret_port:   the port that was taken; may be NULL
+ *
+ * From the start of the VM on. Who connects before the guest has a network waits; afterwards, where nothing listens in the guest, the connection is reset. Egress
+ * rules are not asked. At most SBX_PUBLISHED_MAX.
+ *
+ * Return: 0; -EADDRINUSE, -EADDRNOTAVAIL, -EACCES (with the address and the port), -EINVAL (no address; or the VM has no network), -EMFILE, -ENOTCONN (the VM
+ * has ended), -EDEADLK (called from a callback) or -ETIMEDOUT.
+ */
+SBX_API int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err);
+
+/** Stops listening at @address and @port; connections that are open stay. -ENOENT: nothing is published there. */
+SBX_API int sbx_vm_unpublish(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err);
+
 /* ---- What this machine can do ---- */
 
 struct sbx_engine_probe {

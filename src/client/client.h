@@ -38,6 +38,9 @@ struct launch_mount {
 	uint32_t *mask_target;
 };
 
+/* launch.c: sends what is queued, waiting for the peer to read. @fds: beside its first byte. */
+int link_send_all(struct link *link, const int *fds, unsigned fd_count);
+
 /* The configuration, checked and opened: what CONFIG needs. */
 struct launch {
 	struct launch_mount *mount; /* bindings first */
@@ -106,8 +109,15 @@ void vm_send(struct sbx_vm *vm);
 int vm_step(struct sbx_vm *vm, uint64_t deadline_ns);
 /* wait.c: clears @err; -EDEADLK inside of a callback, where nothing can be waited for. */
 int vm_refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err);
-/* wait.c: sends a request with a fresh number by @put and waits for its DONE or STATS (@stats, else NULL). */
-int vm_request(struct sbx_vm *vm, bool (*put)(struct buf *out, uint32_t seq, const void *arg), const void *arg, struct sbx_stats *stats, struct sbx_err *err);
+/* A question to the host process, which answers by DONE, or by STATS. */
+struct vm_request {
+	bool (*put)(struct buf *out, uint32_t seq, const void *arg);
+	const void *arg;
+	const int *fd; /* goes along; NULL: none */
+	struct sbx_stats *stats;
+};
+/* wait.c: asks, with a fresh number, and waits for the answer. */
+int vm_request(struct sbx_vm *vm, const struct vm_request *q, struct sbx_err *err);
 int vm_ended_error(const struct sbx_vm *vm, struct sbx_err *err); /* why it ended, for a call that it ended under */
 /* exec.c: sbx_vm_exec() with more of enum proto_exec_flags. */
 int vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, uint32_t proto_flags, struct sbx_proc **ret, struct sbx_err *err);

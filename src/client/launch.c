@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -228,6 +229,19 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 	qemu_find(c->qemu_path, ret->qemu_path, sizeof(ret->qemu_path));
 	fill_message(c, ret);
 	return 0;
+}
+
+int link_send_all(struct link *link, const int *fds, unsigned fd_count)
+{
+	struct pollfd p = { .fd = link->fd, .events = POLLOUT };
+	int r = fd_count > 0 ? link_flush_fds(link, fds, fd_count) : link_flush(link);
+
+	while (r == 1 || r == -EAGAIN) {
+		if (poll(&p, 1, -1) < 0 && errno != EINTR)
+			return -errno;
+		r = r == -EAGAIN ? link_flush_fds(link, fds, fd_count) : link_flush(link);
+	}
+	return r;
 }
 
 void launch_done(struct launch *l)

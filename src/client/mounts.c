@@ -214,19 +214,6 @@ int launch_mounts_prepare(const struct sbx_vm_config *c, struct launch *l, struc
 	return r;
 }
 
-static int send_all(struct link *link, const int *fds, unsigned fd_count)
-{
-	struct pollfd p = { .fd = link->fd, .events = POLLOUT };
-	int r = fd_count > 0 ? link_flush_fds(link, fds, fd_count) : link_flush(link);
-
-	while (r == 1 || r == -EAGAIN) {
-		if (poll(&p, 1, -1) < 0 && errno != EINTR)
-			return -errno;
-		r = r == -EAGAIN ? link_flush_fds(link, fds, fd_count) : link_flush(link);
-	}
-	return r;
-}
-
 static int send_mount(struct link *link, const struct launch_mount *m, uint32_t number)
 {
 	struct msg_mount msg = {
@@ -250,11 +237,11 @@ static int send_mount(struct link *link, const struct launch_mount *m, uint32_t 
 	msg.flags |= m->binding ? PROTO_MOUNT_BINDING : 0U;
 	if (!msg_mount_put(link_out(link), 0, &msg))
 		return -ENOMEM;
-	r = send_all(link, &m->fd, m->fd >= 0);
+	r = link_send_all(link, &m->fd, m->fd >= 0);
 	for (unsigned i = 0; i < m->mask_count && r == 0; i++) {
 		struct msg_mask mask = { .target = m->mask_target[i], .path = slice_of(m->mask_path[i]) };
 
-		r = msg_mask_put(link_out(link), 0, &mask) ? send_all(link, NULL, 0) : -ENOMEM;
+		r = msg_mask_put(link_out(link), 0, &mask) ? link_send_all(link, NULL, 0) : -ENOMEM;
 	}
 	return r;
 }

@@ -8,7 +8,6 @@
 #include "net/policy.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
 _Static_assert((int)SBX_RULES_MAX == (int)POLICY_RULES_MAX && (int)PROTO_RULES_MAX == (int)POLICY_RULES_MAX, "one limit");
@@ -62,7 +61,6 @@ int rules_check(const struct sbx_vm_config *c, struct sbx_err *err)
 
 int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err *err)
 {
-	struct pollfd p = { .fd = link->fd, .events = POLLOUT };
 	int r = 0;
 
 	for (size_t i = 0; i < c->outbound_count && r == 0; i++) {
@@ -71,8 +69,8 @@ int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err 
 		if (!msg_rule_put(link_out(link), 0, &m))
 			r = -ENOMEM;
 	}
-	while (r == 0 && (r = link_flush(link)) == 1)
-		r = poll(&p, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+	if (r == 0)
+		r = link_send_all(link, NULL, 0);
 	return r < 0 ? err_set(err, r, "cannot send the outbound rules to sandbox-host: %s", strerror(-r)) : 0;
 }
 
@@ -92,7 +90,7 @@ int sbx_vm_set_rules(struct sbx_vm *vm, const char *const *rules, size_t count, 
 	if (!p)
 		return err_set(err, -ENOMEM, "out of memory");
 	r = parse_rules(rules, count, p, err);
-	return r == 0 ? vm_request(vm, put_rules, &m, NULL, err) : r;
+	return r == 0 ? vm_request(vm, &(struct vm_request){ .put = put_rules, .arg = &m }, err) : r;
 }
 
 int sbx_policy_check(const char *const *rules, size_t count, const char *proto, const char *destination, struct sbx_verdict *ret, struct sbx_err *err)

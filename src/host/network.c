@@ -86,6 +86,33 @@ int host_network_set_rules(struct host_network *h, struct slices rules, struct s
 	return r;
 }
 
+int host_network_publish(struct host_network *h, int fd, const struct msg_publish *m, struct sbx_err *err)
+{
+	AUTOCLOSE int s = fd;
+	int r;
+
+	if (!h->network)
+		return err_set(err, -EINVAL, "the VM has no network, so no port of it can be published; start it with SBX_VM_NETWORK");
+	if (s < 0 || m->guest_port == 0 || m->guest_port > UINT16_MAX)
+		return err_set(err, -EPROTO, "malformed PUBLISH");
+	r = network_publish(h->network, take_fd(&s), (uint16_t)m->guest_port);
+	if (r == -EMFILE)
+		return err_set(err, r, "%d ports are published already; unpublish one first", NETWORK_PUBLISHED_MAX);
+	return r < 0 ? err_set(err, r, "cannot publish port %u of the guest: %s", m->guest_port, strerror(-r)) : 0;
+}
+
+int host_network_unpublish(struct host_network *h, const struct msg_unpublish *m, struct sbx_err *err)
+{
+	struct ip a = { .family = m->address.len == 4 ? 4 : 6 };
+
+	if (m->address.len != 4 && m->address.len != 16)
+		return err_set(err, -EPROTO, "malformed UNPUBLISH");
+	memcpy(a.bytes, m->address.p, m->address.len);
+	if (!h->network || network_unpublish(h->network, &a, (uint16_t)m->port) < 0)
+		return err_set(err, -ENOENT, "no port is published there");
+	return 0;
+}
+
 void host_network_tell(const struct host_network *h, struct buf *out)
 {
 	const struct stack_config *a = network_addresses();

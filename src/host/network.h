@@ -20,6 +20,9 @@ int host_network_init(struct host_network *h, struct loop *loop, const struct lo
 void host_network_done(struct host_network *h);
 /* Replaces the rules of egress: all of them, or none with the reason. */
 int host_network_set_rules(struct host_network *h, struct slices rules, struct sbx_err *err);
+/* Ports of the host's that lead to the guest's: see network_publish(). @fd is taken over; -1: none came. */
+int host_network_publish(struct host_network *h, int fd, const struct msg_publish *m, struct sbx_err *err);
+int host_network_unpublish(struct host_network *h, const struct msg_unpublish *m, struct sbx_err *err);
 /* Tells init its addresses, and whom to trust. */
 void host_network_tell(const struct host_network *h, struct buf *out);
 

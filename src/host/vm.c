@@ -471,6 +471,31 @@ static int vm_set_rules(struct vm *vm, const struct frame *f)
 	return 0;
 }
 
+static int vm_publish(struct vm *vm, const struct frame *f)
+{
+	struct sbx_err err = { 0 };
+	struct msg_publish m;
+	int fd = link_take_fd(&vm->ctl->link);
+
+	if (msg_publish_decode(f->body, f->len, &m) < 0) {
+		close_fd(&fd);
+		return -EPROTO;
+	}
+	vm_done_reply(vm, m.seq, host_network_publish(&vm->network, fd, &m, &err), err.message);
+	return 0;
+}
+
+static int vm_unpublish(struct vm *vm, const struct frame *f)
+{
+	struct sbx_err err = { 0 };
+	struct msg_unpublish m;
+
+	if (msg_unpublish_decode(f->body, f->len, &m) < 0)
+		return -EPROTO;
+	vm_done_reply(vm, m.seq, host_network_unpublish(&vm->network, &m, &err), err.message);
+	return 0;
+}
+
 static int vm_stats(struct vm *vm, const struct frame *f)
 {
 	struct msg_stats s = { 0 };
@@ -522,6 +547,10 @@ int vm_frame(struct vm *vm, const struct frame *f)
 		return vm_stats(vm, f);
 	case PROTO_RULES_SET:
 		return vm_set_rules(vm, f);
+	case PROTO_PUBLISH:
+		return vm_publish(vm, f);
+	case PROTO_UNPUBLISH:
+		return vm_unpublish(vm, f);
 	case PROTO_FS_TOOL:
 	case PROTO_FS_TOOL_CANCEL:
 		return tools_frame(&vm->tools, f);

@@ -114,6 +114,7 @@ static const char *end_text(enum net_end why)
 		[NET_END_GUEST] = "reset by the guest",
 		[NET_END_HOST] = "reset by the other end",
 		[NET_END_REFUSED] = "refused by the other end",
+		[NET_END_NOBODY] = "refused by the guest",
 		[NET_END_UNREACHABLE] = "the other end cannot be reached",
 		[NET_END_TIMEOUT] = "no answer",
 		[NET_END_NAME] = "TLS does not ask for a name that a rule admits here",
@@ -163,7 +164,7 @@ int net_flow_begin(struct network *n, struct net_flow *f, const struct flow_key 
 	list_add_tail(&n->flows, &f->node);
 	n->stats.admitted++;
 	n->stats.open++;
-	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = f->id, .key = key, .name = f->name, .admit = true, .rule = rule_at(n, f->rule) });
+	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = f->id, .inbound = !end, .key = key, .name = f->name, .admit = true, .rule = rule_at(n, f->rule) });
 	return 0;
 }
 
@@ -188,6 +189,7 @@ void net_flow_done(struct net_flow *f, enum net_end why)
 	n->stats.open--;
 	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = f->id,
 							 .end = true,
+							 .inbound = !f->end,
 							 .key = f->key,
 							 .name = f->name,
 							 .admit = true,
@@ -222,6 +224,8 @@ void network_set_policy(struct network *n, const struct policy *p)
 	LIST_EACH (node, &n->flows) {
 		struct net_flow *f = CONTAINER_OF(node, struct net_flow, node);
 
+		if (!f->end)
+			continue;
 		f->rule = rule_of(n, f);
 		if (f->rule < 0)
 			f->end(f);
@@ -353,10 +357,12 @@ int network_create(struct loop *loop, const struct log *log, const struct policy
 	list_init(&n->flows);
 	list_init(&n->relays);
 	list_init(&n->denials);
+	list_init(&n->ingress);
 	list_init(&n->thirsty);
 	list_init(&n->udp.recent);
 	list_init(&n->echo.recent);
 	(void)!getrandom(&secret, sizeof(secret), GRND_NONBLOCK);
+	n->next_port = (uint16_t)(NETWORK_PORT_FIRST + secret % (NETWORK_PORT_LAST - NETWORK_PORT_FIRST));
 	flow_table_init(&n->udp.table, NETWORK_UDP_MAX, secret);
 	flow_table_init(&n->echo.table, NETWORK_ECHO_MAX, secret);
 	n->policy = malloc(sizeof(*n->policy));
@@ -376,6 +382,7 @@ void network_free(struct network *n)
 {
 	if (!n)
 		return;
+	ingress_free_all(n);
 	relay_tcp_free_all(n);
 	deny_free_all(n);
 	datagrams_free_all(n, NET_END_STOPPED);
@@ -419,6 +426,8 @@ void network_started(struct network *n, const struct frame_caps *caps)
 {
 	stack_restart(n->stack, caps);
 	datagrams_free_all(n, NET_END_RESTART);
+	n->running = true;
+	ingress_start_all(n);
 }
 
 void network_input(struct network *n, const struct frame_in *f)

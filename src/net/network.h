@@ -13,6 +13,7 @@ enum {
 	NETWORK_ECHO_MAX = 64,   /* addresses being pinged; likewise */
 	NETWORK_NAMES_MAX = 16,  /* names of one address that a policy looks at */
 	NETWORK_DNS_PORT = 53,
+	NETWORK_PUBLISHED_MAX = 64,
 };
 
 struct network;
@@ -72,6 +73,11 @@ void network_set_policy(struct network *n, const struct policy *p);
 const struct policy *network_policy(const struct network *n);
 void network_set_service(struct network *n, const struct network_service *s);
 void network_set_interceptor(struct network *n, const struct network_interceptor *i); /* NULL: none any more */
+
+/* Who connects to @fd, a listening socket (taken over), is connected to the guest's @guest_port. -EMFILE beyond NETWORK_PUBLISHED_MAX, -EINVAL, -ENOMEM. */
+int network_publish(struct network *n, int fd, uint16_t guest_port);
+/* Closes the one that listens there; open connections stay. -ENOENT. */
+int network_unpublish(struct network *n, const struct ip *address, uint16_t port);
 
 /* From the device. */
 void network_started(struct network *n, const struct frame_caps *caps);

@@ -11,6 +11,8 @@
  * An interceptor may have accepted a connection, read its first bytes, and found that it is none of its: those are held likewise until the socket is
  * connected, and a socket that is not is a reset.
  *
+ * A connection that came in by a published port has its socket first, and is made to the guest.
+ *
  * The socket is watched only for what can be done; with nothing to do it is not watched at all, since epoll reports hang-ups unasked. */
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -39,6 +41,7 @@ struct relay {
 	bool looking;    /* it is admitted by a name, and whether it asks for one is not known yet */
 	bool ended;      /* the guest has sent its last byte, which is held */
 	struct buf held; /* what it has sent so far, and what of it the socket did not take */
+	struct flow_key shown; /* inbound: with the address of who has connected */
 };
 
 static void relay_ready(struct loop_fd *w, uint32_t events);
@@ -53,18 +56,10 @@ static void relay_free(struct relay *r, enum net_end why)
 	free(r);
 }
 
-/* Ends the socket by a reset. */
-static void relay_reset_host(const struct relay *r)
-{
-	const struct linger l = { .l_onoff = 1, .l_linger = 0 };
-
-	(void)setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
-}
-
 static void relay_abort(struct relay *r, enum net_end why)
 {
 	tcp_abort(r->t);
-	relay_reset_host(r);
+	dial_linger_none(r->fd);
 	relay_free(r, why);
 }
 
@@ -237,6 +232,7 @@ static enum net_end end_of(int reason)
 	case -ECONNRESET: return NET_END_GUEST;
 	case -ETIMEDOUT: return NET_END_TIMEOUT;
 	case -ENETRESET: return NET_END_RESTART;
+	case -ECONNREFUSED: return NET_END_NOBODY;
 	default: return NET_END_RESOURCES;
 	}
 }
@@ -246,7 +242,7 @@ static void relay_closed(void *user, int reason)
 	struct relay *r = user;
 
 	if (reason < 0)
-		relay_reset_host(r);
+		dial_linger_none(r->fd);
 	relay_free(r, end_of(reason));
 }
 
@@ -394,12 +390,34 @@ void relay_tcp_take(struct network *n, struct tcp *t, const struct policy_flow *
 		relay_abort(r, NET_END_RESOURCES);
 }
 
+int relay_tcp_inbound(struct network *n, int fd, const struct flow_key *key, const struct flow_key *shown)
+{
+	static const struct policy_verdict published = { .admit = true, .rule = -1 };
+	AUTOFREE struct relay *r = calloc(1, sizeof(*r));
+	int e;
+
+	if (!r)
+		return -ENOMEM;
+	e = tcp_connect(n->stack, key, &relay_ops, r, &r->t);
+	if (e < 0)
+		return e;
+	r->n = n;
+	r->fd = fd;
+	r->connected = true;
+	r->shown = *shown;
+	buf_init(&r->held, HELLO_BYTES_MAX);
+	list_add_tail(&n->relays, &r->node);
+	(void)net_flow_begin(n, &r->flow, &r->shown, &published, NULL); /* copies no name: cannot fail */
+	(void)TAKE_PTR(r);
+	return 0;
+}
+
 void relay_tcp_free_all(struct network *n)
 {
 	while (!list_empty(&n->relays)) {
 		struct relay *r = CONTAINER_OF(n->relays.next, struct relay, node);
 
-		relay_reset_host(r);
+		dial_linger_none(r->fd);
 		relay_free(r, NET_END_STOPPED);
 	}
 }

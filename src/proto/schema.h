@@ -22,6 +22,8 @@
 	M(8, mask, MASK)                  \
 	M(9, rule, RULE)                  \
 	M(10, rules_set, RULES_SET)       \
+	M(11, publish, PUBLISH)           \
+	M(12, unpublish, UNPUBLISH)       \
 	/* host to client */              \
 	M(20, ready, READY)               \
 	M(21, vm_end, VM_END)             \
@@ -95,6 +97,10 @@
 #define MSG_STATS_GET(F) F(u32, seq)
 /* All rules of egress from now on, in their text form; answered by DONE */
 #define MSG_RULES_SET(F) F(u32, seq) F(strs, rules)
+/* Carries a listening socket, whose connections are the guest's. Both are answered by DONE */
+#define MSG_PUBLISH(F) F(u32, seq) F(u32, guest_port)
+/* address: of the socket, 4 or 16 bytes in network order */
+#define MSG_UNPUBLISH(F) F(u32, seq) F(u32, port) F(bytes, address)
 
 /* Times in ns. boot_ticks: the guest's TSC at that moment, as counted from its machine's reset. */
 #define MSG_READY(F) \

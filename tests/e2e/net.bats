@@ -135,3 +135,44 @@ logged() {
 	assert_status 125
 	assert_output_has "--net-log /nowhere/log: No such file or directory"
 }
+
+# page ADDRESS PORT: /x of a web server.
+page() {
+	exec 5<>"/dev/tcp/$1/$2"
+	printf 'GET /x HTTP/1.0\r\n\r\n' >&5
+	tail -n 1 <&5
+	exec 5>&-
+}
+
+@test "a port of the guest is reached by a port of this machine" {
+	local port
+	coproc VM { exec timeout 120 "$SANDBOX" run --engine "$SBX_ENGINE" --publish 0:80 --publish '[::1]:0:80' -i -- \
+		sh -c 'mkdir /tmp/www && echo hello >/tmp/www/x && httpd -p 80 -h /tmp/www && echo up && cat' 2>&1; }
+	local vm=$VM_PID
+	read -r line <&"${VM[0]}"
+	[[ $line =~ ^"sandbox: port "([0-9]+)" of 127.0.0.1 is port 80 of the guest"$ ]]
+	port=${BASH_REMATCH[1]}
+	read -r line <&"${VM[0]}"
+	[[ $line =~ ^"sandbox: port "([0-9]+)" of ::1 is port 80 of the guest"$ ]]
+	read -r line <&"${VM[0]}"
+	[ "$line" = up ]
+	[ "$(page 127.0.0.1 "$port")" = hello ]
+	[ "$(page ::1 "${BASH_REMATCH[1]}")" = hello ]
+	eval "exec ${VM[1]}>&-"
+	wait "$vm"
+}
+
+@test "a port that cannot be published is told with the reason" {
+	run sbx --publish "$PORT:80" -- true
+	assert_status 125
+	assert_output_has "--publish $PORT:80: cannot publish port $PORT of 127.0.0.1: it is in use"
+	local value
+	for value in 80 :80 1:2:3:4 ::1:80:80 '[::1:80:80' 65536:80 80:0 80:x -1:80 '[]:80:80' ' 80:80'; do
+		run sbx --publish "$value" -- true
+		assert_status 125
+		assert_output_has "--publish $value: write [ADDRESS:]PORT:GUEST-PORT"
+	done
+	run sbx --publish example.com:80:80 -- true
+	assert_status 125
+	assert_output_has "cannot publish at 'example.com'"
+}

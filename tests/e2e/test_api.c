@@ -523,12 +523,68 @@ TEST(rules_are_replaced_while_the_guest_runs)
 	sbx_vm_free(vm);
 }
 
+/* What the guest's port answers to who connects here; "" when the connection is reset or refused. */
+static void answer_at(int family, uint16_t port, char *dst, size_t size)
+{
+	struct sockaddr_in in4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT, .sin6_port = htons(port) };
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ssize_t n = -1;
+
+	if (family == AF_INET ? connect(fd, (struct sockaddr *)&in4, sizeof(in4)) == 0 : connect(fd, (struct sockaddr *)&in6, sizeof(in6)) == 0)
+		n = recv(fd, dst, size - 1, MSG_WAITALL);
+	dst[n > 0 ? n : 0] = '\0';
+	close(fd);
+}
+
+TEST(ports_of_the_guest_are_published_while_it_boots_and_while_it_runs)
+{
+	struct sbx_vm_config c = config();
+	struct sbx_exec_spec s = spec(ARGV("sh", "-c",
+					   "nc -ll -p 7000 -e echo four & until grep -q :1B58 /proc/net/tcp6 /proc/net/tcp; do :; done; echo up; wait"));
+	char text[16];
+	uint16_t early, port, again;
+	struct record r;
+	struct sbx_err err;
+	struct sbx_vm *vm;
+
+	c.flags |= SBX_VM_NETWORK;
+	CHECK(sbx_vm_start(&c, &vm, &err) == 0, "%s", err.message);
+	CHECK(sbx_vm_publish(vm, NULL, 0, 7000, &early, &err) == 0, "%s", err.message);
+	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s", err.message);
+	exec_recorded(vm, &s, &r);
+	while (r.out < 3)
+		turn(vm);
+	answer_at(AF_INET, early, text, sizeof(text));
+	CHECK(strcmp(text, "four\n") == 0, "'%s'", text);
+	CHECK(sbx_vm_publish(vm, "::1", 0, 7000, &port, &err) == 0, "%s", err.message);
+	answer_at(AF_INET6, port, text, sizeof(text));
+	CHECK(strcmp(text, "four\n") == 0, "over IPv6: '%s'", text);
+	CHECK(sbx_vm_publish(vm, "0.0.0.0", early, 7000, NULL, &err) == -EADDRINUSE && strstr(err.message, "in use"), "%s", err.message);
+	CHECK(sbx_vm_publish(vm, "127.0.0.1", port, 7002, &again, &err) == 0 && again == port, "%s", err.message);
+	answer_at(AF_INET, port, text, sizeof(text));
+	CHECK(text[0] == '\0', "nobody listens there, and says '%s'", text);
+	CHECK(sbx_vm_unpublish(vm, NULL, early, &err) == 0, "%s", err.message);
+	CHECK(sbx_vm_unpublish(vm, NULL, early, &err) == -ENOENT, "twice");
+	answer_at(AF_INET, early, text, sizeof(text));
+	CHECK(text[0] == '\0', "it still leads there: '%s'", text);
+	CHECK(sbx_vm_publish(vm, NULL, early, 7000, NULL, &err) == 0, "%s", err.message);
+	answer_at(AF_INET, early, text, sizeof(text));
+	CHECK(strcmp(text, "four\n") == 0, "'%s'", text);
+	CHECK(sbx_vm_publish(vm, "192.0.2.1", 0, 7000, NULL, &err) == -EADDRNOTAVAIL && strstr(err.message, "192.0.2.1"), "%s", err.message);
+	CHECK(sbx_vm_publish(vm, "localhost", 0, 7000, NULL, &err) == -EINVAL && strstr(err.message, "'localhost'"), "%s", err.message);
+	CHECK(sbx_vm_publish(vm, NULL, 0, 0, NULL, &err) == -EINVAL, "port 0 of the guest");
+	sbx_proc_free(r.proc);
+	sbx_vm_free(vm);
+}
+
 TEST(rules_for_a_guest_without_a_network_are_refused)
 {
 	struct sbx_vm *vm = start_default();
 	struct sbx_err err;
 
 	CHECK(sbx_vm_set_rules(vm, NULL, 0, &err) == -EINVAL && strstr(err.message, "SBX_VM_NETWORK"), "%s", err.message);
+	CHECK(sbx_vm_publish(vm, NULL, 0, 80, NULL, &err) == -EINVAL && strstr(err.message, "SBX_VM_NETWORK"), "%s", err.message);
 	sbx_vm_free(vm);
 }
 
@@ -538,4 +594,5 @@ RUN_TESTS(T(a_program_runs_to_its_end_with_input_and_both_outputs), T(two_hundre
 	  T(a_paused_guest_stands_still_and_its_clock_is_right_afterwards), T(stopping_lets_programs_end_by_sigterm),
 	  T(a_blocking_call_from_a_callback_is_refused), T(closing_is_quick_even_when_the_guest_is_busy),
 	  T(several_vms_live_in_one_process_on_threads_of_their_own), T(output_beyond_the_callers_limit_is_an_error),
-	  T(rules_are_replaced_while_the_guest_runs), T(rules_for_a_guest_without_a_network_are_refused))
+	  T(rules_are_replaced_while_the_guest_runs), T(ports_of_the_guest_are_published_while_it_boots_and_while_it_runs),
+	  T(rules_for_a_guest_without_a_network_are_refused))

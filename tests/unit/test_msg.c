@@ -106,7 +106,7 @@ static bool ends_in_bytes(uint16_t type)
 {
 	return type == PROTO_EXEC_STDIN || type == PROTO_EXEC_STDOUT || type == PROTO_EXEC_STDERR || type == PROTO_GUEST_CONFIG ||
 	       type == PROTO_FS_CALL || type == PROTO_FS_ENTRIES || type == PROTO_FS_DATA || type == PROTO_FS_TOOL || type == PROTO_FS_RESULT ||
-	       type == PROTO_GUEST_NET;
+	       type == PROTO_GUEST_NET || type == PROTO_UNPUBLISH;
 }
 
 static int decode_any(uint16_t type, const uint8_t *body, size_t len)

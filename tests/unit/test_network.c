@@ -5,9 +5,13 @@
 #include "base/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -581,10 +585,179 @@ TEST(datagrams_are_flows_too)
 	close(log_fd);
 }
 
+/* ---- Ports of the guest ---- */
+
+enum { GUEST_PORT = 7000 };
+
+/* Connects to @port of @a, which is the kernel's to accept. */
+static int dial_host(const struct ip *a, uint16_t port)
+{
+	struct sockaddr_in in4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int fd = socket(a->family == 4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(&in4.sin_addr, a->bytes, 4);
+	memcpy(&in6.sin6_addr, a->bytes, 16);
+	CHECK(fd >= 0 && (a->family == 4 ? connect(fd, (struct sockaddr *)&in4, sizeof(in4)) : connect(fd, (struct sockaddr *)&in6, sizeof(in6))) == 0, "connect: %s", strerror(errno));
+	return fd;
+}
+
+/* A port of @a that leads to GUEST_PORT, where @e takes the next connection. */
+static uint16_t publish(const struct ip *a, struct nguest_end *e)
+{
+	uint16_t port;
+	int fd = nguest_listen(a, SOCK_STREAM, &port);
+
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0 && network_publish(g.n, fd, GUEST_PORT) == 0, "publish");
+	*e = (struct nguest_end){ 0 };
+	g.listener = e;
+	return port;
+}
+
+TEST(who_connects_to_a_published_port_speaks_with_the_guest)
+{
+	static const struct ip loopback6 = { .family = 6, .bytes = { [15] = 1 } };
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct ip *self = v6 ? &loopback6 : &loopback, *gw = v6 ? &gateway6 : &gateway;
+		struct nguest_end e;
+		uint16_t port;
+		char byte;
+		int s;
+
+		rules.count = 0;
+		up_with_log(gw);
+		port = publish(self, &e);
+		s = dial_host(self, port);
+		NGUEST_UNTIL(&g, e.open);
+		CHECK(tcp_key(e.t)->remote_port == GUEST_PORT && ip_equal(&tcp_key(e.t)->guest, gw), "who the guest sees");
+		check_alive(&e, s);
+		network_set_policy(g.n, &(struct policy){ 0 }); /* no rule is asked */
+		check_alive(&e, s);
+		CHECK(shutdown(s, SHUT_WR) == 0, "shutdown");
+		NGUEST_UNTIL(&g, e.fin);
+		CHECK(tcp_write(e.t, "z", 1) == 1, "the other half is open");
+		tcp_shutdown(e.t);
+		NGUEST_UNTIL(&g, e.closed);
+		nguest_settle(&g, 20);
+		CHECK(recv(s, &byte, 1, 0) == 1 && byte == 'z' && recv(s, &byte, 1, 0) == 0, "the end");
+		close(s);
+		LOGGED(0, "\"direction\":\"in\"", v6 ? "\"src\":\"::1\"" : "\"src\":\"127.0.0.1\"", v6 ? "\"dst\":\"fd53:4258:a00:2::2\"" : "\"dst\":\"10.0.2.2\"", "\"dst_port\":7000",
+		       "\"verdict\":\"allow\"");
+		LOGGED(1, "\"end\"", "\"direction\":\"in\"", "\"bytes_out\":3,\"bytes_in\":2,", "\"closed\"");
+		nguest_down(&g);
+		close(log_fd);
+	}
+}
+
+TEST(a_guest_that_refuses_resets_who_has_connected)
+{
+	struct nguest_end e;
+	uint16_t port;
+	int s;
+
+	up_with_log(&gateway);
+	port = publish(&loopback, &e);
+	g.listener = NULL;
+	s = dial_host(&loopback, port);
+	nguest_settle(&g, 50);
+	check_reset(s);
+	LOGGED(1, "\"end\"", "refused by the guest");
+	nguest_down(&g);
+	close(log_fd);
+}
+
+TEST(who_connects_too_early_waits_for_the_guests_network)
+{
+	const struct network_link link = { 0 };
+	struct loop *loop;
+	struct network *n;
+	struct pollfd p = { .events = POLLIN };
+	uint16_t port;
+	int fd;
+
+	up(&gateway);
+	CHECK(loop_create(&loop) == 0 && network_create(loop, NULL, NULL, &link, &n) == 0, "network");
+	fd = nguest_listen(&loopback, SOCK_STREAM, &port);
+	CHECK(network_publish(n, fd, GUEST_PORT) == 0, "publish");
+	p.fd = dial_host(&loopback, port);
+	for (int i = 0; i < 10; i++)
+		CHECK(loop_once(loop, 1) == 0, "loop");
+	CHECK(poll(&p, 1, 0) == 0, "it was accepted, or reset");
+	close(p.fd);
+	network_free(n);
+	loop_free(loop);
+	nguest_down(&g);
+}
+
+TEST(what_is_not_published_any_more_refuses_and_open_connections_stay)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct nguest_end e;
+	uint16_t port;
+	int s, fd;
+
+	up(&gateway);
+	port = publish(&loopback, &e);
+	s = dial_host(&loopback, port);
+	NGUEST_UNTIL(&g, e.open);
+	CHECK(network_unpublish(g.n, &loopback, (uint16_t)(port + 1)) == -ENOENT && network_unpublish(g.n, &remote, port) == -ENOENT, "another's");
+	CHECK(network_unpublish(g.n, &loopback, port) == 0 && network_unpublish(g.n, &loopback, port) == -ENOENT, "unpublish");
+	check_alive(&e, s);
+	a.sin_port = htons(port);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno == ECONNREFUSED, "it still listens");
+	close(fd);
+	close(s);
+	nguest_down(&g);
+}
+
+TEST(published_ports_are_bounded_and_must_listen)
+{
+	uint16_t port;
+	int fd;
+
+	up(&gateway);
+	fd = nguest_listen(&loopback, SOCK_DGRAM, &port);
+	CHECK(network_publish(g.n, fd, GUEST_PORT) == -EINVAL, "datagrams");
+	CHECK(network_publish(g.n, memfd_create("file", MFD_CLOEXEC), GUEST_PORT) == -ENOTSOCK, "a file");
+	for (int i = 0; i < NETWORK_PUBLISHED_MAX; i++)
+		CHECK(network_publish(g.n, nguest_listen(&loopback, SOCK_STREAM, &port), GUEST_PORT) == 0, "%d", i);
+	CHECK(network_publish(g.n, nguest_listen(&loopback, SOCK_STREAM, &port), GUEST_PORT) == -EMFILE, "one too many");
+	nguest_down(&g);
+}
+
+TEST(without_descriptors_connections_wait_until_there_are_some)
+{
+	struct rlimit old, none;
+	struct nguest_end e;
+	uint16_t port;
+	int s, probe;
+
+	up(&gateway);
+	port = publish(&loopback, &e);
+	s = dial_host(&loopback, port);
+	CHECK(getrlimit(RLIMIT_NOFILE, &old) == 0, "limit");
+	probe = dup(s);
+	none = (struct rlimit){ .rlim_cur = (rlim_t)probe, .rlim_max = old.rlim_max };
+	close(probe);
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0, "limit");
+	nguest_settle(&g, 250);
+	CHECK(!e.open && !e.t, "it was accepted");
+	CHECK(setrlimit(RLIMIT_NOFILE, &old) == 0, "limit");
+	NGUEST_UNTIL(&g, e.open);
+	check_alive(&e, s);
+	close(s);
+	nguest_down(&g);
+}
+
 RUN_TESTS(T(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on), T(rules_that_come_open_what_was_closed),
 	  T(a_connection_that_is_still_being_made_is_refused), T(datagrams_that_new_rules_do_not_admit_are_prohibited_at_once),
 	  T(a_flow_by_name_lives_by_its_name_and_not_by_its_pin), T(a_flow_by_address_is_not_saved_by_a_name),
 	  T(the_gateway_is_the_loopback_for_rules_that_say_so_only), T(what_was_taken_over_can_be_given_back),
 	  T(what_was_given_back_and_cannot_be_reached_is_reset), T(an_interceptor_is_offered_what_is_admitted_and_leaves_what_it_likes),
 	  T(the_host_dials_by_the_rules_only), T(each_decision_and_each_end_is_logged_and_counted),
-	  T(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended), T(datagrams_are_flows_too))
+	  T(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended), T(datagrams_are_flows_too),
+	  T(who_connects_to_a_published_port_speaks_with_the_guest), T(a_guest_that_refuses_resets_who_has_connected),
+	  T(who_connects_too_early_waits_for_the_guests_network), T(what_is_not_published_any_more_refuses_and_open_connections_stay),
+	  T(published_ports_are_bounded_and_must_listen), T(without_descriptors_connections_wait_until_there_are_some))
