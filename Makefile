@@ -259,6 +259,11 @@ endef
 $(eval $(call test_rules,gcc-san))
 $(eval $(call test_rules,clang-san))
 
+# The tests of what init does for its jobs once more as it is shipped: a child that runs in init's memory is more than a sanitizer can follow.
+$(BUILD)/musl/tests/unit/test_guest_jobs: $(call objs,musl,tests/unit/test_guest_jobs.c tests/support/test.c tests/support/fault.c \
+		$(filter-out guest/main.c,$(src_guest))) $(BUILD)/musl/libshared.a
+	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) $(fault_wrap) -o $@ $^
+
 # The C end-to-end tests a second time as they would be shipped, against libsbx.a; static, so that they run anywhere.
 $(BUILD)/obj/libtest.a: $(call objs,obj,tests/support/test.c)
 	$(call say,AR)$(ARCHIVE)
@@ -314,6 +319,7 @@ $(BUILD)/fuzz/replay_%: $(BUILD)/gcc-san/tests/fuzz/fuzz_%.o $(BUILD)/gcc-san/te
 	$(call say,LINK)gcc $(CFLAGS_gcc-san) -o $@ $^ $(LIBS_host)
 
 unit_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_unit))
+unit_musl := $(BUILD)/musl/tests/unit/test_guest_jobs
 unit_clang := $(patsubst %.c,$(BUILD)/clang-san/%,$(test_unit))
 kvm_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_kvm)) $(guest_all)
 e2e_gcc := $(patsubst %.c,$(BUILD)/gcc-san/%,$(test_e2e))
@@ -324,7 +330,7 @@ replays := $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/replay_%,$(test_fuzz))
 .PHONY: test-unit-programs test-programs
 test-unit-programs: $(unit_gcc)
 # The clang objects of programs that are not linked are there for clang's warnings.
-test-programs: $(guest_tests) $(unit_gcc) $(unit_clang) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(lab_check) $(fuzzers) $(replays) \
+test-programs: $(guest_tests) $(unit_gcc) $(unit_clang) $(unit_musl) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(lab_check) $(fuzzers) $(replays) \
 	$(call objs,clang-san,$(src_cli) src/host/main.c guest/main.c $(wildcard tests/lab/*.c bench/*.c))
 
 .PHONY: test check lint test-lab

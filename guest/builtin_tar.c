@@ -5,8 +5,7 @@
 #include "base/totar.h"
 #include "base/untar.h"
 #include "builtin_impl.h"
-#include "spawn.h"
-#include "users.h"
+#include "child.h"
 
 #include <errno.h>
 #include <string.h>
@@ -32,6 +31,7 @@ int builtin_tar_out(char *const *a)
 
 static int take_owner(const char *text, struct untar_config *c, char *why, size_t why_size)
 {
+	AUTOFREE struct child_files *files = NULL;
 	struct user u;
 	int r;
 
@@ -41,7 +41,10 @@ static int take_owner(const char *text, struct untar_config *c, char *why, size_
 		c->flags |= UNTAR_OWNERS;
 		return 0;
 	}
-	r = spawn_user(slice_of(text), &u, why, why_size);
+	files = malloc(sizeof(*files));
+	if (!files)
+		return -ENOMEM;
+	r = child_user(slice_of(text), files, &u, why, why_size);
 	if (r < 0)
 		return r;
 	c->flags |= UNTAR_OWNER;

@@ -29,9 +29,9 @@
 #include <sys/wait.h>
 
 enum {
-	JOB_STARTED_MS = 10,           /* the host holds signals for a new program back until it is told of its start */
-	JOB_DYING_MS = 5000,           /* for processes that SIGKILL does not end at once */
-	JOB_STUCK_MS = 100,            /* after that they are likely to wait for the host */
+	JOB_STARTED_MS = 10, /* the host holds signals for a new program back until it is told of its start */
+	JOB_DYING_MS = 5000, /* for processes that SIGKILL does not end at once */
+	JOB_STUCK_MS = 100,  /* after that they are likely to wait for the host */
 	JOB_STUCK_AGAIN_MS = 500,
 	JOB_CODE_TIMEOUT = 124,
 	JOB_CODE_SIGNAL = 128,
@@ -113,7 +113,7 @@ static void job_flush(struct job *j)
 		job_rest(j);
 }
 
-/* The last word. For every failure it has a line on the program's stderr as well, where people look. */
+/* The last word, which job_flush() follows. For every failure it has a line on the program's stderr as well, where people look. */
 static void job_say_exit(struct job *j, const struct msg_exec_exit *m)
 {
 	struct buf *out = link_out(&j->link);
@@ -128,7 +128,7 @@ static void job_say_exit(struct job *j, const struct msg_exec_exit *m)
 	(void)msg_exec_exit_put(out, 0, m);
 	j->phase = JOB_FLUSHING;
 	loop_timer_del(j->all->loop, &j->timer);
-	job_flush(j);
+	(void)link_flush(&j->link); /* what failed, fails again */
 }
 
 static void job_spawn_failed(struct job *j, int code, const char *why)
@@ -142,6 +142,7 @@ static void job_spawn_failed(struct job *j, int code, const char *why)
 static void job_refuse(struct job *j, const char *why)
 {
 	job_say_exit(j, &(struct msg_exec_exit){ .reason = PROTO_EXIT_REFUSED, .message = slice_of(why) });
+	job_flush(j);
 }
 
 static void job_describe(const struct job *j, struct msg_exec_exit *m)
@@ -161,34 +162,49 @@ static void job_describe(const struct job *j, struct msg_exec_exit *m)
 		m->code = JOB_CODE_TIMEOUT;
 }
 
+static void job_tell_end(struct job *j)
+{
+	struct msg_exec_exit m = { 0 };
+	char why[SPAWN_WHY_MAX];
+
+	if (!j->killed && j->failure->code) {
+		spawn_explain(j->failure, why, sizeof(why));
+		job_spawn_failed(j, j->failure->code, why);
+	} else {
+		job_describe(j, &m);
+		job_say_exit(j, &m);
+	}
+}
+
+static void job_let_go(struct job *j)
+{
+	close_fd(&j->held[0]);
+	close_fd(&j->held[1]);
+}
+
 /* Everything that was to be sent before the end has been. */
 static void job_end(struct job *j)
 {
 	struct jobs *all = j->all;
 	struct cgroup group;
 	int out[2];
-	struct spawn_failure f;
-	struct msg_exec_exit m = { 0 };
 
+	if (!j->host_gone)
+		job_tell_end(j); /* the host need not wait for the rest */
 	for (int i = 0; i < 2; i++) {
-		/* First of all: a child that is about to exec has this pipe open too, and closing ours would leave it in the epoll set. */
+		/* First: a child that is about to exec has this pipe open too, and closing ours would leave it in the epoll set. */
 		loop_fd_del(j->all->loop, &j->out[i].watch);
 		out[i] = take_fd(&j->out[i].fd);
 	}
-	close_fd(&j->slave_fd);
+	job_let_go(j);
 	loop_timer_del(all->loop, &j->stuck_timer);
 	cgroup_move(&group, &j->cgroup, NULL);
 	all->running--;
-	if (j->host_gone) {
+	if (j->host_gone)
 		job_bury(j);
-	} else if (!j->killed && spawn_failed(j->report, &f)) {
-		f.why[sizeof(f.why) - 1] = '\0';
-		job_spawn_failed(j, f.code, f.why);
-	} else {
-		job_describe(j, &m);
-		job_say_exit(j, &m);
-	}
-	jobs_leave(all, out, &group); /* last: the host need not wait for it */
+	else
+		job_flush(j);
+	jobs_leave(all, out, &group);
 }
 
 static void job_dying_timer(struct loop_timer *t)
@@ -273,7 +289,7 @@ static int job_spawn(struct job *j, const struct msg_exec_start *m, struct stdio
 	if (r < 0)
 		return r;
 	spec.cgroup_fd = j->cgroup.fd;
-	r = spawn(&spec, &j->pid, &j->report);
+	r = spawn(&j->all->spawner, &spec, j->failure, &j->pid);
 	if (r < 0)
 		(void)cgroup_remove(&j->cgroup);
 	return r;
@@ -312,6 +328,7 @@ static void job_start(struct job *j, const struct msg_exec_start *m)
 	if (r < 0) {
 		stdio_close(&s);
 		job_spawn_failed(j, SPAWN_NOT_EXECUTABLE, strerror(-r));
+		job_flush(j);
 		return;
 	}
 	j->phase = JOB_RUNNING;
@@ -319,10 +336,10 @@ static void job_start(struct job *j, const struct msg_exec_start *m)
 	if (j->all->on_start)
 		j->all->on_start(j->all->user);
 	j->in_fd = take_fd(&s.ours[0]);
-	j->out[0].fd = take_fd(&s.ours[1]);
-	j->out[1].fd = take_fd(&s.ours[2]);
-	if (j->tty)
-		j->slave_fd = take_fd(&s.child[0]); /* else a program that closes its terminal for a moment would lose it */
+	for (int i = 0; i < 2; i++) {
+		j->out[i].fd = take_fd(&s.ours[i + 1]);
+		j->held[i] = take_fd(&s.child[j->tty ? 0 : i + 1]);
+	}
 	stdio_close(&s);
 	if (m->timeout_ns > 0 && m->timeout_ns < UINT64_MAX - now)
 		(void)loop_timer_set(j->all->loop, &j->timer, now + m->timeout_ns, job_timeout);
@@ -438,8 +455,7 @@ static void job_clear(struct job *j)
 	job_in_close(j);
 	for (int i = 0; i < 2; i++)
 		job_out_close(&j->out[i]);
-	close_fd(&j->slave_fd);
-	close_fd(&j->report);
+	job_let_go(j);
 	cgroup_forget(&j->cgroup);
 }
 
@@ -459,7 +475,7 @@ static void job_rest(struct job *j)
 	j->killed = 0;
 	j->oom_told = 0;
 	j->in_done = 0;
-	j->in_fd = j->slave_fd = j->report = -1;
+	j->in_fd = j->held[0] = j->held[1] = -1;
 	j->cgroup = (struct cgroup){ .all = &j->all->groups, .fd = -1, .events_fd = -1 };
 	j->out[0] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDOUT };
 	j->out[1] = (struct job_out){ .job = j, .fd = -1, .type = PROTO_EXEC_STDERR };
@@ -493,7 +509,8 @@ struct job *job_create(struct jobs *all, unsigned slot, int fd)
 	}
 	j->all = all;
 	j->slot = slot;
-	j->in_fd = j->slave_fd = j->report = -1;
+	j->failure = &all->failures[slot];
+	j->in_fd = j->held[0] = j->held[1] = -1;
 	j->out[0].fd = j->out[1].fd = -1;
 	j->out[0].job = j->out[1].job = j;
 	job_rest(j);

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "cgroup.h"
 #include "proto/link.h"
+#include "spawn.h"
 
 #include <sys/types.h>
 
@@ -15,7 +16,7 @@ struct jobs;
 enum job_phase {
 	JOB_WAITING, /* for the next EXEC_START; input for a program that has ended may still come */
 	JOB_RUNNING,
-	JOB_ENDING,  /* the main process has been reaped: what is in the pipes goes out first */
+	JOB_ENDING,   /* the main process has been reaped: what is in the pipes goes out first */
 	JOB_FLUSHING, /* EXEC_EXIT is queued */
 	JOB_DEAD,     /* nothing is open any more; freed at the end of the round */
 };
@@ -35,21 +36,23 @@ struct job {
 	uint32_t id; /* the channel of EXEC_START, which is how the control stream names the program */
 	enum job_phase phase;
 	bool tty;
-	bool host_gone; /* the stream is of no use any more */
-	bool unfit;	/* nor is it for another program */
+	bool host_gone;    /* the stream is of no use any more */
+	bool unfit;        /* nor is it for another program */
 	bool started_owed; /* EXEC_STARTED goes out with what comes next, or by its timer */
-	bool cleared;   /* no kill, or nothing of the group lives any more, or it was waited for long enough */
-	int killed;     /* PROTO_EXIT_TIMEOUT or PROTO_EXIT_ABORTED, 0 otherwise */
+	bool cleared;      /* no kill, or nothing of the group lives any more, or it was waited for long enough */
+	int killed;        /* PROTO_EXIT_TIMEOUT or PROTO_EXIT_ABORTED, 0 otherwise */
 	pid_t pid;
-	int status; /* of waitpid() */
-	int report; /* of spawn() */
-	uint32_t oom_told; /* OOM kills in its cgroup, of which the host has been told */
+	int status;                    /* of waitpid() */
+	struct spawn_failure *failure; /* in jobs.failures */
+	uint32_t oom_told;             /* OOM kills in its cgroup, of which the host has been told */
 	char name[64];
 	struct link link;
 	struct loop_fd conn;
 	struct job_out out[2];
 	int in_fd; /* -1: none, closed, or not wanted */
-	int slave_fd;
+	/* The program's end of each output: while it is open here too the program's closing it is no event, and one that closes its terminal for a moment does not
+	 * lose it. */
+	int held[2];
 	size_t in_done;    /* bytes of the first input frame that are written */
 	bool in_open_line; /* the last input byte was not a newline */
 	struct loop_fd in_watch;

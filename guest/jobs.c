@@ -10,11 +10,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 enum { REAP_MAX = 256, ACCEPT_MAX = 64 };
+
+#define FAILURES_BYTES (JOBS_MAX * sizeof(struct spawn_failure))
 
 /* ---- Reaping ---- */
 
@@ -149,6 +152,7 @@ void jobs_leave(struct jobs *js, int out[2], struct cgroup *cgroup)
 	bool gone = cgroup_recycle(cgroup);
 
 	cgroups_prepare(&js->groups);
+	spawner_tidy(&js->spawner);
 	for (int i = 0; i < 2; i++)
 		if (out[i] >= 0 && !swallow(js, out[i]))
 			close_fd(&out[i]);
@@ -261,10 +265,14 @@ int jobs_init(struct jobs *js, struct loop *loop, const char *cgroup_base, void 
 	js->user = user;
 	js->listen_fd = js->child_fd = -1;
 	list_init(&js->leftovers);
+	spawner_init(&js->spawner);
+	js->failures = mmap(NULL, FAILURES_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	js->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	r = cgroups_init(&js->groups, loop, cgroup_base, groups_oom);
 	if (js->null_fd < 0)
 		return -ENODEV;
+	if (js->failures == MAP_FAILED)
+		return -ENOMEM;
 	return r < 0 ? r : jobs_watch_children(js);
 }
 
@@ -279,6 +287,8 @@ void jobs_done(struct jobs *js)
 	loop_fd_del(js->loop, &js->child_watch);
 	loop_task_del(js->loop, &js->reap_task);
 	cgroups_done(&js->groups);
+	spawner_done(&js->spawner);
+	(void)munmap(js->failures, FAILURES_BYTES);
 	close_fd(&js->child_fd);
 	close_fd(&js->null_fd);
 }

@@ -24,6 +24,8 @@ struct leftover {
 struct jobs {
 	struct loop *loop;
 	struct cgroups groups;
+	struct spawner spawner;
+	struct spawn_failure *failures; /* by slot; shared memory, as a builtin has a copy of any other */
 	int null_fd;
 	int listen_fd;
 	struct loop_fd listen_watch;

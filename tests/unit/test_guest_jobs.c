@@ -85,6 +85,8 @@ static void finish(void)
 	CHECK(loop_once(loop, 0) == 0, "loop");
 	CHECK(jobs.running == 0, "%u jobs still count as running", jobs.running);
 	CHECK(list_empty(&jobs.leftovers), "a leftover remains");
+	spawner_tidy(&jobs.spawner);
+	CHECK(jobs.spawner.launches.next == jobs.spawner.launches.prev, "the memory of more than one child is kept");
 	jobs_done(&jobs);
 	if (group_base[0]) {
 		(void)snprintf(path, sizeof(path), "%s/exec", group_base);
@@ -431,6 +433,8 @@ TEST(a_user_by_number_gets_its_identity_and_may_reopen_its_output)
 	run_to_end(&p);
 	CHECK(text_is(&p.out, "12345\n54321\n54321\n/\nagain\n"), "'%s'", text(&p.out));
 	CHECK(text_is(&p.err, "no\n"), "'%s'", text(&p.err));
+	/* The child was that user while it ran in our memory, and other programs of the user may trace what is dumpable. */
+	CHECK(!SPAWN_SHARES_MEMORY || prctl(PR_GET_DUMPABLE) != 1, "a user's programs could look into init's memory");
 	drop_peer(&p);
 	finish();
 }
