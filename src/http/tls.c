@@ -263,7 +263,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
-/* The newest session with the server, which is used up: tickets of TLS 1.3 should be shown once (RFC 8446, C.4), and of TLS 1.2's a new one comes. */
+/* The newest session with the server. Tickets of TLS 1.3 should be shown once (RFC 8446, C.4), and new ones come; TLS 1.2 has one for many connections. */
 static bool resume(struct tls *t)
 {
 	for (struct list *node = t->c->sessions.prev; node != &t->c->sessions; node = node->prev) {
@@ -273,7 +273,12 @@ static bool resume(struct tls *t)
 		if (strcmp(s->key, t->key) != 0)
 			continue;
 		ok = SSL_set_session(t->ssl, s->s) == 1;
-		session_free(t->c, s);
+		if (SSL_SESSION_get_protocol_version(s->s) >= TLS1_3_VERSION) {
+			session_free(t->c, s);
+		} else {
+			list_del(&s->node);
+			list_add_tail(&t->c->sessions, &s->node);
+		}
 		return ok;
 	}
 	return true;

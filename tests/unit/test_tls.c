@@ -269,15 +269,15 @@ static SSL *raw_client(SSL_CTX *x)
 	return s;
 }
 
-static bool raw_carry(SSL *s, struct tlsrig *r)
+static bool raw_carry(SSL *s, struct tls *t)
 {
 	uint8_t bytes[4096];
-	int n = BIO_read(SSL_get_wbio(s), bytes, (int)MIN(sizeof(bytes), buf_room(tls_in(r->server))));
-	size_t out = buf_len(tls_out(r->server));
+	int n = BIO_read(SSL_get_wbio(s), bytes, (int)MIN(sizeof(bytes), buf_room(tls_in(t))));
+	size_t out = buf_len(tls_out(t));
 
-	CHECK(n <= 0 || buf_put(tls_in(r->server), bytes, (size_t)n), "no memory");
-	CHECK(out == 0 || BIO_write(SSL_get_rbio(s), buf_data(tls_out(r->server)), (int)out) == (int)out, "no memory");
-	buf_consume(tls_out(r->server), out);
+	CHECK(n <= 0 || buf_put(tls_in(t), bytes, (size_t)n), "no memory");
+	CHECK(out == 0 || BIO_write(SSL_get_rbio(s), buf_data(tls_out(t)), (int)out) == (int)out, "no memory");
+	buf_consume(tls_out(t), out);
 	return n > 0 || out > 0;
 }
 
@@ -288,7 +288,7 @@ static void raw_handshake(SSL *s, struct tlsrig *r)
 		if (tls_step(r->server) == TLS_HELLO)
 			CHECK(tls_accept(r->server, "api.example.com", NULL, r->now_s) == 0, "%s", tls_error(r->server));
 		(void)tls_step(r->server);
-	} while (raw_carry(s, r));
+	} while (raw_carry(s, r->server));
 }
 
 TEST(old_versions_are_refused_and_1_2_is_not)
@@ -314,6 +314,32 @@ TEST(old_versions_are_refused_and_1_2_is_not)
 		SSL_free(s);
 		SSL_CTX_free(x);
 	}
+	tlsrig_done(&r);
+}
+
+TEST(a_server_of_1_2_is_resumed_again_and_again)
+{
+	SSL_CTX *x = SSL_CTX_new(TLS_server_method());
+	struct tlsrig r;
+	X509 *cert;
+
+	tlsrig_init(&r, NULL, 0);
+	CHECK(ca_leaf(r.ca, "old.example", r.now_s, &cert, NULL) == 0, "make");
+	CHECK(SSL_CTX_set_max_proto_version(x, TLS1_2_VERSION) && SSL_CTX_use_certificate(x, cert) && SSL_CTX_use_PrivateKey(x, ca_leaf_key(r.ca)), "set up");
+	for (int i = 0; i < 4; i++) {
+		SSL *s = SSL_new(x);
+
+		SSL_set_bio(s, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+		SSL_set_accept_state(s);
+		tlsrig_connect(&r, "old.example", NULL, 0);
+		do {
+			(void)tls_step(r.client);
+			(void)SSL_do_handshake(s);
+		} while (raw_carry(s, r.client));
+		CHECK(tls_step(r.client) == TLS_OPEN && tls_resumed(r.client) == (i > 0), "number %d: %s", i, tls_error(r.client));
+		SSL_free(s);
+	}
+	SSL_CTX_free(x);
 	tlsrig_done(&r);
 }
 
@@ -365,8 +391,8 @@ TEST(what_is_not_tls_fails_with_an_alert)
 	tlsrig_done(&r);
 }
 
-/* A hello with one extension of these bytes in place of the client's own first. */
-static void hello_with(struct tlsrig *r, uint16_t type, const uint8_t *ext, size_t len)
+/* A hello with one extension of these bytes, in records of that many. */
+static void hello_with(struct tlsrig *r, uint16_t type, const uint8_t *ext, size_t len, size_t record)
 {
 	uint8_t m[1024] = { 22, 3, 1, 0, 0, 1, 0, 0, 0, 3, 3, [43] = 0, 0, 2, 0x13, 0x01, 1, 0 };
 	size_t at = 50;
@@ -379,13 +405,28 @@ static void hello_with(struct tlsrig *r, uint16_t type, const uint8_t *ext, size
 	m[at++] = (uint8_t)len;
 	memcpy(m + at, ext, len);
 	at += len;
-	m[3] = (uint8_t)((at - 5) >> 8);
-	m[4] = (uint8_t)(at - 5);
 	m[7] = (uint8_t)((at - 9) >> 8);
 	m[8] = (uint8_t)(at - 9);
 	tlsrig_connect(r, "unused.example", NULL, 0);
-	CHECK(buf_put(tls_in(r->server), m, at), "no memory");
-	(void)tls_step(r->server);
+	for (size_t done = 5; done < at; done += record) {
+		size_t n = MIN(record, at - done);
+
+		CHECK(buf_put(tls_in(r->server), (const uint8_t[]){ 22, 3, 1, (uint8_t)(n >> 8), (uint8_t)n }, 5) && buf_put(tls_in(r->server), m + done, n), "no memory");
+		(void)tls_step(r->server);
+	}
+}
+
+TEST(a_hello_may_come_in_records_of_a_byte)
+{
+	static const size_t records[] = { 1, 2, 3, 59 };
+	struct tlsrig r;
+
+	tlsrig_init(&r, NULL, 0);
+	for (size_t i = 0; i < ARRAY_LEN(records); i++) {
+		hello_with(&r, 0, (const uint8_t *)"\0\5\0\0\2ab", 7, records[i]);
+		CHECK(tls_step(r.server) == TLS_HELLO && strcmp(tls_hello_name(r.server), "ab") == 0, "%zu: %s", records[i], tls_error(r.server));
+	}
+	tlsrig_done(&r);
 }
 
 TEST(names_and_protocols_of_a_hello_are_checked)
@@ -417,11 +458,11 @@ TEST(names_and_protocols_of_a_hello_are_checked)
 
 	tlsrig_init(&r, NULL, 0);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		hello_with(&r, cases[i].type, (const uint8_t *)cases[i].bytes, cases[i].len);
+		hello_with(&r, cases[i].type, (const uint8_t *)cases[i].bytes, cases[i].len, sizeof(long_list) * 2);
 		CHECK(tls_step(r.server) == (cases[i].good ? TLS_HELLO : TLS_FAILED), "case %zu: %s", i, tls_error(r.server));
 		CHECK(cases[i].good || tls_error(r.server)[0] != '\0', "case %zu: no reason", i);
 	}
-	hello_with(&r, 16, long_list, sizeof(long_list));
+	hello_with(&r, 16, long_list, sizeof(long_list), sizeof(long_list) * 2);
 	CHECK(tls_step(r.server) == TLS_FAILED && strstr(tls_error(r.server), "too long"), "%s", tls_error(r.server));
 	tlsrig_done(&r);
 }
@@ -449,5 +490,6 @@ RUN_TESTS(T(two_ends_meet_however_the_bytes_come), T(a_hello_says_what_is_asked_
 	  T(an_address_is_verified_and_not_sent_as_a_name), T(a_server_that_is_not_who_was_asked_for_gets_no_byte),
 	  T(a_second_connection_to_the_same_server_resumes_the_first), T(a_bounded_number_of_sessions_is_kept),
 	  T(an_end_that_was_announced_is_told_from_one_that_was_not), T(what_does_not_fit_waits_and_all_of_it_arrives), T(old_versions_are_refused_and_1_2_is_not),
+	  T(a_server_of_1_2_is_resumed_again_and_again), T(a_hello_may_come_in_records_of_a_byte),
 	  T(a_peer_that_makes_an_end_answer_without_reading_fills_no_memory), T(what_is_not_tls_fails_with_an_alert), T(names_and_protocols_of_a_hello_are_checked),
 	  T(a_client_is_not_made_for_what_is_no_name_or_too_many_protocols))
