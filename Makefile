@@ -82,7 +82,7 @@ CC_musl := $(MUSL_CC)
 CC_addon := $(CC)
 
 # What sandbox-host, and programs that test or measure parts of it, are linked with: archives only.
-LIBS_host := -l:libcares.a -l:libssl.a -l:libcrypto.a
+LIBS_host := -l:libcares.a -l:libnghttp2.a -l:libssl.a -l:libcrypto.a
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Sources

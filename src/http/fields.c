@@ -63,8 +63,10 @@ int http_fields_append(struct http_fields *f, struct h1_text name, struct h1_tex
 	uint32_t at = 0;
 	int r = f->count < HTTP_FIELDS_MAX ? put_texts(f, name, value, &at) : -E2BIG;
 
-	if (r == 0)
+	if (r == 0) {
+		f->at[f->count].sensitive = false;
 		place(f, f->count++, at, name, value);
+	}
 	return r;
 }
 
@@ -106,6 +108,21 @@ int http_fields_set(struct http_fields *f, struct h1_text name, struct h1_text v
 unsigned http_fields_delete(struct http_fields *f, struct h1_text name)
 {
 	return delete_from(f, 0, name);
+}
+
+void http_fields_hide(struct http_fields *f, unsigned i)
+{
+	f->at[i].sensitive = true;
+}
+
+bool http_fields_find(const struct http_fields *f, const char *name, struct h1_text *ret_value)
+{
+	for (unsigned i = 0; i < f->count; i++)
+		if (named(f, i, h1_text_of(name))) {
+			*ret_value = http_fields_get(f, i).value;
+			return true;
+		}
+	return false;
 }
 
 const char *http_field_problem(struct h1_text name, struct h1_text value)

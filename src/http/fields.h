@@ -17,6 +17,7 @@ struct http_fields {
 	struct {
 		uint32_t name, value; /* where they begin in @text */
 		uint32_t name_len, value_len;
+		bool sensitive;
 	} at[HTTP_FIELDS_MAX];
 };
 
@@ -30,6 +31,11 @@ int http_fields_append(struct http_fields *f, struct h1_text name, struct h1_tex
 /* The first field of that name takes the value and its others go; without one, it is appended. */
 int http_fields_set(struct http_fields *f, struct h1_text name, struct h1_text value);
 unsigned http_fields_delete(struct http_fields *f, struct h1_text name); /* how many there were */
+
+/* The field @i is a secret: it must not get into a table of HPACK (RFC 7541, 7.1.3), nor must what takes its place. */
+void http_fields_hide(struct http_fields *f, unsigned i);
+/* The first of that name. False: there is none. */
+bool http_fields_find(const struct http_fields *f, const char *name, struct h1_text *ret_value);
 
 /* May a hook say this about a message? NULL, or why not: the name or value cannot be written, or says where the message ends or goes. Constant text. */
 const char *http_field_problem(struct h1_text name, struct h1_text value);

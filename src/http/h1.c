@@ -208,6 +208,16 @@ static bool is_target(struct h1_text t)
 	return t.len > 0;
 }
 
+static bool has_path_form(struct h1_text path, struct h1_text method)
+{
+	return path.len > 0 && (path.p[0] == '/' || (h1_text_is(path, "*") && h1_text_is(method, "OPTIONS")));
+}
+
+bool h1_is_path(struct h1_text path, struct h1_text method)
+{
+	return is_target(path) && has_path_form(path, method);
+}
+
 static int parse_target(struct h1_head *h, struct h1_refusal *why)
 {
 	struct h1_text t = h->target;
@@ -215,7 +225,7 @@ static int parse_target(struct h1_head *h, struct h1_refusal *why)
 
 	if (!is_target(t))
 		return refuse(why, 400, "a bad character in the target");
-	if (t.p[0] == '/' || (h1_text_is(t, "*") && t.len == 1 && h1_text_is(h->method, "OPTIONS"))) {
+	if (has_path_form(t, h->method)) {
 		h->path = t;
 		return 0;
 	}
@@ -293,17 +303,24 @@ struct meaning {
 	bool close, keep_alive, names_upgrade, has_upgrade;
 };
 
+bool h1_length_parse(struct h1_text t, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	if (t.len == 0 || t.len > 18 || (t.len > 1 && t.p[0] == '0'))
+		return false;
+	for (size_t i = 0; i < t.len; i++) {
+		if (t.p[i] < '0' || t.p[i] > '9')
+			return false;
+		v = v * 10 + (uint64_t)(t.p[i] - '0');
+	}
+	*ret = v;
+	return true;
+}
+
 static int mean_length(struct h1_text v, struct h1_head *h, struct h1_refusal *why)
 {
-	if (v.len == 0 || v.len > 18 || (v.len > 1 && v.p[0] == '0'))
-		return refuse(why, 400, "a bad Content-Length");
-	h->length = 0;
-	for (size_t i = 0; i < v.len; i++) {
-		if (v.p[i] < '0' || v.p[i] > '9')
-			return refuse(why, 400, "a bad Content-Length");
-		h->length = h->length * 10 + (uint64_t)(v.p[i] - '0');
-	}
-	return 0;
+	return h1_length_parse(v, &h->length) ? 0 : refuse(why, 400, "a bad Content-Length");
 }
 
 static int mean_host(struct h1_text v, struct h1_head *h, struct h1_refusal *why)

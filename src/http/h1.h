@@ -83,9 +83,17 @@ int h1_response_parse(const uint8_t *p, size_t len, bool to_head, struct h1_head
 
 /* The first field of that name, in any case; NULL: there is none. */
 const struct h1_field *h1_field_find(const struct h1_head *h, const char *name);
+static inline struct h1_text h1_text_of(const char *s)
+{
+	return (struct h1_text){ s, __builtin_strlen(s) };
+}
+
 bool h1_text_is(struct h1_text t, const char *s); /* ASCII letters in any case */
 bool h1_is_token(const char *p, size_t len);      /* a method or the name of a field */
 bool h1_is_value(const char *p, size_t len);      /* may be a field's value: no control characters, no spaces around it */
+bool h1_is_path(struct h1_text path, struct h1_text method);  /* a target that begins with '/', or is the "*" of OPTIONS */
+bool h1_length_parse(struct h1_text t, uint64_t *ret);        /* a Content-Length: one number, written in one way */
+bool h1_may_be_trailer(struct h1_text name);                  /* not what says where a message ends or goes */
 /* "NAME", "NAME:PORT", "1.2.3.4", "[::1]:80"; no user, nothing else. */
 bool h1_authority_parse(const char *p, size_t len, struct h1_authority *ret);
 

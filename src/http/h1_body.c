@@ -71,9 +71,18 @@ static const char *eat_extension(struct h1_framer *f, uint8_t c)
 	return NULL;
 }
 
-static const char *eat_name(struct h1_framer *f, uint8_t c)
+bool h1_may_be_trailer(struct h1_text name)
 {
 	static const char *const never[] = { "Content-Length", "Transfer-Encoding", "Host", "Connection", "Trailer", "Authorization" };
+
+	for (size_t i = 0; i < ARRAY_LEN(never); i++)
+		if (h1_text_is(name, never[i]))
+			return false;
+	return true;
+}
+
+static const char *eat_name(struct h1_framer *f, uint8_t c)
+{
 	struct h1_text name = { f->name, f->line };
 	char one = (char)c;
 
@@ -89,9 +98,8 @@ static const char *eat_name(struct h1_framer *f, uint8_t c)
 		f->line++;
 		return NULL;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(never) && f->line <= sizeof(f->name); i++)
-		if (h1_text_is(name, never[i]))
-			return "a trailer that must be a header";
+	if (f->line <= sizeof(f->name) && !h1_may_be_trailer(name))
+		return "a trailer that must be a header";
 	if (++f->trailers > H1_TRAILERS_MAX)
 		return "too many trailers";
 	f->state = S_VALUE;
