@@ -480,7 +480,7 @@ static int set_identity(struct tls *t, const struct tls_peer *peer, struct sbx_e
 	} else {
 		if (!host_name_normalise(peer->name, strlen(peer->name), t->name))
 			return err_set(err, -EINVAL, "'%s' is no host name and no address", peer->name);
-		SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+		SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT); /* RFC 9525, 6.3 */
 		ok = SSL_set1_host(t->ssl, t->name) == 1 && SSL_set_tlsext_host_name(t->ssl, t->name) == 1;
 	}
 	(void)snprintf(t->key, sizeof(t->key), "%s:%u", t->name, peer->port);

@@ -3,7 +3,10 @@
 #include "http/tls.h"
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -343,6 +346,141 @@ TEST(a_server_of_1_2_is_resumed_again_and_again)
 	tlsrig_done(&r);
 }
 
+/* ---- Servers' certificates ---- */
+
+struct made {
+	X509 *cert;
+	EVP_PKEY *key;
+};
+
+struct recipe {
+	const char *subject, *san, *eku;
+	bool is_ca;
+	int rsa_bits; /* 0: P-256 */
+	const EVP_MD *digest;
+};
+
+static void add_text_ext(X509 *x, int nid, const char *value)
+{
+	X509_EXTENSION *e = value ? X509V3_EXT_conf_nid(NULL, NULL, nid, value) : NULL;
+
+	CHECK(!value || (e && X509_add_ext(x, e, -1)), "extension '%s'", value);
+	X509_EXTENSION_free(e);
+}
+
+/* Signed by @issuer, or by itself. */
+static struct made make_cert(const struct recipe *r, const struct made *issuer)
+{
+	struct made m = { X509_new(), r->rsa_bits > 0 ? EVP_RSA_gen((unsigned)r->rsa_bits) : EVP_EC_gen("P-256") };
+	static long serial;
+
+	CHECK(X509_set_version(m.cert, X509_VERSION_3) && ASN1_INTEGER_set(X509_get_serialNumber(m.cert), ++serial) && X509_set_pubkey(m.cert, m.key), "begin");
+	CHECK(X509_gmtime_adj(X509_getm_notBefore(m.cert), -3600) && X509_gmtime_adj(X509_getm_notAfter(m.cert), 3600), "dates");
+	CHECK(X509_NAME_add_entry_by_txt(X509_get_subject_name(m.cert), "CN", MBSTRING_ASC, (const uint8_t *)r->subject, -1, -1, 0), "subject");
+	CHECK(X509_set_issuer_name(m.cert, X509_get_subject_name(issuer ? issuer->cert : m.cert)), "issuer");
+	add_text_ext(m.cert, NID_basic_constraints, r->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE");
+	add_text_ext(m.cert, NID_subject_alt_name, r->san);
+	add_text_ext(m.cert, NID_ext_key_usage, r->eku);
+	CHECK(X509_sign(m.cert, issuer ? issuer->key : m.key, r->digest ? r->digest : EVP_sha256()), "sign");
+	return m;
+}
+
+static void drop_cert(struct made *m)
+{
+	X509_free(m->cert);
+	EVP_PKEY_free(m->key);
+}
+
+static struct roots *trust(const struct made *m)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	struct roots *r = NULL;
+	char *text;
+	long len;
+
+	CHECK(PEM_write_bio_X509(b, m->cert) && roots_create(&r) == 0, "no memory");
+	len = BIO_get_mem_data(b, &text);
+	CHECK(roots_add_pem(r, text, (size_t)len, "test", NULL) == 0, "not trusted");
+	BIO_free(b);
+	return r;
+}
+
+/* Asks a server that shows these for @name; why it was refused, or "". */
+static const char *ask_for(const char *name, const struct made *leaf, const struct made *intermediate, const struct made *trusted)
+{
+	static char why[512];
+	SSL_CTX *x = SSL_CTX_new(TLS_server_method());
+	struct roots *roots = trust(trusted);
+	struct tls_context *c;
+	struct tls *t;
+	SSL *s;
+
+	SSL_CTX_set_security_level(x, 0);
+	CHECK(SSL_CTX_use_certificate(x, leaf->cert) && SSL_CTX_use_PrivateKey(x, leaf->key), "set up");
+	CHECK(!intermediate || SSL_CTX_add1_chain_cert(x, intermediate->cert), "chain");
+	CHECK(tls_context_create(&(struct tls_config){ .roots = roots }, &c, NULL) == 0 && tls_client_create(c, &(struct tls_peer){ .name = name }, &t, NULL) == 0, "client");
+	s = SSL_new(x);
+	SSL_set_bio(s, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_accept_state(s);
+	do {
+		(void)tls_step(t);
+		(void)SSL_do_handshake(s);
+	} while (raw_carry(s, t));
+	CHECK(tls_step(t) == TLS_OPEN || tls_step(t) == TLS_FAILED, "neither");
+	(void)snprintf(why, sizeof(why), "%s", tls_error(t));
+	CHECK((why[0] == '\0') == (tls_step(t) == TLS_OPEN), "'%s'", why);
+	tls_free(t);
+	tls_context_free(c);
+	roots_free(roots);
+	SSL_free(s);
+	SSL_CTX_free(x);
+	ERR_clear_error();
+	return why;
+}
+
+TEST(certificates_of_servers_are_held_against_the_rules)
+{
+	const struct recipe root_recipe = { .subject = "Root", .is_ca = true }, inter_recipe = { .subject = "Intermediate", .is_ca = true };
+	const struct {
+		struct recipe recipe;
+		const char *name, *why;
+	} cases[] = {
+		{ { .subject = "x", .san = "DNS:a.example" }, "a.example", "" },
+		{ { .subject = "x", .san = "DNS:A.EXAMPLE" }, "a.example", "" },
+		{ { .subject = "x", .san = "DNS:b.example,DNS:a.example", .rsa_bits = 2048 }, "a.example", "" },
+		{ { .subject = "x", .san = "DNS:*.w.example" }, "a.w.example", "" },
+		{ { .subject = "x", .san = "DNS:*.w.example" }, "w.example", "not for 'w.example'" },
+		{ { .subject = "x", .san = "DNS:*.example" }, "a.example", "not for 'a.example'" },
+		{ { .subject = "x", .san = "DNS:*.w.example" }, "a.b.w.example", "not for 'a.b.w.example' but for *.w.example" },
+		{ { .subject = "x", .san = "DNS:a*.w.example" }, "ab.w.example", "not for 'ab.w.example'" },
+		{ { .subject = "a.example" }, "a.example", "not for 'a.example'" },
+		{ { .subject = "a.example", .san = "DNS:b.example" }, "a.example", "not for 'a.example' but for b.example" },
+		{ { .subject = "x", .san = "IP:192.0.2.7" }, "192.0.2.7", "" },
+		{ { .subject = "x", .san = "DNS:192.0.2.7" }, "192.0.2.7", "not for '192.0.2.7'" },
+		{ { .subject = "x", .san = "DNS:a.example", .eku = "serverAuth" }, "a.example", "" },
+		{ { .subject = "x", .san = "DNS:a.example", .eku = "clientAuth" }, "a.example", "cannot be verified" },
+		{ { .subject = "x", .san = "DNS:a.example", .rsa_bits = 1024 }, "a.example", "too weak" },
+		{ { .subject = "x", .san = "DNS:a.example", .digest = EVP_sha1() }, "a.example", "too weak" },
+	};
+	struct made root = make_cert(&root_recipe, NULL), inter = make_cert(&inter_recipe, &root);
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct made leaf = make_cert(&cases[i].recipe, &inter);
+		const char *why = ask_for(cases[i].name, &leaf, &inter, &root);
+
+		CHECK(cases[i].why[0] != '\0' ? strstr(why, cases[i].why) != NULL : why[0] == '\0', "case %zu: '%s'", i, why);
+		if (i == 0) {
+			CHECK(ask_for("a.example", &leaf, NULL, &inter)[0] == '\0', "an intermediate authority that is trusted itself");
+			CHECK(ask_for("a.example", &leaf, NULL, &leaf)[0] == '\0', "a certificate that is trusted itself");
+			CHECK(strstr(ask_for("a.example", &leaf, NULL, &root), "unable to get local issuer"), "a chain with a gap");
+			CHECK(strstr(ask_for("b.example", &leaf, NULL, &leaf), "not for 'b.example'"), "trust is not for any name");
+		}
+		drop_cert(&leaf);
+	}
+	drop_cert(&inter);
+	drop_cert(&root);
+}
+
 TEST(a_peer_that_makes_an_end_answer_without_reading_fills_no_memory)
 {
 	SSL_CTX *x = SSL_CTX_new(TLS_client_method());
@@ -490,6 +628,6 @@ RUN_TESTS(T(two_ends_meet_however_the_bytes_come), T(a_hello_says_what_is_asked_
 	  T(an_address_is_verified_and_not_sent_as_a_name), T(a_server_that_is_not_who_was_asked_for_gets_no_byte),
 	  T(a_second_connection_to_the_same_server_resumes_the_first), T(a_bounded_number_of_sessions_is_kept),
 	  T(an_end_that_was_announced_is_told_from_one_that_was_not), T(what_does_not_fit_waits_and_all_of_it_arrives), T(old_versions_are_refused_and_1_2_is_not),
-	  T(a_server_of_1_2_is_resumed_again_and_again), T(a_hello_may_come_in_records_of_a_byte),
+	  T(certificates_of_servers_are_held_against_the_rules), T(a_server_of_1_2_is_resumed_again_and_again), T(a_hello_may_come_in_records_of_a_byte),
 	  T(a_peer_that_makes_an_end_answer_without_reading_fills_no_memory), T(what_is_not_tls_fails_with_an_alert), T(names_and_protocols_of_a_hello_are_checked),
 	  T(a_client_is_not_made_for_what_is_no_name_or_too_many_protocols))
