@@ -84,7 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(side.end[i].closed);
 		h2_stream_free(side.end[i].s, 0);
 	}
-	assert(h2_stream_count(side.h2) == 0);
 	h2rig_close(&side);
 	return 0;
 }
