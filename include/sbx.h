@@ -920,6 +920,69 @@ SBX_API int sbx_guest_tar_out(struct sbx_vm *vm, const char *guest_path, int (*s
 SBX_API int sbx_guest_tar_in(struct sbx_vm *vm, const char *guest_dir, ssize_t (*source)(void *data, size_t size, void *user), void *user,
 			     const struct sbx_guest_opts *opts, struct sbx_err *err);
 
+/*
+ * The same without waiting, for event loops: a request is one of the calls above, and its result comes from a dispatch.
+ */
+
+enum sbx_guest_op {
+	SBX_GUEST_READ_FILE,  /* path, max -> data, len */
+	SBX_GUEST_WRITE_FILE, /* path, data, data_len, mode */
+	SBX_GUEST_STAT,       /* path, flags -> stat */
+	SBX_GUEST_LIST,       /* path, max -> list */
+	SBX_GUEST_MKDIR,      /* path, mode, flags */
+	SBX_GUEST_REMOVE,     /* path, flags */
+	SBX_GUEST_RENAME,     /* path, path2: the new path */
+	SBX_GUEST_COPY_IN,    /* path: to, path2: from, a path of the host, which is read within dispatches, 64 KiB at a time */
+	SBX_GUEST_COPY_OUT,   /* path: from, path2: to, a path of the host, which is written within dispatches -> copied */
+};
+
+/** What a request found. Release a copy that was handed out with sbx_guest_result_done(). */
+struct sbx_guest_result {
+	int code;          /* 0, or a negative errno: then only @message counts */
+	char message[512]; /* why, else "" */
+	char *data;        /* NUL-terminated for convenience */
+	size_t len;
+	struct sbx_guest_stat stat;
+	struct sbx_guest_list list;
+	struct sbx_copied copied;
+};
+
+/** What to do. Everything is read before sbx_guest_submit() returns. */
+struct sbx_guest_request {
+	size_t struct_size;
+	enum sbx_guest_op op;
+	const char *path, *path2;
+	uint32_t flags; /* enum sbx_guest_flags */
+	int mode;
+	size_t max;
+	const void *data;
+	size_t data_len;
+	const struct sbx_guest_opts *opts; /* NULL takes the defaults. The guest keeps its timeout_ms; one that does not may be cancelled. */
+	/** Exactly once, from a dispatch, from sbx_guest_cancel(), or from sbx_vm_free(). @result is valid during the call. */
+	void (*done)(struct sbx_vm *vm, const struct sbx_guest_result *result, void *user);
+	void *user;
+};
+
+#define SBX_GUEST_REQUEST_INIT                                          \
+	{                                                               \
+		.struct_size = sizeof(struct sbx_guest_request), .mode = -1 \
+	}
+
+/**
+ * sbx_guest_submit() - use the guest's own files without waiting
+ * @ret_id: a number for sbx_guest_cancel(), valid until done is called; may be NULL
+ *
+ * Return: 0; -EINVAL (the message names what is wrong), -ENOTCONN (the VM is not ready or has ended), -EAGAIN (SBX_PROC_MAX programs are running), -errno of the
+ * host's path, or -ENOMEM; done is not called then.
+ */
+SBX_API int sbx_guest_submit(struct sbx_vm *vm, const struct sbx_guest_request *request, uint32_t *ret_id, struct sbx_err *err);
+
+/** Ends a request: its program is killed, and done is called with ECANCELED before this returns. -ENOENT: there is none with this number. */
+SBX_API int sbx_guest_cancel(struct sbx_vm *vm, uint32_t id);
+
+/** Frees what @r holds. A zeroed one is fine, too. */
+SBX_API void sbx_guest_result_done(struct sbx_guest_result *r);
+
 /* ---- Network policy ---- */
 
 enum { SBX_RULES_MAX = 256 };

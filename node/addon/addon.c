@@ -24,6 +24,8 @@ NAPI_MODULE_INIT(/* env, exports */)
 		{ "fileEntries", NULL, file_entries, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "toolSubmit", NULL, tool_submit, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "toolCancel", NULL, tool_cancel, NULL, NULL, NULL, napi_enumerable, NULL },
+		{ "guestSubmit", NULL, guest_submit, NULL, NULL, NULL, napi_enumerable, NULL },
+		{ "guestCancel", NULL, guest_cancel, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "policyCheck", NULL, query_policy, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "probe", NULL, query_probe, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "version", NULL, query_version, NULL, NULL, NULL, napi_enumerable, NULL },

@@ -61,6 +61,8 @@ void object_set(struct object *o, const char *name, napi_value v);
 void object_number(struct object *o, const char *name, double n);
 void object_bool(struct object *o, const char *name, bool b);
 void object_string(struct object *o, const char *name, const char *text);
+/* An array of @count, each made by @item of @array. */
+void object_list(struct object *o, const char *name, size_t count, napi_value (*item)(napi_env env, const void *array, size_t i), const void *array);
 napi_value object_value(struct object *o); /* NULL with an exception pending */
 
 /* ---- job.c: work on a thread of the pool that ends in a promise ---- */
@@ -89,6 +91,7 @@ enum vm_event {
 	EV_CALL,
 	EV_CANCEL,
 	EV_TOOL,
+	EV_GUEST,
 	EV_COUNT_
 };
 
@@ -202,6 +205,11 @@ napi_value file_entries(napi_env env, napi_callback_info info); /* (handle, id, 
 
 napi_value tool_submit(napi_env env, napi_callback_info info); /* (handle, number, request) -> id; the result comes with the number */
 napi_value tool_cancel(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */
+
+/* ---- guest.c: the running guest's own files ---- */
+
+napi_value guest_submit(napi_env env, napi_callback_info info); /* (handle, number, request) -> id; the result comes with the number */
+napi_value guest_cancel(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno; the result comes first */
 
 /* ---- queries.c: what needs no VM ---- */
 

@@ -34,33 +34,6 @@ static napi_value string_value(napi_env env, const char *text)
 	return napi_good(env, napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &v)) ? v : NULL;
 }
 
-/* A member of the result that is an array of @count, made by @item. */
-static void set_list(struct object *o, const char *name, size_t count, napi_value (*item)(napi_env env, const void *array, size_t i), const void *array)
-{
-	napi_env env = o->env;
-	napi_value list;
-
-	if (o->bad || !napi_good(env, napi_create_array_with_length(env, count, &list))) {
-		o->bad = true;
-		return;
-	}
-	for (size_t i = 0; i < count; i++) {
-		napi_handle_scope scope;
-		napi_value v;
-
-		if (!napi_good(env, napi_open_handle_scope(env, &scope))) {
-			o->bad = true;
-			return;
-		}
-		v = item(env, array, i);
-		o->bad = !v || !napi_good(env, napi_set_element(env, list, (uint32_t)i, v));
-		(void)napi_close_handle_scope(env, scope);
-		if (o->bad)
-			return;
-	}
-	object_set(o, name, list);
-}
-
 static napi_value entry_value(napi_env env, const void *array, size_t i)
 {
 	const struct sbx_fs_dirent *d = (const struct sbx_fs_dirent *)array + i;
@@ -101,9 +74,9 @@ static napi_value result_value(napi_env env, const struct sbx_fs_result *r)
 		object_bool(&o, "cut", r->cut != 0);
 		object_set(&o, "data", napi_good(env, napi_create_buffer_copy(env, r->len, r->data ? r->data : "", NULL, &data)) ? data : NULL);
 		if (r->entries)
-			set_list(&o, "entries", (size_t)r->count, entry_value, r->entries);
+			object_list(&o, "entries", (size_t)r->count, entry_value, r->entries);
 		if (r->matches)
-			set_list(&o, "matches", (size_t)r->count, match_value, r->matches);
+			object_list(&o, "matches", (size_t)r->count, match_value, r->matches);
 	}
 	return object_value(&o);
 }

@@ -311,6 +311,32 @@ void object_string(struct object *o, const char *name, const char *text)
 		object_set(o, name, napi_good(o->env, napi_create_string_utf8(o->env, text, NAPI_AUTO_LENGTH, &v)) ? v : NULL);
 }
 
+void object_list(struct object *o, const char *name, size_t count, napi_value (*item)(napi_env env, const void *array, size_t i), const void *array)
+{
+	napi_env env = o->env;
+	napi_value list;
+
+	if (o->bad || !napi_good(env, napi_create_array_with_length(env, count, &list))) {
+		o->bad = true;
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		napi_handle_scope scope;
+		napi_value v;
+
+		if (!napi_good(env, napi_open_handle_scope(env, &scope))) {
+			o->bad = true;
+			return;
+		}
+		v = item(env, array, i);
+		o->bad = !v || !napi_good(env, napi_set_element(env, list, (uint32_t)i, v));
+		(void)napi_close_handle_scope(env, scope);
+		if (o->bad)
+			return;
+	}
+	object_set(o, name, list);
+}
+
 napi_value object_value(struct object *o)
 {
 	return o->bad ? NULL : o->value;

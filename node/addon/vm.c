@@ -30,6 +30,7 @@ static const char *const event_names[EV_COUNT_] = {
 	[EV_CALL] = "call",
 	[EV_CANCEL] = "cancel",
 	[EV_TOOL] = "tool",
+	[EV_GUEST] = "guest",
 };
 
 static void vm_unref(struct vm_handle *vm)

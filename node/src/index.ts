@@ -36,6 +36,16 @@ export {
 	fs,
 } from "./filesystem.js";
 export {
+	GUEST_FILE_BYTES_MAX,
+	type GuestCopied,
+	type GuestCopyOptions,
+	type GuestDirectoryEntry,
+	GuestFileSystem,
+	type GuestFsOptions,
+	type GuestReadOptions,
+	type GuestStat,
+} from "./guest-fs.js";
+export {
 	type HostBashInput,
 	type HostBashResult,
 	HostFileSystemTools,

@@ -14,11 +14,13 @@ import {
 	type NativeHandle,
 	type NativeHandlers,
 	type NativeReady,
+	type NativeGuestRequest,
+	type NativeGuestSuccess,
 	type NativeToolRequest,
-	type NativeToolResult,
 	type NativeToolSuccess,
 	native,
 } from "./native.js";
+import { Requests } from "./requests.js";
 import { type FileCall, type FileReply, serveCall } from "./serve.js";
 
 /** How a program ended. */
@@ -39,13 +41,6 @@ export interface ProcessSink {
 	lost(error: SandboxError): void;
 }
 
-/** Requests to host tools at once; further ones wait here. */
-const TOOLS_MAX = 64;
-
-interface ToolWaiter {
-	readonly resolve: (result: NativeToolSuccess) => void;
-	readonly reject: (error: unknown) => void;
-}
 
 const END_CODES: Readonly<Record<number, ConstructorParameters<typeof SandboxError>[0]>> = {
 	[EndReason.stopped]: "ERR_SANDBOX_CLOSED",
@@ -74,9 +69,14 @@ export class Machine {
 	readonly #pending = new Set<(error: SandboxError) => void>();
 	readonly #sources: readonly SandboxAnyFileSystem[];
 	readonly #calls = new Map<number, AbortController>();
-	readonly #tools = new Map<number, ToolWaiter>();
-	readonly #toolQueue: (() => void)[] = [];
-	#toolNumber = 0;
+	readonly #tools = new Requests<NativeToolRequest, NativeToolSuccess>(64, {
+		submit: (number, request) => native().toolSubmit(this.handle(), number, request),
+		cancel: (id) => this.about((handle) => native().toolCancel(handle, id)),
+	});
+	readonly #guestCalls = new Requests<NativeGuestRequest, NativeGuestSuccess>(128, {
+		submit: (number, request) => native().guestSubmit(this.handle(), number, request),
+		cancel: (id) => this.about((handle) => native().guestCancel(handle, id)),
+	});
 	#oomKills = 0;
 	#settleReady!: { readonly resolve: (ready: NativeReady) => void; readonly reject: (error: SandboxError) => void };
 	#settleEnded!: (error: SandboxError) => void;
@@ -136,7 +136,8 @@ export class Machine {
 				this.#calls.get(id)?.abort();
 				this.#calls.delete(id);
 			},
-			tool: (number, result) => this.#toolDone(number, result),
+			tool: (number, result) => this.#tools.done(number, result.attr ? result : new SandboxError(errnoName(result.code), result.message)),
+			guest: (number, result) => this.#guestCalls.done(number, result.attr ? result : new SandboxError(errnoName(result.code), result.message)),
 		};
 	}
 
@@ -154,9 +155,8 @@ export class Machine {
 		this.#processes.clear();
 		for (const reject of this.#pending) reject(error);
 		this.#pending.clear();
-		for (const tool of this.#tools.values()) tool.reject(error);
-		this.#tools.clear();
-		for (const start of this.#toolQueue.splice(0)) start(); // and fail
+		this.#tools.end(error);
+		this.#guestCalls.end(error);
 		for (const controller of this.#calls.values()) controller.abort(error);
 		this.#calls.clear();
 		this.#settleEnded(error);
@@ -239,51 +239,12 @@ export class Machine {
 
 	/** Uses a host tool. Any number may be asked for at once. */
 	tool(request: NativeToolRequest, signal?: AbortSignal): Promise<NativeToolSuccess> {
-		return new Promise((resolve, reject) => {
-			const start = (): void => {
-				try {
-					signal?.throwIfAborted();
-					this.#toolStart(request, { resolve, reject }, signal);
-				} catch (error) {
-					reject(fromNative(error));
-				}
-			};
-			if (this.#tools.size < TOOLS_MAX || this.#error) start();
-			else this.#toolQueue.push(start);
-		});
+		return this.#tools.start(request, signal);
 	}
 
-	#toolStart(request: NativeToolRequest, waiter: ToolWaiter, signal: AbortSignal | undefined): void {
-		const handle = this.handle();
-		const number = (this.#toolNumber = (this.#toolNumber + 1) % 0x8000_0000);
-		const id = native().toolSubmit(handle, number, request);
-		if (!signal) {
-			this.#tools.set(number, waiter);
-			return;
-		}
-		const onAbort = (): void => {
-			this.about((open) => native().toolCancel(open, id));
-		};
-		const done = (): void => signal.removeEventListener("abort", onAbort);
-		signal.addEventListener("abort", onAbort);
-		this.#tools.set(number, {
-			resolve: (result) => {
-				done();
-				waiter.resolve(result);
-			},
-			reject: (error) => {
-				done();
-				waiter.reject(signal.aborted ? signal.reason : error);
-			},
-		});
-	}
-
-	#toolDone(number: number, result: NativeToolResult): void {
-		const waiter = this.#tools.get(number);
-		this.#tools.delete(number);
-		if (waiter && result.attr) waiter.resolve(result);
-		else waiter?.reject(new SandboxError(errnoName(result.code), result.message));
-		this.#toolQueue.shift()?.();
+	/** Uses the guest's own files, likewise. */
+	guestCall(request: NativeGuestRequest, signal?: AbortSignal): Promise<NativeGuestSuccess> {
+		return this.#guestCalls.start(request, signal);
 	}
 
 	/** Ends the VM at once. Idempotent: every call waits for the same end. */

@@ -117,6 +117,40 @@ export type NativeToolResult =
 
 export type NativeToolSuccess = Extract<NativeToolResult, { readonly attr: NativeAttr }>;
 
+/** Numbers of `enum sbx_guest_op`. */
+export const GuestOp = { readFile: 0, writeFile: 1, stat: 2, list: 3, mkdir: 4, remove: 5, rename: 6, copyIn: 7, copyOut: 8 } as const;
+
+/** Bits of `enum sbx_guest_flags`. */
+export const GuestFlag = { follow: 1, parents: 2, recursive: 4 } as const;
+
+/** A request about the guest's own files. What is left out takes the default. */
+export interface NativeGuestRequest {
+	readonly op: number;
+	readonly path: string;
+	readonly path2?: string;
+	readonly flags?: number;
+	readonly mode?: number | undefined;
+	readonly max?: number | undefined;
+	readonly data?: Uint8Array;
+	readonly user?: string | undefined;
+	readonly owner?: string | undefined;
+	readonly timeoutMs?: number;
+	readonly maxBytes?: number | undefined;
+}
+
+export type NativeGuestResult =
+	| { readonly code: number; readonly message: string; readonly attr?: undefined }
+	| {
+			readonly code: 0;
+			readonly message: string;
+			readonly attr: NativeAttr;
+			readonly data: Buffer;
+			readonly entries: readonly { readonly name: string; readonly target: string; readonly attr: NativeAttr }[];
+			readonly copied: { readonly files: number; readonly bytes: number; readonly skipped: number; readonly firstSkipped: string };
+	  };
+
+export type NativeGuestSuccess = Extract<NativeGuestResult, { readonly attr: NativeAttr }>;
+
 /** What the addon calls, while it dispatches: nothing here may throw or close the VM. */
 export interface NativeHandlers {
 	ready(ready: NativeReady): void;
@@ -129,6 +163,7 @@ export interface NativeHandlers {
 	call(source: number, op: number, call: number, path: string, path2: string, a: number, b: number, data: Buffer): void;
 	cancel(call: number): void;
 	tool(request: number, result: NativeToolResult): void;
+	guest(request: number, result: NativeGuestResult): void;
 }
 
 /** A file system of the configuration. */
@@ -219,6 +254,9 @@ export interface NativeBinding {
 	/** The result comes as an event with the number. Gives what `toolCancel` takes. */
 	toolSubmit(handle: NativeHandle, number: number, request: NativeToolRequest): number;
 	toolCancel(handle: NativeHandle, id: number): number;
+	/** The result comes as an event with the number. Gives what `guestCancel` takes. */
+	guestSubmit(handle: NativeHandle, number: number, request: NativeGuestRequest): number;
+	guestCancel(handle: NativeHandle, id: number): number;
 	policyCheck(query: { readonly rules: readonly string[]; readonly protocol: string; readonly destination: string }): NativeVerdict;
 	probe(hostPath: string): Promise<{ readonly chosen: string; readonly kvm: NativeEngineProbe; readonly qemu: NativeEngineProbe }>;
 	version(): string;

@@ -4,6 +4,7 @@
  */
 import { HostControlTransport } from "./control.js";
 import type { SandboxVmEvents } from "./events.js";
+import { GuestFileSystem } from "./guest-fs.js";
 import type { Machine } from "./machine.js";
 import type { SandboxMounts } from "./mounts.js";
 import type { NativeReady } from "./native.js";
@@ -16,12 +17,15 @@ export class SandboxVm implements AsyncDisposable {
 	readonly control: HostControlTransport;
 	/** Its mounts and bindings: your file systems, and the host's tools on them. */
 	readonly mounts: SandboxMounts;
+	/** The files of the running guest, as its programs see them. */
+	readonly fs: GuestFileSystem;
 	readonly #machine: Machine;
 
 	/** Made by `run()` and `spawnSandbox()`. */
 	constructor(machine: Machine, ready: NativeReady, mounts: SandboxMounts) {
 		this.#machine = machine;
 		this.mounts = mounts;
+		this.fs = new GuestFileSystem(machine);
 		this.control = new HostControlTransport({
 			exec: async (command, limits) => {
 				const result = await runBuffered(machine, { argv: command.argv, env: command.env, timeoutMs: limits.timeoutMs }, { signal: limits.signal });

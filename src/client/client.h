@@ -86,6 +86,7 @@ struct sbx_vm {
 	struct place_lent *lent; /* host directories that the guest may write to */
 	size_t lent_count;
 	struct idmap tools; /* struct tool_call, by channel: requests of host tools */
+	struct idmap guest_requests; /* requests to the guest's tree that nobody waits for */
 	struct idmap procs; /* struct sbx_proc: running, or freed by the user and not yet ended */
 	bool ready;
 	bool ended;       /* on_end has been called */

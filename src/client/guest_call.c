@@ -54,10 +54,9 @@ int guest_call_path(const char *path, struct sbx_err *err)
 int guest_call_create(struct sbx_vm *vm, const struct sbx_guest_opts *opts, struct guest_call **ret, struct sbx_err *err)
 {
 	struct guest_call *c;
-	int r = vm_refuse_reentry(vm, err);
 
-	if (r < 0)
-		return r;
+	if (err)
+		*err = (struct sbx_err){ 0 };
 	if (opts && (opts->struct_size == 0 || opts->struct_size > sizeof(*opts)))
 		return err_set(err, -EINVAL, "struct sbx_guest_opts of %zu bytes: begin with SBX_GUEST_OPTS_INIT, and use a library as new as its header (%zu)",
 			       opts->struct_size, sizeof(*opts));
@@ -66,9 +65,20 @@ int guest_call_create(struct sbx_vm *vm, const struct sbx_guest_opts *opts, stru
 		return err_set(err, -ENOMEM, "out of memory");
 	if (opts)
 		memcpy(&c->o, opts, opts->struct_size);
+	c->vm = vm;
 	c->err = err;
 	*ret = c;
 	return 0;
+}
+
+void guest_call_free(struct guest_call *c)
+{
+	if (!c)
+		return;
+	if (c->release)
+		c->release(c);
+	sbx_proc_free(c->proc);
+	free(c);
 }
 
 static void call_fail(struct guest_call *c, int code)
@@ -127,23 +137,13 @@ static void call_input(struct sbx_proc *p, void *user)
 	}
 }
 
-static void call_exit(struct sbx_proc *p, const struct sbx_exit *e, void *user)
-{
-	struct guest_call *c = user;
-
-	(void)p;
-	c->exited = true;
-	c->exit = *e;
-	slice_copy(slice_of(e->message), c->message, sizeof(c->message));
-}
-
 static int too_late(struct guest_call *c)
 {
 	return err_set(c->err, -ETIMEDOUT, "in the guest: it took longer than %u ms", c->o.timeout_ms);
 }
 
 /* What its end means. */
-static int call_result(struct sbx_vm *vm, struct guest_call *c)
+static int call_result(struct guest_call *c)
 {
 	int r;
 
@@ -155,7 +155,7 @@ static int call_result(struct sbx_vm *vm, struct guest_call *c)
 	case SBX_EXIT_TIMEOUT:
 		return too_late(c);
 	case SBX_EXIT_LOST:
-		return vm_ended_error(vm, c->err);
+		return vm_ended_error(c->vm, c->err);
 	case SBX_EXIT_SPAWN:
 	case SBX_EXIT_REFUSED:
 		r = err_set(c->err, -EIO, "in the guest: %s", c->message);
@@ -166,9 +166,20 @@ static int call_result(struct sbx_vm *vm, struct guest_call *c)
 	}
 }
 
-int guest_call_run(struct sbx_vm *vm, struct guest_call *c)
+static void call_exit(struct sbx_proc *p, const struct sbx_exit *e, void *user)
 {
-	uint64_t deadline = c->o.timeout_ms ? clock_mono_ns() + ((uint64_t)c->o.timeout_ms + GRACE_MS) * NS_PER_MS : 0;
+	struct guest_call *c = user;
+
+	(void)p;
+	c->exited = true;
+	c->exit = *e;
+	slice_copy(slice_of(e->message), c->message, sizeof(c->message));
+	if (c->ended)
+		c->ended(c, call_result(c));
+}
+
+int guest_call_start(struct guest_call *c)
+{
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
 	int r;
 
@@ -180,16 +191,22 @@ int guest_call_run(struct sbx_vm *vm, struct guest_call *c)
 	s.on_writable = call_input;
 	s.on_exit = call_exit;
 	s.user = c;
-	r = vm_exec(vm, &s, PROTO_EXECF_BUILTIN, &c->proc, c->err);
+	r = vm_exec(c->vm, &s, PROTO_EXECF_BUILTIN, &c->proc, c->err);
+	if (r == 0 && c->source)
+		call_input(c->proc, c);
+	return r;
+}
+
+int guest_call_run(struct guest_call *c)
+{
+	uint64_t deadline = c->o.timeout_ms ? clock_mono_ns() + ((uint64_t)c->o.timeout_ms + GRACE_MS) * NS_PER_MS : 0;
+	int r = guest_call_start(c);
+
 	if (r < 0)
 		return r;
-	if (c->source)
-		call_input(c->proc, c);
 	while (r == 0 && !c->exited)
-		r = vm_step(vm, deadline);
-	sbx_proc_free(c->proc);
-	c->proc = NULL;
+		r = vm_step(c->vm, deadline);
 	if (c->exited)
-		return call_result(vm, c);
+		return call_result(c);
 	return r == -ETIMEDOUT ? too_late(c) : err_set(c->err, r, "cannot wait for the guest: %s", strerror(-r));
 }

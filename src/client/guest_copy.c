@@ -8,7 +8,6 @@
 #include "client/guest_call.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 
 /* Where the host's paths may not be led astray. */
@@ -30,30 +29,28 @@ static ssize_t read_tree(struct guest_call *c, void *data, size_t size)
 	return totar_read(c->user, data, size, c->err);
 }
 
-int sbx_guest_copy_in(struct sbx_vm *vm, const char *host_path, const char *guest_path, const struct sbx_guest_opts *opts, struct sbx_err *err)
+static void free_reader(struct guest_call *c)
 {
-	const struct place_rules rules = rules_of(vm);
-	AUTOFREE struct guest_call *c = NULL;
-	char name[NAME_MAX + 1];
-	struct totar *t;
-	int r = guest_call_create(vm, opts, &c, err);
+	totar_free(c->user);
+}
 
-	if (r == 0)
-		r = guest_call_path(guest_path, err);
-	if (r == 0)
-		r = totar_create(host_path, &rules, &t, err);
+static int prepare_in(struct guest_call *c, const char *host_path, const char *guest_path)
+{
+	const struct place_rules rules = rules_of(c->vm);
+	struct totar *t;
+	int r = totar_create(host_path, &rules, &t, c->err);
+
 	if (r < 0)
 		return r;
-	(void)totar_name(host_path, name, sizeof(name)); /* or totar_create() would have said so */
+	(void)totar_name(host_path, c->name, sizeof(c->name)); /* or totar_create() would have said so */
 	c->argv[0] = "tar-in";
 	c->argv[1] = guest_path;
-	c->argv[2] = name;
+	c->argv[2] = c->name;
 	c->argv[3] = owner_arg(c);
 	c->source = read_tree;
 	c->user = t;
-	r = guest_call_run(vm, c);
-	totar_free(t);
-	return r;
+	c->release = free_reader;
+	return 0;
 }
 
 /* ---- Out ---- */
@@ -73,36 +70,66 @@ static void tell(const struct untar_stats *s, struct sbx_copied *ret)
 
 _Static_assert(sizeof(((struct sbx_copied *)0)->first_skipped) == sizeof(((struct untar_stats *)0)->first_skipped), "copied as it is");
 
-int sbx_guest_copy_out(struct sbx_vm *vm, const char *guest_path, const char *host_path, const struct sbx_guest_opts *opts, struct sbx_copied *ret,
-		       struct sbx_err *err)
+static int finish_out(struct guest_call *c, struct sbx_guest_result *ret)
 {
-	const struct place_rules rules = rules_of(vm);
-	AUTOFREE struct guest_call *c = NULL;
 	struct untar_stats stats;
-	char name[NAME_MAX + 1];
-	struct untar *u;
-	int r = guest_call_create(vm, opts, &c, err);
+	int r = untar_finish(c->user, &stats, c->err);
 
 	if (r == 0)
-		r = guest_call_path(guest_path, err);
-	if (r == 0 && totar_name(guest_path, name, sizeof(name)) < 0)
-		r = err_set(err, -EINVAL, "the guest's path '%s' does not say what its last name is: write it without '..'", guest_path);
-	if (r == 0)
-		r = untar_create(&(struct untar_config){ .dst = host_path, .rules = &rules, .name = name, .max_bytes = c->o.max_bytes }, &u, err);
+		tell(&stats, &ret->copied);
+	return r;
+}
+
+static void free_writer(struct guest_call *c)
+{
+	untar_free(c->user);
+	err_printable(c->err); /* names from the archive */
+}
+
+static int prepare_out(struct guest_call *c, const char *guest_path, const char *host_path)
+{
+	const struct place_rules rules = rules_of(c->vm);
+	struct untar *u;
+	int r;
+
+	if (totar_name(guest_path, c->name, sizeof(c->name)) < 0)
+		return err_set(c->err, -EINVAL, "the guest's path '%s' does not say what its last name is: write it without '..'", guest_path);
+	r = untar_create(&(struct untar_config){ .dst = host_path, .rules = &rules, .name = c->name, .max_bytes = c->o.max_bytes }, &u, c->err);
 	if (r < 0)
 		return r;
 	c->argv[0] = "tar-out";
 	c->argv[1] = guest_path;
 	c->sink = write_tree;
+	c->finish = finish_out;
 	c->user = u;
-	r = guest_call_run(vm, c);
-	if (r == 0)
-		r = untar_finish(u, &stats, err);
-	untar_free(u);
-	if (r < 0)
-		err_printable(err); /* names from the archive */
-	else if (ret)
-		tell(&stats, ret);
+	c->release = free_writer;
+	return 0;
+}
+
+int guest_copy_prepare(struct guest_call *c, const struct sbx_guest_request *q)
+{
+	return q->op == SBX_GUEST_COPY_IN ? prepare_in(c, q->path2, q->path) : prepare_out(c, q->path, q->path2);
+}
+
+/* ---- The calls that wait ---- */
+
+int sbx_guest_copy_in(struct sbx_vm *vm, const char *host_path, const char *guest_path, const struct sbx_guest_opts *opts, struct sbx_err *err)
+{
+	const struct sbx_guest_request q = { .op = SBX_GUEST_COPY_IN, .path = guest_path, .path2 = host_path, .opts = opts };
+	struct sbx_guest_result result;
+
+	return guest_request_run(vm, &q, &result, err);
+}
+
+int sbx_guest_copy_out(struct sbx_vm *vm, const char *guest_path, const char *host_path, const struct sbx_guest_opts *opts, struct sbx_copied *ret,
+		       struct sbx_err *err)
+{
+	const struct sbx_guest_request q = { .op = SBX_GUEST_COPY_OUT, .path = guest_path, .path2 = host_path, .opts = opts };
+	struct sbx_guest_result result;
+	int r = guest_request_run(vm, &q, &result, err);
+
+	if (r == 0 && ret)
+		*ret = result.copied;
 	return r;
 }
 
@@ -130,33 +157,40 @@ static ssize_t from_source(struct guest_call *c, void *data, size_t size)
 	return n < 0 ? err_set(c->err, (int)n, "the archive could not be given: %s", strerror((int)-n)) : n;
 }
 
+static int archive_call(struct sbx_vm *vm, const char *path, const struct sbx_guest_opts *opts, struct guest_call **ret, struct sbx_err *err)
+{
+	int r = vm_refuse_reentry(vm, err);
+
+	if (r == 0)
+		r = guest_call_path(path, err);
+	return r < 0 ? r : guest_call_create(vm, opts, ret, err);
+}
+
 int sbx_guest_tar_out(struct sbx_vm *vm, const char *guest_path, int (*sink)(const void *data, size_t len, void *user), void *user,
 		      const struct sbx_guest_opts *opts, struct sbx_err *err)
 {
 	struct stream s = { .sink = sink, .user = user };
-	AUTOFREE struct guest_call *c = NULL;
-	int r = guest_call_create(vm, opts, &c, err);
+	struct guest_call *c = NULL;
+	int r = archive_call(vm, guest_path, opts, &c, err);
 
-	if (r == 0)
-		r = guest_call_path(guest_path, err);
 	if (r < 0)
 		return r;
 	c->argv[0] = "tar-out";
 	c->argv[1] = guest_path;
 	c->sink = to_sink;
 	c->user = &s;
-	return guest_call_run(vm, c);
+	r = guest_call_run(c);
+	guest_call_free(c);
+	return r;
 }
 
 int sbx_guest_tar_in(struct sbx_vm *vm, const char *guest_dir, ssize_t (*source)(void *data, size_t size, void *user), void *user,
 		     const struct sbx_guest_opts *opts, struct sbx_err *err)
 {
 	struct stream s = { .source = source, .user = user };
-	AUTOFREE struct guest_call *c = NULL;
-	int r = guest_call_create(vm, opts, &c, err);
+	struct guest_call *c = NULL;
+	int r = archive_call(vm, guest_dir, opts, &c, err);
 
-	if (r == 0)
-		r = guest_call_path(guest_dir, err);
 	if (r < 0)
 		return r;
 	c->argv[0] = "tar-in";
@@ -165,5 +199,7 @@ int sbx_guest_tar_in(struct sbx_vm *vm, const char *guest_dir, ssize_t (*source)
 	c->argv[3] = owner_arg(c);
 	c->source = from_source;
 	c->user = &s;
-	return guest_call_run(vm, c);
+	r = guest_call_run(c);
+	guest_call_free(c);
+	return r;
 }

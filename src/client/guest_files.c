@@ -7,6 +7,7 @@
 #include "proto/object.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,14 +17,16 @@ enum {
 	MODE_MAX = 07777,
 };
 
-/* ---- Calls ---- */
+/* ---- Traffic ---- */
 
 /* What a call takes in and gives out. */
 struct traffic {
 	struct buf out;
 	const char *over; /* what it means when there is more than fits */
+	size_t max;       /* entries of a list */
 	const uint8_t *in;
 	size_t in_left;
+	uint8_t in_copy[]; /* of a call that nobody waits for */
 };
 
 static int take_output(struct guest_call *c, const void *data, size_t len)
@@ -47,68 +50,71 @@ static ssize_t give_input(struct guest_call *c, void *data, size_t size)
 	return (ssize_t)n;
 }
 
-/* Runs a builtin with up to three arguments, of which the first is a path of the guest. @t (may be NULL) has been initialised. */
-static int run(struct sbx_vm *vm, const char *const *argv, struct traffic *t, const struct sbx_guest_opts *opts, struct sbx_err *err)
+static void free_traffic(struct guest_call *c)
 {
-	AUTOFREE struct guest_call *c = NULL;
-	int r = guest_call_create(vm, opts, &c, err);
+	struct traffic *t = c->user;
 
-	if (r == 0)
-		r = guest_call_path(argv[1], err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; argv[i]; i++)
-		c->argv[i] = argv[i];
+	buf_done(&t->out);
+	free(t);
+}
+
+static struct traffic *add_traffic(struct guest_call *c, size_t in_bytes)
+{
+	struct traffic *t = calloc(1, sizeof(*t) + in_bytes);
+
+	if (!t) {
+		(void)err_set(c->err, -ENOMEM, "out of memory");
+		return NULL;
+	}
 	c->user = t;
-	c->sink = t ? take_output : NULL;
-	c->source = t && t->in ? give_input : NULL;
-	return guest_call_run(vm, c);
+	c->release = free_traffic;
+	return t;
 }
 
-#define ARGS(...) ((const char *const[]){ __VA_ARGS__, NULL })
-
-static const char *flag_arg(uint32_t flags, uint32_t flag)
+/* The call's output, up to @max bytes; more is an error with the words @over. */
+static int collect(struct guest_call *c, size_t max, const char *over, int (*finish)(struct guest_call *c, struct sbx_guest_result *ret))
 {
-	return flags & flag ? "1" : "0";
+	struct traffic *t = add_traffic(c, 0);
+
+	if (!t)
+		return -ENOMEM;
+	t->over = over;
+	buf_init(&t->out, max);
+	c->sink = take_output;
+	c->finish = finish;
+	return 0;
 }
 
-/* ---- Files ---- */
-
-int sbx_guest_read_file(struct sbx_vm *vm, const char *path, size_t max, const struct sbx_guest_opts *opts, char **ret, size_t *ret_len, struct sbx_err *err)
+/* The call's input: the request's data, which is gone when nobody waits for the call. */
+static int supply(struct guest_call *c, const struct sbx_guest_request *q)
 {
-	struct traffic t = { .over = "the file is larger than the caller takes" };
-	char *content = NULL;
-	int r;
+	struct traffic *t = add_traffic(c, c->ended ? q->data_len : 0);
 
-	buf_init(&t.out, max ? max : SIZE_MAX / 4);
-	r = run(vm, ARGS("read", path), &t, opts, err);
-	if (r == 0) {
-		content = malloc(buf_len(&t.out) + 1);
-		if (!content)
-			r = err_set(err, -ENOMEM, "out of memory");
-	}
-	if (r == 0) {
-		slice_copy((struct slice){ .p = buf_data(&t.out), .len = buf_len(&t.out) }, content, buf_len(&t.out) + 1);
-		*ret = content;
-		*ret_len = buf_len(&t.out);
-	}
-	buf_done(&t.out);
-	return r;
+	if (!t)
+		return -ENOMEM;
+	buf_init(&t->out, 0);
+	t->in = c->ended ? t->in_copy : q->data;
+	t->in_left = q->data_len;
+	if (c->ended && q->data_len > 0)
+		memcpy(t->in_copy, q->data, q->data_len);
+	c->source = give_input;
+	return 0;
 }
 
-int sbx_guest_write_file(struct sbx_vm *vm, const char *path, const void *data, size_t len, int mode, const struct sbx_guest_opts *opts, struct sbx_err *err)
+/* ---- Results ---- */
+
+static int finish_read(struct guest_call *c, struct sbx_guest_result *ret)
 {
-	struct traffic t = { .in = data ? data : (const uint8_t *)"", .in_left = len };
-	char octal[16] = "-";
+	const struct buf *out = &((struct traffic *)c->user)->out;
+	char *content = malloc(buf_len(out) + 1);
 
-	if (mode > MODE_MAX)
-		return err_set(err, -EINVAL, "mode is %#o; it must be permissions (up to 07777), or -1", (unsigned)mode);
-	if (mode >= 0)
-		(void)snprintf(octal, sizeof(octal), "%o", (unsigned)mode);
-	return run(vm, ARGS("write", path, octal), &t, opts, err);
+	if (!content)
+		return err_set(c->err, -ENOMEM, "out of memory");
+	slice_copy((struct slice){ .p = buf_data(out), .len = buf_len(out) }, content, buf_len(out) + 1);
+	ret->data = content;
+	ret->len = buf_len(out);
+	return 0;
 }
-
-/* ---- What is there ---- */
 
 static struct sbx_guest_stat stat_of(const struct object *o)
 {
@@ -130,21 +136,16 @@ static int nonsense(struct sbx_err *err)
 	return err_set(err, -EPROTO, "the guest's answer makes no sense");
 }
 
-int sbx_guest_stat(struct sbx_vm *vm, const char *path, uint32_t flags, const struct sbx_guest_opts *opts, struct sbx_guest_stat *ret, struct sbx_err *err)
+static int finish_stat(struct guest_call *c, struct sbx_guest_result *ret)
 {
-	struct traffic t = { .over = "the guest's answer is too long" };
+	const struct buf *out = &((struct traffic *)c->user)->out;
 	struct object o;
 	size_t used;
-	int r;
 
-	buf_init(&t.out, OBJECT_HEAD_BYTES + OBJECT_NAME_MAX + OBJECT_TARGET_MAX);
-	r = run(vm, ARGS("stat", path, flag_arg(flags, SBX_GUEST_FOLLOW)), &t, opts, err);
-	if (r == 0 && object_next(buf_data(&t.out), buf_len(&t.out), &o, &used) != 1)
-		r = nonsense(err);
-	if (r == 0)
-		*ret = stat_of(&o);
-	buf_done(&t.out);
-	return r;
+	if (object_next(buf_data(out), buf_len(out), &o, &used) != 1)
+		return nonsense(c->err);
+	ret->stat = stat_of(&o);
+	return 0;
 }
 
 static int by_name(const void *a, const void *b)
@@ -205,17 +206,11 @@ static int make_list(const struct buf *b, size_t max, struct sbx_guest_list *ret
 	return 0;
 }
 
-int sbx_guest_list(struct sbx_vm *vm, const char *path, size_t max, const struct sbx_guest_opts *opts, struct sbx_guest_list *ret, struct sbx_err *err)
+static int finish_list(struct guest_call *c, struct sbx_guest_result *ret)
 {
-	struct traffic t = { .over = "the names in the directory are too long together" };
-	int r;
+	const struct traffic *t = c->user;
 
-	buf_init(&t.out, LIST_BYTES_MAX);
-	r = run(vm, ARGS("list", path), &t, opts, err);
-	if (r == 0)
-		r = make_list(&t.out, max ? max : LIST_MAX, ret, err);
-	buf_done(&t.out);
-	return r;
+	return make_list(&t->out, t->max, &ret->list, c->err);
 }
 
 void sbx_guest_list_done(struct sbx_guest_list *list)
@@ -224,26 +219,130 @@ void sbx_guest_list_done(struct sbx_guest_list *list)
 	*list = (struct sbx_guest_list){ .count = 0 };
 }
 
-/* ---- Changes ---- */
+/* ---- Requests ---- */
+
+static const char *flag_arg(uint32_t flags, uint32_t flag)
+{
+	return flags & flag ? "1" : "0";
+}
+
+static int octal_arg(struct guest_call *c, int mode, const char *none)
+{
+	if (mode > MODE_MAX || (mode < 0 && !none))
+		return err_set(c->err, -EINVAL, "mode is %#o; it must be permissions (up to 07777)%s", (unsigned)mode, none ? ", or -1" : "");
+	(void)snprintf(c->octal, sizeof(c->octal), "%o", (unsigned)mode);
+	c->argv[2] = mode < 0 ? none : c->octal;
+	return 0;
+}
+
+static int prepare_list(struct guest_call *c, const struct sbx_guest_request *q)
+{
+	int r = collect(c, LIST_BYTES_MAX, "the names in the directory are too long together", finish_list);
+
+	if (r == 0)
+		((struct traffic *)c->user)->max = q->max ? q->max : LIST_MAX;
+	return r;
+}
+
+int guest_files_prepare(struct guest_call *c, const struct sbx_guest_request *q)
+{
+	static const char *const builtin[] = {
+		[SBX_GUEST_READ_FILE] = "read",
+		[SBX_GUEST_WRITE_FILE] = "write",
+		[SBX_GUEST_STAT] = "stat",
+		[SBX_GUEST_LIST] = "list",
+		[SBX_GUEST_MKDIR] = "mkdir",
+		[SBX_GUEST_REMOVE] = "remove",
+		[SBX_GUEST_RENAME] = "rename",
+	};
+	int r;
+
+	c->argv[0] = builtin[q->op];
+	c->argv[1] = q->path;
+	switch (q->op) {
+	case SBX_GUEST_READ_FILE:
+		return collect(c, q->max ? q->max : SIZE_MAX / 4, "the file is larger than the caller takes", finish_read);
+	case SBX_GUEST_WRITE_FILE:
+		r = octal_arg(c, q->mode, "-");
+		return r < 0 ? r : supply(c, q);
+	case SBX_GUEST_STAT:
+		c->argv[2] = flag_arg(q->flags, SBX_GUEST_FOLLOW);
+		return collect(c, OBJECT_HEAD_BYTES + OBJECT_NAME_MAX + OBJECT_TARGET_MAX, "the guest's answer is too long", finish_stat);
+	case SBX_GUEST_LIST:
+		return prepare_list(c, q);
+	case SBX_GUEST_MKDIR:
+		c->argv[3] = flag_arg(q->flags, SBX_GUEST_PARENTS);
+		return octal_arg(c, q->mode, NULL);
+	case SBX_GUEST_REMOVE:
+		c->argv[2] = flag_arg(q->flags, SBX_GUEST_RECURSIVE);
+		return 0;
+	default:
+		c->argv[2] = q->path2;
+		return guest_call_path(q->path2, c->err);
+	}
+}
+
+/* ---- The calls that wait ---- */
+
+#define REQUEST(op_, path_, opts_, ...) ((struct sbx_guest_request){ .op = (op_), .path = (path_), .opts = (opts_), __VA_ARGS__ })
+
+int sbx_guest_read_file(struct sbx_vm *vm, const char *path, size_t max, const struct sbx_guest_opts *opts, char **ret, size_t *ret_len, struct sbx_err *err)
+{
+	struct sbx_guest_result result;
+	int r = guest_request_run(vm, &REQUEST(SBX_GUEST_READ_FILE, path, opts, .max = max), &result, err);
+
+	if (r < 0)
+		return r;
+	*ret = result.data;
+	*ret_len = result.len;
+	return 0;
+}
+
+int sbx_guest_write_file(struct sbx_vm *vm, const char *path, const void *data, size_t len, int mode, const struct sbx_guest_opts *opts, struct sbx_err *err)
+{
+	struct sbx_guest_result result;
+
+	return guest_request_run(vm, &REQUEST(SBX_GUEST_WRITE_FILE, path, opts, .data = data ? data : "", .data_len = len, .mode = mode), &result, err);
+}
+
+int sbx_guest_stat(struct sbx_vm *vm, const char *path, uint32_t flags, const struct sbx_guest_opts *opts, struct sbx_guest_stat *ret, struct sbx_err *err)
+{
+	struct sbx_guest_result result;
+	int r = guest_request_run(vm, &REQUEST(SBX_GUEST_STAT, path, opts, .flags = flags), &result, err);
+
+	if (r == 0)
+		*ret = result.stat;
+	return r;
+}
+
+int sbx_guest_list(struct sbx_vm *vm, const char *path, size_t max, const struct sbx_guest_opts *opts, struct sbx_guest_list *ret, struct sbx_err *err)
+{
+	struct sbx_guest_result result;
+	int r = guest_request_run(vm, &REQUEST(SBX_GUEST_LIST, path, opts, .max = max), &result, err);
+
+	if (r == 0)
+		*ret = result.list;
+	return r;
+}
 
 int sbx_guest_mkdir(struct sbx_vm *vm, const char *path, uint32_t mode, uint32_t flags, const struct sbx_guest_opts *opts, struct sbx_err *err)
 {
-	char octal[16];
+	struct sbx_guest_result result;
 
-	if (mode > MODE_MAX)
-		return err_set(err, -EINVAL, "mode is %#o; it must be permissions (up to 07777)", mode);
-	(void)snprintf(octal, sizeof(octal), "%o", mode);
-	return run(vm, ARGS("mkdir", path, octal, flag_arg(flags, SBX_GUEST_PARENTS)), NULL, opts, err);
+	/* A mode that is no int is none of permissions either. */
+	return guest_request_run(vm, &REQUEST(SBX_GUEST_MKDIR, path, opts, .mode = mode > INT_MAX ? INT_MAX : (int)mode, .flags = flags), &result, err);
 }
 
 int sbx_guest_remove(struct sbx_vm *vm, const char *path, uint32_t flags, const struct sbx_guest_opts *opts, struct sbx_err *err)
 {
-	return run(vm, ARGS("remove", path, flag_arg(flags, SBX_GUEST_RECURSIVE)), NULL, opts, err);
+	struct sbx_guest_result result;
+
+	return guest_request_run(vm, &REQUEST(SBX_GUEST_REMOVE, path, opts, .flags = flags), &result, err);
 }
 
 int sbx_guest_rename(struct sbx_vm *vm, const char *from, const char *to, const struct sbx_guest_opts *opts, struct sbx_err *err)
 {
-	int r = guest_call_path(to, err);
+	struct sbx_guest_result result;
 
-	return r < 0 ? r : run(vm, ARGS("rename", from, to), NULL, opts, err);
+	return guest_request_run(vm, &REQUEST(SBX_GUEST_RENAME, from, opts, .path2 = to), &result, err);
 }

@@ -322,6 +322,7 @@ int sbx_vm_start(const struct sbx_vm_config *config, struct sbx_vm **ret, struct
 	vm->on_log = c.on_log;
 	vm->user = c.user;
 	idmap_init(&vm->procs, SBX_PROC_MAX);
+	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
 	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
 	r = vm_connect(vm, &c, err);
 	if (r == 0)
@@ -351,6 +352,7 @@ void sbx_vm_free(struct sbx_vm *vm)
 		link_done(&vm->link); /* the host process sees the end, kills the guest and goes */
 	host_reap(&vm->host, HOST_GRACE_MS, NULL, 0);
 	idmap_done(&vm->procs);
+	idmap_done(&vm->guest_requests);
 	idmap_done(&vm->tools);
 	fs_calls_free(vm);
 	free(vm->lent);

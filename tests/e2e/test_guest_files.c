@@ -501,10 +501,140 @@ TEST(a_guest_that_ends_under_a_call_is_an_error_with_its_reason)
 	finish();
 }
 
+/* ---- Without waiting ---- */
+
+struct answer {
+	int count, code;
+	char message[512];
+	char text[64];
+	size_t entries;
+	uint64_t files;
+};
+
+static void on_done(struct sbx_vm *v, const struct sbx_guest_result *r, void *user)
+{
+	struct answer *a = user;
+
+	(void)v;
+	a->count++;
+	a->code = r->code;
+	(void)snprintf(a->message, sizeof(a->message), "%s", r->message);
+	if (r->data)
+		(void)snprintf(a->text, sizeof(a->text), "%s", r->data);
+	a->entries = r->list.count;
+	a->files = r->copied.files;
+}
+
+static struct sbx_guest_request request(enum sbx_guest_op op, const char *path, const char *path2, struct answer *a)
+{
+	struct sbx_guest_request q = SBX_GUEST_REQUEST_INIT;
+
+	q.op = op;
+	q.path = path;
+	q.path2 = path2;
+	q.done = on_done;
+	q.user = a;
+	return q;
+}
+
+static void dispatch_until(const struct answer *a)
+{
+	while (a->count == 0) {
+		struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
+
+		CHECK(poll(&p, 1, 20000) == 1, "nothing happens");
+		if (sbx_vm_dispatch(vm) < 0)
+			return;
+	}
+}
+
+static void run_request(struct sbx_guest_request q)
+{
+	struct answer *a = q.user;
+
+	*a = (struct answer){ 0 };
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == 0, "%s", err.message);
+	dispatch_until(a);
+	CHECK(a->count == 1, "done is called %d times", a->count);
+}
+
+TEST(requests_end_in_a_dispatch_with_what_the_calls_that_wait_give)
+{
+	char data[] = "content";
+	struct sbx_guest_request q;
+	struct answer a = { 0 };
+
+	begin(0);
+	make_file("from-host", "host\n");
+	q = request(SBX_GUEST_WRITE_FILE, "/tmp/f", NULL, &a);
+	q.data = data;
+	q.data_len = 7;
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == 0, "%s", err.message);
+	memset(data, 'x', sizeof(data)); /* what was submitted was read */
+	dispatch_until(&a);
+	CHECK(a.code == 0, "%s", a.message);
+	run_request(request(SBX_GUEST_READ_FILE, "/tmp/f", NULL, &a));
+	CHECK(a.code == 0 && strcmp(a.text, "content") == 0, "%s%s", a.message, a.text);
+	run_request(request(SBX_GUEST_COPY_IN, "/tmp", "from-host", &a));
+	CHECK(a.code == 0, "%s", a.message);
+	run_request(request(SBX_GUEST_LIST, "/tmp", NULL, &a));
+	CHECK(a.code == 0 && a.entries == 2, "%zu %s", a.entries, a.message);
+	run_request(request(SBX_GUEST_RENAME, "/tmp/f", "/tmp/g", &a));
+	CHECK(a.code == 0, "%s", a.message);
+	run_request(request(SBX_GUEST_COPY_OUT, "/tmp/.", "out", &a));
+	CHECK(a.code == 0 && a.files >= 2 && host("cmp out/from-host from-host && test -e out/g") == 0, "%s", a.message);
+	run_request(request(SBX_GUEST_STAT, "/tmp/f", NULL, &a));
+	CHECK(a.code == -ENOENT, "%d %s", a.code, a.message);
+	finish();
+}
+
+TEST(requests_that_make_no_sense_are_not_taken)
+{
+	struct answer a = { 0 };
+	struct sbx_guest_request q;
+
+	begin(0);
+	q = request(SBX_GUEST_STAT, "relative", NULL, &a);
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == -EINVAL && strstr(err.message, "relative"), "%s", err.message);
+	q = request(SBX_GUEST_RENAME, "/tmp/f", NULL, &a);
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == -EINVAL, "%s", err.message);
+	q = request(SBX_GUEST_COPY_IN, "/tmp", "no-such-file", &a);
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == -ENOENT, "%s", err.message);
+	q = request(SBX_GUEST_MKDIR, "/tmp/d", NULL, &a);
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == -EINVAL && strstr(err.message, "mode"), "%s", err.message);
+	q = request((enum sbx_guest_op)99, "/tmp", NULL, &a);
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == -EINVAL, "%s", err.message);
+	q = request(SBX_GUEST_STAT, "/tmp", NULL, &a);
+	q.done = NULL;
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == -EINVAL, "%s", err.message);
+	CHECK(a.count == 0, "done was called");
+	finish();
+}
+
+TEST(a_request_that_hangs_is_cancelled_or_ends_with_the_vm)
+{
+	struct answer a = { 0 }, b = { 0 };
+	struct sbx_guest_request q;
+	uint32_t id;
+
+	begin(0);
+	(void)guest("mkfifo /tmp/pipe");
+	q = request(SBX_GUEST_READ_FILE, "/tmp/pipe", NULL, &a);
+	CHECK(sbx_guest_submit(vm, &q, &id, &err) == 0, "%s", err.message);
+	CHECK(sbx_guest_cancel(vm, id) == 0 && a.count == 1 && a.code == -ECANCELED, "%d %s", a.code, a.message);
+	CHECK(sbx_guest_cancel(vm, id) == -ENOENT && a.count == 1, "twice");
+	q.user = &b;
+	CHECK(sbx_guest_submit(vm, &q, NULL, &err) == 0, "%s", err.message);
+	CHECK(strcmp(guest("echo alive"), "alive\n") == 0, "the VM goes on");
+	finish();
+	CHECK(b.count == 1 && b.code < 0, "%d %s", b.code, b.message);
+}
+
 RUN_TESTS(T(files_are_written_and_read_with_any_content), T(failures_come_with_their_errno_and_words), T(trees_are_listed_made_moved_and_removed),
 	  T(a_tree_goes_in_and_comes_out_the_same), T(copies_land_where_cp_would_put_them), T(new_files_belong_to_whom_was_asked_for),
 	  T(more_than_the_limit_does_not_come_out), T(a_guest_that_swaps_things_meanwhile_gets_nothing_out_of_place), T(archives_pass_as_streams),
 	  T(hundreds_of_megabytes_go_both_ways), T(a_call_from_a_callback_or_without_a_guest_is_refused),
 	  T(a_guest_that_does_not_answer_is_a_timeout_as_well), T(a_call_and_a_program_that_a_hung_file_system_holds_end_at_their_time_limit),
 	  T(a_guest_with_programs_in_a_hung_file_system_powers_off),
-	  T(a_guest_that_ends_under_a_call_is_an_error_with_its_reason))
+	  T(a_guest_that_ends_under_a_call_is_an_error_with_its_reason), T(requests_end_in_a_dispatch_with_what_the_calls_that_wait_give),
+	  T(requests_that_make_no_sense_are_not_taken), T(a_request_that_hangs_is_cancelled_or_ends_with_the_vm))

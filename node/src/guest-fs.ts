@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * The files of the running guest, as its programs see them. Nothing of the image is needed for it. What comes back is the guest's word: it may be out of
+ * date, or invented.
+ */
+import { SandboxError } from "./errors.js";
+import type { Machine } from "./machine.js";
+import { GuestFlag, GuestOp, type NativeAttr, type NativeGuestRequest, type NativeGuestSuccess } from "./native.js";
+import { timeoutOf } from "./process.js";
+
+/** What each call takes. */
+export interface GuestFsOptions {
+	/** With whose rights: `"uid"`, `"uid:gid"`, `"name"` or `"name:group"` of the guest. Default: root. */
+	readonly user?: string;
+	/** Milliseconds. A guest may hang (a pipe that nobody writes to): default: no limit. */
+	readonly timeoutMs?: number;
+	readonly signal?: AbortSignal;
+}
+
+export interface GuestReadOptions extends GuestFsOptions {
+	/** A larger file is `EFBIG`. Default: {@link GUEST_FILE_BYTES_MAX}. */
+	readonly maxBytes?: number;
+}
+
+export interface GuestCopyOptions extends GuestFsOptions {
+	/** `copyIn`: who the new files belong to, written as `user`; `"="`: the host's numbers. Default: `user`. */
+	readonly owner?: string;
+	/** `copyOut`: the most that the guest may send. Default: no limit. */
+	readonly maxBytes?: number;
+}
+
+/** A file of the guest. */
+export interface GuestStat {
+	readonly type: "file" | "directory" | "symlink" | "other";
+	/** Permissions, up to 0o7777. */
+	readonly mode: number;
+	readonly size: number;
+	readonly uid: number;
+	readonly gid: number;
+	readonly links: number;
+	readonly inode: number;
+	readonly modifiedAtMs: number;
+}
+
+export interface GuestDirectoryEntry extends GuestStat {
+	readonly name: string;
+	/** Of a symbolic link, else "". */
+	readonly target: string;
+}
+
+export interface GuestCopied {
+	/** Files, directories and links made. */
+	readonly files: number;
+	readonly bytes: number;
+	/** Devices and pipes, which are not made on the host. */
+	readonly skipped: number;
+	/** The path of one of them, or "". */
+	readonly firstSkipped: string;
+}
+
+/** Bytes of a file that `readFile` gives unless it is told otherwise. */
+export const GUEST_FILE_BYTES_MAX = 64 << 20;
+
+const S_IFMT = 0o170000;
+const TYPES: Readonly<Record<number, GuestStat["type"]>> = { [0o040000]: "directory", [0o100000]: "file", [0o120000]: "symlink" };
+
+function statOf(attr: NativeAttr): GuestStat {
+	return {
+		type: TYPES[attr.mode & S_IFMT] ?? "other",
+		mode: attr.mode & 0o7777,
+		size: attr.size,
+		uid: attr.uid,
+		gid: attr.gid,
+		links: attr.nlink,
+		inode: attr.ino,
+		modifiedAtMs: attr.mtimeMs,
+	};
+}
+
+function text(value: unknown, name: string): string {
+	if (typeof value !== "string") throw new SandboxError("EINVAL", `${name} must be a string`);
+	return value;
+}
+
+/** `vm.fs`. Paths are the guest's, and absolute. Errors have Linux's codes. */
+export class GuestFileSystem {
+	readonly #machine: Machine;
+
+	/** Made with the VM. */
+	constructor(machine: Machine) {
+		this.#machine = machine;
+	}
+
+	async #call(op: number, path: string, options: GuestFsOptions, more: Partial<NativeGuestRequest> = {}): Promise<NativeGuestSuccess> {
+		const timeoutMs = timeoutOf(options.timeoutMs);
+		// The guest is asked to keep the time; one that does not is left alone a second later.
+		const late = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs + 1000);
+		const signals = [options.signal, late].filter((signal) => signal !== undefined);
+		const request = { op, path: text(path, "path"), user: options.user, timeoutMs, ...more };
+		try {
+			return await this.#machine.guestCall(request, signals.length === 0 ? undefined : AbortSignal.any(signals));
+		} catch (error) {
+			if (!late?.aborted || error !== late.reason) throw error;
+			throw new SandboxError("ETIMEDOUT", `in the guest: it took longer than ${timeoutMs} ms`);
+		}
+	}
+
+	/**
+	 * The content of a file; as text with an encoding.
+	 *
+	 * ```ts
+	 * const report = await vm.fs.readFile("/workspace/report.txt", "utf8");
+	 * ```
+	 */
+	readFile(path: string, encoding: BufferEncoding, options?: GuestReadOptions): Promise<string>;
+	readFile(path: string, options?: GuestReadOptions): Promise<Buffer>;
+	async readFile(path: string, first?: BufferEncoding | GuestReadOptions, second?: GuestReadOptions): Promise<string | Buffer> {
+		const options = (typeof first === "string" ? second : first) ?? {};
+		const { data } = await this.#call(GuestOp.readFile, path, options, { max: options.maxBytes ?? GUEST_FILE_BYTES_MAX });
+		return typeof first === "string" ? data.toString(first) : data;
+	}
+
+	/** Makes a file, or replaces its content: a reader sees the old or the new. `mode`: permissions; default: those that it has, 0o644 for a new one. */
+	async writeFile(path: string, content: string | Uint8Array, options: GuestFsOptions & { readonly mode?: number } = {}): Promise<void> {
+		if (typeof content !== "string" && !(content instanceof Uint8Array)) throw new SandboxError("EINVAL", "content must be a string or a Uint8Array");
+		const data = typeof content === "string" ? Buffer.from(content, "utf8") : content;
+		await this.#call(GuestOp.writeFile, path, options, { data, mode: options.mode });
+	}
+
+	/** The entries of a directory, by name. */
+	async readDir(path: string, options: GuestFsOptions = {}): Promise<GuestDirectoryEntry[]> {
+		const { entries } = await this.#call(GuestOp.list, path, options);
+		return entries.map(({ name, target, attr }) => ({ name, target, ...statOf(attr) }));
+	}
+
+	/** What is at a path; of a symbolic link, what it leads to, unless `followLinks` is false. */
+	async stat(path: string, options: GuestFsOptions & { readonly followLinks?: boolean } = {}): Promise<GuestStat> {
+		return statOf((await this.#call(GuestOp.stat, path, options, { flags: options.followLinks === false ? 0 : GuestFlag.follow })).attr);
+	}
+
+	/** Makes a directory. `recursive`: with everything above it that is missing, and no error if it is there. `mode`: default 0o755. */
+	async mkdir(path: string, options: GuestFsOptions & { readonly recursive?: boolean; readonly mode?: number } = {}): Promise<void> {
+		await this.#call(GuestOp.mkdir, path, options, { mode: options.mode ?? 0o755, flags: options.recursive ? GuestFlag.parents : 0 });
+	}
+
+	/** Removes a file or an empty directory; with `recursive` a whole tree. */
+	async remove(path: string, options: GuestFsOptions & { readonly recursive?: boolean } = {}): Promise<void> {
+		await this.#call(GuestOp.remove, path, options, { flags: options.recursive ? GuestFlag.recursive : 0 });
+	}
+
+	/** Moves a file or a directory, in the place of what is at `to`. */
+	async rename(from: string, to: string, options: GuestFsOptions = {}): Promise<void> {
+		await this.#call(GuestOp.rename, from, options, { path2: text(to, "to") });
+	}
+
+	/** Copies a file or a tree of this machine into the guest, as `cp -a`: into `guestPath` under its own name if that is a directory. */
+	async copyIn(hostPath: string, guestPath: string, options: GuestCopyOptions = {}): Promise<void> {
+		await this.#call(GuestOp.copyIn, guestPath, options, { path2: text(hostPath, "hostPath"), owner: options.owner });
+	}
+
+	/**
+	 * Copies a file or a tree of the guest to this machine. Everything is made beneath `hostPath`, whatever the guest sends; symbolic links are made as they are: do not
+	 * follow them in what a stranger gave you.
+	 */
+	async copyOut(guestPath: string, hostPath: string, options: GuestCopyOptions = {}): Promise<GuestCopied> {
+		const { copied } = await this.#call(GuestOp.copyOut, guestPath, options, { path2: text(hostPath, "hostPath"), maxBytes: options.maxBytes });
+		return copied;
+	}
+}
