@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* http/conn.c - a connection of the guest's that is ended here: its bytes, TLS or not, to and from the relay, whose other side is http/up.c. Nothing is kept
+ * beyond the relay's buffers: what they do not take stays with the stack or the socket, so a slow end slows the other.
+ *
+ * All that happens comes to conn_pump(), which moves what can be moved and then looks what to wait for. A connection that ends is marked, and freed by a task of
+ * its own when nothing is on the stack any more. */
+#include "http/conn.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "http/tls.h"
+#include "net/hello.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { ROUNDS_MAX = 8 }; /* of all buffers, then other connections have their turn */
+
+static void conn_task(struct loop_task *t);
+
+/* ---- Its end ---- */
+
+static void reap(struct loop_task *t)
+{
+	conn_free(CONTAINER_OF(t, struct http_conn, task));
+}
+
+static void die(struct http_conn *c, const char *why)
+{
+	enum h1_relay_state s = c->relay.state;
+
+	if (c->phase == CONN_DEAD)
+		return;
+	if (c->relay.head && (s == H1_RELAY_ASKED || s == H1_RELAY_EXCHANGE || s == H1_RELAY_TUNNEL)) {
+		c->relay.x.why = why;
+		conn_relay_ops.over(c);
+	}
+	c->phase = CONN_DEAD;
+	c->t = NULL;
+	conn_request_done(c);
+	http_up_close(&c->up, true);
+	loop_timer_del(c->p->config.loop, &c->timer);
+	loop_task_del(c->p->config.loop, &c->task);
+	loop_task_add(c->p->config.loop, &c->task, reap);
+}
+
+void conn_abort(struct http_conn *c)
+{
+	if (c->t)
+		tcp_abort(c->t);
+	die(c, "the connection was aborted");
+}
+
+void conn_free(struct http_conn *c)
+{
+	conn_request_done(c);
+	http_up_close(&c->up, true);
+	loop_timer_del(c->p->config.loop, &c->timer);
+	loop_task_del(c->p->config.loop, &c->task);
+	tls_free(c->tls);
+	buf_done(&c->first);
+	h1_relay_done(&c->relay);
+	list_del(&c->node);
+	c->p->count--;
+	free(c);
+}
+
+/* ---- To the guest ---- */
+
+static void flush_tls(struct http_conn *c)
+{
+	struct buf *out = tls_out(c->tls);
+
+	if (c->t && buf_len(out) > 0)
+		buf_consume(out, tcp_write(c->t, buf_data(out), buf_len(out)));
+}
+
+size_t conn_send_guest(void *user, const void *p, size_t len)
+{
+	struct http_conn *c = user;
+	size_t done = 0;
+
+	if (!c->t)
+		return len;
+	if (!c->tls)
+		return tcp_write(c->t, p, len);
+	while (done < len) {
+		ssize_t n = tls_write(c->tls, (const uint8_t *)p + done, len - done);
+
+		flush_tls(c);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	return done;
+}
+
+/* The guest is sent the end, behind what is on its way. */
+static void finish_guest(struct http_conn *c)
+{
+	if (c->finished || !c->t)
+		return;
+	if (c->tls) {
+		if (tls_end(c->tls) == -EAGAIN)
+			return;
+		flush_tls(c);
+		if (buf_len(tls_out(c->tls)) > 0)
+			return;
+	}
+	c->finished = true;
+	tcp_shutdown(c->t);
+}
+
+/* ---- From the guest ---- */
+
+static struct buf *guest_in(struct http_conn *c)
+{
+	if (c->phase == CONN_LOOK)
+		return &c->first;
+	return c->tls ? tls_in(c->tls) : &c->relay.guest.in;
+}
+
+/* What TLS has decrypted. */
+static bool read_tls(struct http_conn *c)
+{
+	struct buf *in = &c->relay.guest.in;
+	bool moved = false;
+
+	while (c->tls && !c->relay.guest.ended && buf_room(in) > 0) {
+		size_t room = buf_room(in);
+		uint8_t *dst = buf_reserve(in, room);
+		ssize_t n = dst ? tls_read(c->tls, dst, room) : -ENOMEM;
+
+		if (n == -EAGAIN)
+			break;
+		if (n > 0)
+			buf_commit(in, (size_t)n);
+		else
+			c->relay.guest.ended = true; /* by its word or without: messages say themselves whether they are whole */
+		moved = true;
+	}
+	return moved;
+}
+
+static bool read_up(struct http_conn *c)
+{
+	struct buf *in = &c->relay.up.in;
+	size_t room = buf_room(in);
+	uint8_t *dst;
+	ssize_t n;
+
+	if (c->up.state != HTTP_UP_OPEN || c->relay.up.ended || room == 0)
+		return false;
+	dst = buf_reserve(in, room);
+	n = dst ? http_up_read(&c->up, dst, room) : -ENOMEM;
+	if (n == -EAGAIN)
+		return false;
+	if (n > 0) {
+		buf_commit(in, (size_t)n);
+	} else if (n == 0) {
+		c->relay.up.ended = true;
+	} else {
+		http_up_close(&c->up, true);
+		h1_relay_up_failed(&c->relay, n == -ECONNRESET ? "the server reset the connection" : "the connection to the server broke");
+	}
+	return true;
+}
+
+/* ---- What is wished, and what to wait for ---- */
+
+static void fulfil(struct http_conn *c)
+{
+	struct h1_relay *r = &c->relay;
+
+	if (r->drop_up)
+		http_up_close(&c->up, r->abort);
+	r->drop_up = false;
+	if (r->finish_up)
+		http_up_finish(&c->up);
+	if (r->finish_guest)
+		finish_guest(c);
+	if (r->abort)
+		conn_abort(c);
+}
+
+static enum conn_wait waits_for(const struct http_conn *c)
+{
+	if (c->phase == CONN_LOOK && buf_len(&c->first) == 0)
+		return WAIT_IDLE;
+	if (c->phase != CONN_HTTP)
+		return c->phase == CONN_TLS_HELLO ? WAIT_NOTHING : WAIT_HEAD;
+	switch (c->relay.state) {
+	case H1_RELAY_HEAD: return c->relay.idle ? WAIT_IDLE : WAIT_HEAD;
+	case H1_RELAY_EXCHANGE: return WAIT_TRAFFIC;
+	case H1_RELAY_ASKED:
+	case H1_RELAY_TUNNEL: return WAIT_NOTHING;
+	case H1_RELAY_CLOSING:
+	case H1_RELAY_DONE: break;
+	}
+	return WAIT_LINGER;
+}
+
+static void conn_timeout(struct loop_timer *t)
+{
+	struct http_conn *c = CONTAINER_OF(t, struct http_conn, timer);
+
+	if (c->wait == WAIT_LINGER || c->phase != CONN_HTTP) {
+		conn_abort(c);
+		return;
+	}
+	if (c->wait == WAIT_HEAD)
+		conn_refuse(c, 408, "the request's head does not come", "the request's head did not come in time");
+	else if (c->wait == WAIT_IDLE)
+		h1_relay_up_failed(&c->relay, "idle for too long");
+	else
+		conn_refuse(c, 504, "both sides are silent", "the server did not answer in time");
+	conn_pump(c);
+}
+
+static void arm(struct http_conn *c, bool moved)
+{
+	static const uint32_t limit_ms[WAIT_COUNT_] = { 0, HTTP_HEAD_MS, HTTP_IDLE_MS, HTTP_SILENCE_MS, HTTP_LINGER_MS };
+	enum conn_wait w = waits_for(c);
+
+	if (w == c->wait && c->timed == c->requests && (w == WAIT_HEAD || w == WAIT_LINGER || !moved))
+		return;
+	c->wait = w;
+	c->timed = c->requests;
+	if (w == WAIT_NOTHING)
+		loop_timer_del(c->p->config.loop, &c->timer);
+	else if (loop_timer_set(c->p->config.loop, &c->timer, loop_now_ns(c->p->config.loop) + limit_ms[w] * NS_PER_MS, conn_timeout) < 0)
+		conn_abort(c);
+}
+
+/* ---- Moving ---- */
+
+static bool move_http(struct http_conn *c)
+{
+	bool moved = false;
+
+	for (unsigned i = 0; i < ROUNDS_MAX && c->phase == CONN_HTTP; i++) {
+		bool more = read_tls(c);
+
+		more |= read_up(c);
+		h1_relay_run(&c->relay);
+		fulfil(c);
+		if (!more)
+			return moved;
+		moved = true;
+	}
+	if (c->phase == CONN_HTTP)
+		loop_task_add(c->p->config.loop, &c->task, conn_task);
+	return moved;
+}
+
+static void move_tls(struct http_conn *c)
+{
+	enum tls_state s = tls_step(c->tls);
+
+	flush_tls(c);
+	if (s == TLS_OPEN) {
+		c->phase = CONN_HTTP;
+		(void)move_http(c);
+	} else if (s == TLS_FAILED) {
+		log_line(c->p->config.log, LOG_DEBUG, "http: TLS with the guest for %s: %s", c->origin.host, tls_error(c->tls));
+		c->relay.guest.ended = true;
+		c->phase = CONN_HTTP; /* which has nothing to say */
+		(void)move_http(c);
+	}
+}
+
+void conn_pump(struct http_conn *c)
+{
+	bool moved = false;
+
+	if (c->pumping) {
+		c->again = true;
+		return;
+	}
+	c->pumping = true;
+	do {
+		c->again = false;
+		if (c->phase == CONN_LOOK)
+			conn_look(c);
+		if (c->phase == CONN_TLS)
+			move_tls(c);
+		else if (c->phase == CONN_HTTP)
+			moved |= move_http(c);
+	} while (c->again && c->phase != CONN_DEAD);
+	c->pumping = false;
+	if (c->phase == CONN_DEAD)
+		return;
+	http_up_reading(&c->up, buf_room(&c->relay.up.in) > 0 && !c->relay.up.ended);
+	arm(c, moved);
+	if (c->phase != CONN_DEAD && c->kept && !c->in_stack && buf_room(guest_in(c)) > 0) {
+		c->kept = false;
+		(void)tcp_pull(c->t);
+	}
+}
+
+static void conn_task(struct loop_task *t)
+{
+	conn_pump(CONTAINER_OF(t, struct http_conn, task));
+}
+
+/* ---- The stack's calls ---- */
+
+static size_t take(struct http_conn *c, const uint8_t *p, size_t len)
+{
+	size_t n = c->phase == CONN_DEAD ? 0 : MIN(len, buf_room(guest_in(c)));
+
+	if (n > 0 && !buf_put(guest_in(c), p, n)) {
+		conn_abort(c);
+		return 0;
+	}
+	return n;
+}
+
+static size_t take_all(struct http_conn *c, const uint8_t *p, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		size_t n = take(c, p + done, len - done);
+
+		done += n;
+		if (n == 0 || done < len)
+			conn_pump(c);
+		if (n == 0 && (c->phase == CONN_DEAD || buf_room(guest_in(c)) == 0))
+			break;
+	}
+	return done;
+}
+
+static size_t on_data(void *user, const struct iovec *iov, unsigned count, size_t len)
+{
+	struct http_conn *c = user;
+	size_t taken = 0;
+
+	c->in_stack = true;
+	for (unsigned i = 0; i < count && c->phase != CONN_DEAD; i++) {
+		size_t n = take_all(c, iov[i].iov_base, iov[i].iov_len);
+
+		taken += n;
+		if (n < iov[i].iov_len)
+			break;
+	}
+	c->kept = taken < len;
+	if (c->phase != CONN_DEAD)
+		conn_pump(c);
+	c->in_stack = false;
+	if (c->phase != CONN_DEAD && c->kept && buf_room(guest_in(c)) > 0)
+		loop_task_add(c->p->config.loop, &c->task, conn_task);
+	return taken;
+}
+
+static void on_fin(void *user)
+{
+	struct http_conn *c = user;
+
+	c->ended = true;
+	c->in_stack = true;
+	if (c->tls)
+		tls_in_end(c->tls);
+	else
+		c->relay.guest.ended = true;
+	conn_pump(c);
+	c->in_stack = false;
+}
+
+static void on_room(void *user)
+{
+	struct http_conn *c = user;
+
+	c->in_stack = true;
+	if (c->tls)
+		flush_tls(c);
+	conn_pump(c);
+	c->in_stack = false;
+}
+
+static void on_closed(void *user, int reason)
+{
+	struct http_conn *c = user;
+
+	(void)reason;
+	c->t = NULL;
+	die(c, "the guest ended the connection");
+}
+
+static const struct tcp_ops conn_tcp_ops = { .data = on_data, .fin = on_fin, .room = on_room, .closed = on_closed };
+
+/* ---- Its beginning ---- */
+
+struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, bool by_name)
+{
+	struct http_conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->p = p;
+	c->t = t;
+	c->by_name = by_name;
+	c->original = tcp_key(t)->remote;
+	c->original_port = tcp_key(t)->remote_port;
+	buf_init(&c->first, HELLO_BYTES_MAX);
+	h1_relay_init(&c->relay, &conn_relay_ops, c);
+	http_up_init(&c->up, &p->up, &conn_up_ops, c);
+	list_add_tail(&p->conns, &c->node);
+	p->count++;
+	tcp_set_ops(t, &conn_tcp_ops, c);
+	return c;
+}
+
+void conn_begin_plain(struct http_conn *c)
+{
+	c->phase = CONN_HTTP;
+	if (!buf_put(&c->relay.guest.in, buf_data(&c->first), buf_len(&c->first)))
+		conn_abort(c);
+	buf_done(&c->first);
+}
+
+void conn_begin_tls(struct http_conn *c, const char *name)
+{
+	static const char *const protocols[] = { "http/1.1" };
+	const struct flow_key *k = tcp_key(c->t);
+	enum tls_state s = TLS_FAILED;
+
+	c->origin = (struct http_origin){ .tls = true, .port = k->remote_port };
+	memcpy(c->origin.host, name, strnlen(name, sizeof(c->origin.host) - 1));
+	c->origin.is_address = ip_parse(name, strlen(name), &c->origin.address);
+	if (tls_server_create(c->p->config.tls, &c->tls) == 0 && buf_put(tls_in(c->tls), buf_data(&c->first), buf_len(&c->first)))
+		s = tls_step(c->tls);
+	buf_done(&c->first);
+	if (s != TLS_HELLO) {
+		if (c->tls)
+			flush_tls(c);
+		conn_abort(c);
+		return;
+	}
+	c->phase = CONN_TLS_HELLO;
+	http_up_open(&c->up, &c->origin, &k->remote, protocols, tls_hello_offers(c->tls, protocols[0]));
+}

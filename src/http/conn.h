@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* http/conn.h - what the files of the proxy share: proxy.c (which connections are ours), conn.c (a connection's two sides) and conn_request.c (its requests). */
+#ifndef HTTP_CONN_H
+#define HTTP_CONN_H
+
+#include "http/h1_relay.h"
+#include "http/proxy.h"
+
+struct http_proxy {
+	struct http_proxy_config config;
+	struct http_up_config up;
+	struct http_hooks *hooks;
+	struct list conns;
+	unsigned count;
+	struct log_limit refused_limit;
+};
+
+enum conn_phase {
+	CONN_LOOK,      /* whom it asks for, and whether that is ours, is not known */
+	CONN_TLS_HELLO, /* the server is being connected to, before the guest is answered */
+	CONN_TLS,       /* the guest's handshake */
+	CONN_HTTP,
+	CONN_DEAD, /* to be freed */
+};
+
+/* What a connection waits for, each with its time. */
+enum conn_wait { WAIT_NOTHING, WAIT_HEAD, WAIT_IDLE, WAIT_TRAFFIC, WAIT_LINGER, WAIT_COUNT_ };
+
+struct http_conn {
+	struct list node;
+	struct http_proxy *p;
+	struct tcp *t; /* NULL: gone */
+	enum conn_phase phase;
+	bool by_name;  /* what it asks for must be admitted by name */
+	bool ended;    /* the guest sends no more */
+	bool kept;     /* the stack keeps bytes that were not taken */
+	bool in_stack; /* inside a callback of the stack's, where nothing can be pulled */
+	bool pumping, again;
+	bool finished; /* the guest was sent the end */
+	struct buf first; /* CONN_LOOK: what it has sent */
+	struct tls *tls;  /* NULL: plain */
+	struct h1_relay relay;
+	struct http_up up;
+	struct http_origin origin; /* of TLS: what SNI says; else of the request at hand */
+	struct ip original;        /* that the guest has connected to */
+	uint16_t original_port;
+	unsigned up_status; /* if @up_why: no server before TLS was open, which every request is answered with */
+	const char *up_why;
+	char up_text[HTTP_UP_ERROR_MAX];
+	bool asked;   /* a request waits for its upstream connection */
+	bool decided; /* and the hooks have seen it */
+	struct http_run run;
+	uint64_t began_ns, began_wall_ns;
+	uint64_t requests, timed; /* so far, and when @timer was set */
+	enum conn_wait wait;
+	struct loop_timer timer;
+	struct loop_task task;
+};
+
+/* conn.c */
+void conn_pump(struct http_conn *c);
+size_t conn_send_guest(void *user, const void *p, size_t len);
+void conn_abort(struct http_conn *c);
+struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, bool by_name);
+void conn_free(struct http_conn *c);
+/* Goes on with what was read in CONN_LOOK, as HTTP. */
+void conn_begin_plain(struct http_conn *c);
+void conn_begin_tls(struct http_conn *c, const char *name);
+
+/* proxy.c: decides about the first bytes. */
+void conn_look(struct http_conn *c);
+
+/* conn_request.c */
+extern const struct h1_relay_ops conn_relay_ops;
+extern const struct http_up_ops conn_up_ops;
+void conn_refuse(struct http_conn *c, unsigned status, const char *why, const char *text);
+void conn_request_done(struct http_conn *c); /* cancels what is on its way */
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* http/conn_request.c - what becomes of a request: whom it asks, whether that is who the guest has connected to and may, the connection to that server, the hooks,
+ * and what they have decided.
+ *
+ * A request goes to its authority, as the host looks that name up. It is refused, and no hook sees it, unless
+ *   - its port is the one the guest has connected to, and in TLS its host the one that SNI has named (421);
+ *   - the guest's connection is admitted for this name: where a rule has a name, the guest has got the address for it (403);
+ *   - the address that the host finds for the name is admitted, too (403, in up.c).
+ * So what a hook adds reaches the origin that it was registered for, and nobody else. */
+#include "http/conn.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "http/tls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const protocols[] = { "http/1.1" };
+
+static void say_why(struct http_conn *c)
+{
+	const struct h1_relay *r = &c->relay;
+	char origin[HTTP_ORIGIN_TEXT_MAX];
+	uint32_t held_back;
+
+	if (!r->x.why || !log_limit_pass(&c->p->refused_limit, loop_now_ns(c->p->config.loop), &held_back))
+		return;
+	http_origin_format(&c->origin, origin);
+	log_line(c->p->config.log, LOG_INFO, "http: %s to %s: %u: %s", r->head ? "a request" : "what is no request", origin, r->x.status, r->x.why);
+}
+
+static void on_over(void *user)
+{
+	struct http_conn *c = user;
+	const struct h1_relay *r = &c->relay;
+	const struct http_proxy_config *g = &c->p->config;
+	struct http_record rec = {
+		.origin = &c->origin,
+		.status = r->x.status,
+		.up = r->x.up,
+		.down = r->x.down,
+		.began_ns = c->began_wall_ns ? c->began_wall_ns : clock_wall_ns(),
+		.took_ns = c->began_ns ? clock_mono_ns() - c->began_ns : 0,
+		.upstream_port = c->up.origin.port,
+		.original = c->original,
+		.original_port = c->original_port,
+		.hooks = c->run.hooks,
+		.changed = c->run.changed,
+		.why = r->x.why,
+	};
+
+	if (r->head) {
+		rec.method = r->head->method;
+		rec.path = r->head->path;
+	}
+	if (c->up.state == HTTP_UP_OPEN)
+		rec.upstream = c->up.address;
+	say_why(c);
+	if (g->record)
+		g->record(g->user, &rec);
+	conn_request_done(c);
+}
+
+void conn_request_done(struct http_conn *c)
+{
+	http_run_cancel(&c->run);
+	http_fields_done(&c->run.request.fields);
+	c->run.hooks = 0;
+	c->run.changed = false;
+	c->asked = c->decided = false;
+	c->began_ns = c->began_wall_ns = 0;
+}
+
+void conn_refuse(struct http_conn *c, unsigned status, const char *why, const char *text)
+{
+	h1_relay_refuse(&c->relay, status, why, text);
+}
+
+/* ---- What the hooks have decided ---- */
+
+static bool put_text(struct buf *b, struct h1_text t)
+{
+	return t.len == 0 || buf_put(b, t.p, t.len);
+}
+
+static bool put_fields(struct buf *b, const struct http_fields *f)
+{
+	bool fits = true;
+
+	for (unsigned i = 0; fits && i < f->count; i++) {
+		struct h1_field v = http_fields_get(f, i);
+
+		fits = put_text(b, v.name) && buf_put(b, ": ", 2) && put_text(b, v.value) && buf_put(b, "\r\n", 2);
+	}
+	return fits;
+}
+
+/* The request's head with the fields of the hooks. */
+static void forward_changed(struct http_conn *c)
+{
+	const char *bytes = c->relay.head_bytes;
+	size_t line = (size_t)((const char *)memchr(bytes, '\n', c->relay.head_len) - bytes) + 1;
+	struct buf head;
+	bool fits;
+
+	buf_init(&head, HTTP_FIELDS_BYTES_MAX + H1_HEAD_BYTES_MAX);
+	fits = buf_put(&head, bytes, line) && put_fields(&head, &c->run.request.fields) && buf_put(&head, "\r\n", 2);
+	if (!fits || h1_relay_forward(&c->relay, buf_data(&head), buf_len(&head)) < 0)
+		conn_refuse(c, 502, "a hook's headers do not fit", "the request's head is too large with what hooks add");
+	buf_done(&head);
+}
+
+static void forward(struct http_conn *c)
+{
+	if (c->run.changed)
+		forward_changed(c);
+	else if (h1_relay_forward(&c->relay, NULL, 0) < 0)
+		conn_refuse(c, 502, "out of memory", "the host has no memory");
+}
+
+static void answer(struct http_conn *c, const struct http_verdict *v)
+{
+	bool last = !c->relay.head->persistent, to_head = h1_text_is(c->relay.head->method, "HEAD");
+	struct buf out;
+	char line[128];
+	bool fits;
+	int n;
+
+	buf_init(&out, HTTP_FIELDS_BYTES_MAX + HTTP_ANSWER_BYTES_MAX + sizeof(line) * 2);
+	n = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", v->status, h1_status_text(v->status));
+	fits = buf_put(&out, line, (size_t)n) && put_fields(&out, v->fields);
+	n = v->status == 204 || v->status == 304 ? 0 : snprintf(line, sizeof(line), "Content-Length: %zu\r\n", v->len);
+	fits = fits && buf_put(&out, line, (size_t)n) && (!last || buf_put(&out, "Connection: close\r\n", 19)) && buf_put(&out, "\r\n", 2);
+	if (fits && !to_head && n > 0)
+		fits = buf_put(&out, v->body, v->len);
+	if (!fits || h1_relay_answer(&c->relay, v->status, buf_data(&out), buf_len(&out), last) < 0)
+		conn_refuse(c, 502, "a hook's answer does not fit", "a hook's answer is too large");
+	buf_done(&out);
+}
+
+static void ask_server(struct http_conn *c)
+{
+	const struct ip *preferred = &tcp_key(c->t)->remote;
+
+	if (c->up.state != HTTP_UP_CLOSED)
+		http_up_close(&c->up, false);
+	h1_relay_new_up(&c->relay);
+	http_up_open(&c->up, &c->origin, preferred, protocols, c->tls && tls_hello_offers(c->tls, protocols[0]));
+}
+
+/* The connection is good for a request: open, to whom it asks, and nothing has come on it unasked. */
+static bool up_usable(const struct http_conn *c)
+{
+	return c->up.state == HTTP_UP_OPEN && http_origin_equal(&c->up.origin, &c->origin) && !c->relay.up.ended && buf_len(&c->relay.up.in) == 0;
+}
+
+static void on_decided(struct http_run *run, const struct http_verdict *v)
+{
+	struct http_conn *c = CONTAINER_OF(run, struct http_conn, run);
+
+	if (v->kind == HTTP_REFUSE) {
+		conn_refuse(c, v->status, v->why, v->text);
+	} else if (v->kind == HTTP_ANSWER) {
+		answer(c, v);
+	} else if (up_usable(c)) {
+		forward(c);
+	} else {
+		c->decided = true; /* the server has ended the connection while hooks thought */
+		ask_server(c);
+	}
+	conn_pump(c);
+}
+
+static void ask_hooks(struct http_conn *c)
+{
+	const struct h1_head *h = c->relay.head;
+	struct http_request *q = &c->run.request;
+
+	if (!http_hooks_match(c->p->hooks, &c->origin)) {
+		forward(c);
+		return;
+	}
+	*q = (struct http_request){
+		.method = h->method,
+		.path = h->path,
+		.origin = &c->origin,
+		.original = c->original,
+		.original_port = c->original_port,
+		.upstream = c->up.address,
+		.upstream_port = c->up.origin.port,
+		.tls = c->tls != NULL,
+		.sni = c->tls ? tls_hello_name(c->tls) : "",
+		.alpn = c->tls ? tls_protocol(c->tls) : "",
+	};
+	c->run.done = on_decided;
+	if (http_run_start(c->p->hooks, &c->run, h) < 0)
+		conn_refuse(c, 502, "out of memory", "the host has no memory");
+}
+
+/* ---- The server ---- */
+
+static void answer_hello(struct http_conn *c)
+{
+	const char *protocol = c->up.state == HTTP_UP_OPEN ? tls_protocol(c->up.tls) : protocols[0];
+
+	if (!tls_hello_offers(c->tls, protocol))
+		protocol = NULL;
+	c->phase = CONN_TLS;
+	(void)tls_accept(c->tls, c->origin.host, protocol, clock_wall_ns() / NS_PER_S); /* its failure is the end's: move_tls() sees it */
+	conn_pump(c);
+}
+
+static void on_up_opened(void *user)
+{
+	struct http_conn *c = user;
+
+	if (c->phase == CONN_TLS_HELLO) {
+		h1_relay_new_up(&c->relay);
+		answer_hello(c);
+		return;
+	}
+	if (c->decided)
+		forward(c);
+	else if (c->asked)
+		ask_hooks(c);
+	conn_pump(c);
+}
+
+static void on_up_failed(void *user, unsigned status, const char *why, const char *text)
+{
+	struct http_conn *c = user;
+
+	if (c->phase == CONN_TLS_HELLO) {
+		c->up_status = status;
+		c->up_why = why;
+		(void)snprintf(c->up_text, sizeof(c->up_text), "%s", text);
+		answer_hello(c);
+		return;
+	}
+	if (c->relay.state == H1_RELAY_ASKED)
+		conn_refuse(c, status, why, text);
+	conn_pump(c);
+}
+
+static void on_up_moved(void *user)
+{
+	conn_pump(user);
+}
+
+const struct http_up_ops conn_up_ops = { .opened = on_up_opened, .failed = on_up_failed, .moved = on_up_moved };
+
+static size_t send_up(void *user, const void *p, size_t len)
+{
+	struct http_conn *c = user;
+
+	return c->up.state == HTTP_UP_OPEN ? http_up_write(&c->up, p, len) : len;
+}
+
+/* ---- Requests ---- */
+
+/* Whom it asks. What has no authority (HTTP/1.0) asks the address that the guest has connected to. */
+static struct http_origin asked_origin(const struct http_conn *c, const struct h1_head *h)
+{
+	struct http_origin o = { .tls = c->tls != NULL, .port = c->original_port };
+
+	if (h->has_authority) {
+		o = http_origin_of(o.tls, &h->authority);
+		o.port = h->authority.port ? h->authority.port : c->original_port;
+		return o;
+	}
+	if (c->tls)
+		return c->origin;
+	o.is_address = true;
+	o.address = c->original;
+	ip_format(&o.address, o.host);
+	return o;
+}
+
+/* NULL, or why the request is not for whom the guest has connected to. */
+static const char *misdirected(const struct http_conn *c, const struct http_origin *o)
+{
+	if (o->port != c->original_port)
+		return "the request names another port than the guest has connected to";
+	return c->tls && !http_origin_equal(o, &c->origin) ? "the request names another host than TLS" : NULL;
+}
+
+static void on_request(void *user, const struct h1_head *h)
+{
+	struct http_conn *c = user;
+	struct http_origin o = asked_origin(c, h);
+	const char *why = misdirected(c, &o);
+
+	c->requests++;
+	c->began_ns = clock_mono_ns();
+	c->began_wall_ns = clock_wall_ns();
+	if (c->relay.drop_up)
+		http_up_close(&c->up, false);
+	c->relay.drop_up = false;
+	if (!c->tls)
+		c->origin = o;
+	if (why) {
+		conn_refuse(c, 421, why, why);
+	} else if (c->up_why) {
+		conn_refuse(c, c->up_status, c->up_why, c->up_text);
+	} else if (c->by_name && !network_admits_name(c->p->config.network, tcp_key(c->t), o.host)) {
+		conn_refuse(c, 403, "the guest's address is not admitted for this name", "outbound denied");
+	} else if (up_usable(c)) {
+		ask_hooks(c);
+	} else {
+		c->asked = true;
+		ask_server(c);
+	}
+}
+
+const struct h1_relay_ops conn_relay_ops = { .request = on_request, .over = on_over, .send_guest = conn_send_guest, .send_up = send_up };

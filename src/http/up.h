@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* http/up.h - a connection to the server of an origin: its name looked up by the host, its addresses held against the rules, dialled one after the other, and with
+ * TLS its certificate verified. Loop thread. */
+#ifndef HTTP_UP_H
+#define HTTP_UP_H
+
+#include "base/loop.h"
+#include "http/origin.h"
+#include "net/dns.h"
+#include "net/network.h"
+
+#include <sys/types.h>
+
+struct tls;
+struct tls_context;
+
+enum {
+	HTTP_UP_OPEN_MS = 30000, /* from the look-up to an open connection */
+	HTTP_UP_ERROR_MAX = 256,
+};
+
+struct http_up_config {
+	struct loop *loop;
+	struct network *network;
+	struct dns *dns;
+	struct tls_context *tls; /* NULL: no https */
+};
+
+struct http_up_ops {
+	void (*opened)(void *user);
+	/* Before it was open. @status: what the guest is to be told, 403, 502 or 504; @why: constant; @text: the same in more words. */
+	void (*failed)(void *user, unsigned status, const char *why, const char *text);
+	void (*moved)(void *user); /* once open: there may be more to read, room to write, or an end */
+};
+
+enum http_up_state { HTTP_UP_CLOSED, HTTP_UP_LOOKUP, HTTP_UP_DIALLING, HTTP_UP_HANDSHAKE, HTTP_UP_OPEN };
+
+/* All but what is described is internal. */
+struct http_up {
+	const struct http_up_config *config;
+	const struct http_up_ops *ops;
+	void *user;
+	enum http_up_state state;
+	struct http_origin origin;
+	struct ip address; /* that it is connected to */
+	const char *const *protocols;
+	unsigned protocol_count;
+	struct ip preferred;
+	struct dns_resolve lookup;
+	struct ip candidate[DNS_RESOLVE_MAX];
+	unsigned candidates, next;
+	int fd, dial_error;
+	struct loop_fd watch;
+	struct loop_timer timer;
+	struct loop_task task;
+	struct tls *tls;
+	bool reading, blocked; /* to be watched for input; the socket took less than it was given */
+	bool ended, finishing, finished;
+	int broken; /* -errno: what is written goes nowhere */
+};
+
+void http_up_init(struct http_up *u, const struct http_up_config *c, const struct http_up_ops *ops, void *user);
+/* opened() or failed() follows, not from inside. @preferred: tried first if it is among the addresses. @protocols (borrowed until it is open) are offered by ALPN. */
+void http_up_open(struct http_up *u, const struct http_origin *o, const struct ip *preferred, const char *const *protocols, unsigned count);
+/* Idempotent. @reset: the server must not take what it got for whole. */
+void http_up_close(struct http_up *u, bool reset);
+
+/* Once open. Bytes, 0 at the end, -EAGAIN, or -errno: it failed. */
+ssize_t http_up_read(struct http_up *u, void *dst, size_t len);
+/* How many were taken; if not all, moved() follows when there is room. What goes to a connection that has failed is taken: reading tells. */
+size_t http_up_write(struct http_up *u, const void *p, size_t len);
+void http_up_finish(struct http_up *u);              /* no more will be written */
+void http_up_reading(struct http_up *u, bool wanted); /* moved() for what comes in */
+/* The rules still admit it. */
+bool http_up_admitted(const struct http_up *u);
+
+#endif
