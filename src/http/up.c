@@ -56,7 +56,7 @@ static void fail_with(struct http_up *u, unsigned status, const char *why, const
 {
 	char text[HTTP_UP_ERROR_MAX];
 
-	(void)snprintf(text, sizeof(text), "%s: %s", why, detail);
+	(void)snprintf(text, sizeof(text), "%s: %.180s", why, detail);
 	fail(u, status, why, text);
 }
 
