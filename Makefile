@@ -237,6 +237,15 @@ $(node_dir)/.package: $(node_dir)/.typescript $(node_dir)/sandbox.node $(program
 	@ln -sf $(abspath $(programs) $(images) $(node_dir)/sandbox.node) $(node_platform)/
 	@touch $@
 
+# What npm would publish: the package, and one for this platform with everything that is not JavaScript. Stripped; no scripts run at installation.
+npm_dir := $(BUILD)/npm
+.PHONY: package
+package: $(npm_dir)/.packed ## npm tarballs of the TypeScript package and of this platform's, in build/npm
+
+$(npm_dir)/.packed: $(node_dir)/.package tools/npm-package node/README.md LICENSE-MIT LICENSE-APACHE
+	$(call say,NPM PACK,$(@D))$(NODE_ENV_PATH) VERSION=$(VERSION) tools/npm-package $(node_dir) $(BUILD) $(@D)
+	@touch $@
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Tests
 

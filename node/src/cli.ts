@@ -1,19 +1,19 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /**
- * `npx sandbox`: the `sandbox` command of the platform's package, and `setup-macos`, which is Node's business.
+ * `npx sandbox`: the `sandbox` command of the platform's package, and `setup-macos`, which macOS needs.
  */
 import { spawnSync } from "node:child_process";
 
 import { SandboxError } from "./errors.js";
 import { findArtifacts } from "./native.js";
 
+const SETUP_MACOS = "setup-macos";
+
 function main(args: readonly string[]): number {
-	if (args[0] === "setup-macos") {
-		if (process.platform !== "darwin") {
-			process.stderr.write(`sandbox: setup-macos signs the helper on macOS; there is nothing to set up on ${process.platform}\n`);
-			return 1;
-		}
+	if (args[0] === SETUP_MACOS) {
+		process.stderr.write(`sandbox: ${SETUP_MACOS} signs the helper for macOS's hypervisor; on ${process.platform} there is nothing to set up\n`);
+		return process.platform === "darwin" ? 1 : 0;
 	}
 	const { cli, directory } = findArtifacts();
 	const result = spawnSync(cli, args, { stdio: "inherit", env: { SANDBOX_LIBDIR: directory, ...process.env } });

@@ -74,6 +74,7 @@ export {
 	prebuiltRootfs,
 	projectInit,
 	projectKernel,
+	projectRootfs,
 	scratchFs,
 	virtualFsMount,
 } from "./options.js";

@@ -2,6 +2,7 @@
 /**
  * What a sandbox is made of, and the functions that say it.
  */
+import { findArtifacts } from "./native.js";
 import type { SandboxAnyFileSystem, SandboxNativeFileSystem } from "./filesystem.js";
 import type { SandboxNetworkOptions } from "./network.js";
 
@@ -97,6 +98,11 @@ export function projectInit(): ProjectInit {
  */
 export function prebuiltRootfs(path: string, options: { readonly format: "erofs" | "directory"; readonly readonly?: boolean }): PrebuiltRootfs {
 	return { kind: "prebuilt", path, format: options.format, readonly: options.readonly ?? true };
+}
+
+/** The small root image that comes with this package: busybox. */
+export function projectRootfs(): PrebuiltRootfs {
+	return prebuiltRootfs(findArtifacts().image, { format: "erofs" });
 }
 
 /** A writable root. What is written is gone with the VM. */
