@@ -61,7 +61,7 @@ bool h1_text_is(struct h1_text t, const char *s)
 	return strlen(s) == t.len && strncasecmp(t.p, s, t.len) == 0;
 }
 
-static struct h1_text trimmed(struct h1_text t)
+struct h1_text h1_text_trimmed(struct h1_text t)
 {
 	while (t.len > 0 && is_space((uint8_t)t.p[0]))
 		t = (struct h1_text){ t.p + 1, t.len - 1 };
@@ -290,7 +290,7 @@ static int parse_field(struct h1_text t, struct h1_head *h, struct h1_refusal *w
 		return refuse(why, 400, "a bad character in the name of a header");
 	if (h->field_count == H1_HEADERS_MAX)
 		return refuse(why, 431, "too many header fields");
-	f.value = trimmed((struct h1_text){ colon + 1, t.len - f.name.len - 1 });
+	f.value = h1_text_trimmed((struct h1_text){ colon + 1, t.len - f.name.len - 1 });
 	h->field[h->field_count++] = f;
 	return 0;
 }
@@ -359,7 +359,7 @@ static int mean_connection(struct h1_text v, struct meaning *m, struct h1_refusa
 	while (v.len > 0 && r == 0) {
 		const char *comma = memchr(v.p, ',', v.len);
 		size_t n = comma ? (size_t)(comma - v.p) : v.len;
-		struct h1_text o = trimmed((struct h1_text){ v.p, n });
+		struct h1_text o = h1_text_trimmed((struct h1_text){ v.p, n });
 
 		if (o.len > 0) /* empty ones are allowed in lists, and mean nothing */
 			r = mean_option(o, m, why);
