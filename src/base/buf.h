@@ -45,7 +45,7 @@ static inline bool buf_ok(const struct buf *b)
 uint8_t *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 bool buf_put(struct buf *b, const void *p, size_t n); /* all or nothing */
-void buf_consume(struct buf *b, size_t n);            /* n <= buf_len(); releases the memory when it empties a large buffer */
+void buf_consume(struct buf *b, size_t n);            /* n <= buf_len(); releases the memory of a large buffer that is empty then, also for n = 0 */
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_le16(struct buf *b, uint16_t v);
 void buf_put_le32(struct buf *b, uint32_t v);

@@ -139,6 +139,7 @@ static bool read_tls(struct http_conn *c)
 			c->relay.guest.ended = true; /* by its word or without: messages say themselves whether they are whole */
 		moved = true;
 	}
+	buf_consume(in, 0); /* an empty one needs no memory */
 	return moved;
 }
 
@@ -153,8 +154,10 @@ static bool read_up(struct http_conn *c)
 		return false;
 	dst = buf_reserve(in, room);
 	n = dst ? http_up_read(&c->up, dst, room) : -ENOMEM;
-	if (n == -EAGAIN)
+	if (n == -EAGAIN) {
+		buf_consume(in, 0);
 		return false;
+	}
 	if (n > 0) {
 		buf_commit(in, (size_t)n);
 	} else if (n == 0) {
@@ -290,7 +293,8 @@ void conn_pump(struct http_conn *c)
 	c->pumping = false;
 	if (c->phase == CONN_DEAD)
 		return;
-	http_up_reading(&c->up, buf_room(&c->relay.up.in) > 0 && !c->relay.up.ended);
+	/* Before the guest has finished its handshake nobody takes what comes (tickets of TLS 1.3): to watch for it would be to spin. */
+	http_up_reading(&c->up, c->phase == CONN_HTTP && buf_room(&c->relay.up.in) > 0 && !c->relay.up.ended);
 	arm(c, moved);
 	if (c->phase != CONN_DEAD && c->kept && !c->in_stack && buf_room(guest_in(c)) > 0) {
 		c->kept = false;

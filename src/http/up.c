@@ -123,6 +123,8 @@ static bool fill_tls(struct http_up *u)
 
 	if (n > 0)
 		buf_commit(in, (size_t)n);
+	else
+		buf_consume(in, 0); /* an empty one needs no memory */
 	if (n == 0 || (n < 0 && n != -EAGAIN)) {
 		u->ended = true;
 		tls_in_end(u->tls);
