@@ -12,7 +12,6 @@
 #include "base/clock.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -300,7 +299,6 @@ static bool loop_look(struct loop *l)
 		}
 		cpu_relax();
 	}
-	(void)sched_yield();
 	now = clock_mono_ns();
 	LIST_EACH (pos, &l->polls) {
 		struct loop_poll *p = CONTAINER_OF(pos, struct loop_poll, node);

@@ -13,9 +13,9 @@
  * goes out, or a quarter of the ring has come together, or VDEV_LAZY_MS have passed.
  *
  * A kick costs the guest a system call or an exit, and us a wake-up, together more than most requests for files take. A driver that has one request
- * at a time sends the next one soon after the answer. So devices that ask for it (ops->polls) look at their rings for that long, kicks off, before they
- * wait: for twice as long as before after each kick that came within POLL_MAX_NS of the last answer, and not at all after one that came later. At
- * worst this burns POLL_MAX_NS of processor time after a burst of requests. */
+ * at a time sends the next one soon after the answer. So devices that ask for it (ops->polls) look at their rings for POLL_NS, kicks off, before they
+ * wait, if the last kick came within that time of the answer before. That does not pay if the guest cannot run while we look, because there are more who
+ * want a processor than processors: after a poll that found nothing one kick does not begin another, after the next such two, four, …, POLL_SKIP_MAX. */
 #include "virtio/vdev.h"
 
 #include "base/cleanup.h"
@@ -29,9 +29,8 @@
 
 enum { VDEV_LAZY_MS = 10 };
 
-/* Less than a guest whose processor is emulated takes from one request to the next, so that polling does not take its processor away in vain. */
-#define POLL_LEAST_NS (NS_PER_MS / 100)
-#define POLL_MAX_NS (NS_PER_MS / 25)
+#define POLL_NS (NS_PER_MS / 25)
+enum { POLL_SKIP_MAX = 1024 };
 
 #define VDEV_TRANSPORT_FEATURES \
 	(UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC | UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX)
@@ -46,7 +45,8 @@ static void vdev_poll_stop(struct vdev *d)
 {
 	loop_poll_del(d->loop, &d->poll);
 	loop_task_del(d->loop, &d->rearm);
-	d->poll_ns = d->served_ns = 0;
+	d->served_ns = 0;
+	d->poll_skip = d->poll_backoff = 0;
 }
 
 void vdev_done(struct vdev *d)
@@ -134,6 +134,7 @@ static bool vdev_poll_look(struct loop_poll *p)
 			ready = true;
 		}
 	d->poll_hits += ready;
+	d->poll_paid |= ready;
 	return ready;
 }
 
@@ -153,24 +154,26 @@ static void vdev_poll_over(struct loop_poll *p)
 
 	for (uint16_t i = 0; i < d->ops->nqueues; i++)
 		virtq_poll(&d->queue[i], false);
+	d->poll_backoff = d->poll_paid ? 0 : MIN(MAX(2 * d->poll_backoff, 1U), (uint32_t)POLL_SKIP_MAX);
+	d->poll_skip = d->poll_backoff;
 	loop_task_add(d->loop, &d->rearm, vdev_rearm);
 }
 
-/* There was a kick. Had it been worth looking for it? */
+/* There was a kick: would it have been found? */
 static void vdev_poll_begin(struct vdev *d)
 {
 	uint64_t now = loop_now_ns(d->loop);
 
-	if (!d->ops->polls || d->poll.set)
+	if (!d->ops->polls || d->poll.set || now > d->served_ns + POLL_NS)
 		return;
-	d->poll_ns = now > d->served_ns + POLL_MAX_NS ? 0 : MIN(MAX(2 * d->poll_ns, POLL_LEAST_NS), POLL_MAX_NS);
-	if (d->poll_ns == 0)
+	if (d->poll_skip > 0) {
+		d->poll_skip--;
 		return;
+	}
 	for (uint16_t i = 0; i < d->ops->nqueues; i++)
 		virtq_poll(&d->queue[i], true);
-	d->poll.until_ns = now + d->poll_ns;
-	d->poll.look = vdev_poll_look;
-	d->poll.over = vdev_poll_over;
+	d->poll_paid = false;
+	d->poll = (struct loop_poll){ .until_ns = now + POLL_NS, .look = vdev_poll_look, .over = vdev_poll_over };
 	loop_poll_set(d->loop, &d->poll);
 }
 
@@ -181,7 +184,7 @@ void vdev_kick(struct vdev *d, uint16_t queue)
 	vdev_poll_begin(d);
 	if (vdev_serve(d, queue) && d->ops->polls) {
 		d->served_ns = clock_mono_ns();
-		d->poll.until_ns = d->served_ns + d->poll_ns;
+		d->poll.until_ns = d->served_ns + POLL_NS;
 	}
 }
 

@@ -60,11 +60,13 @@ struct vdev {
 	uint32_t rekick_queues;
 	struct loop_timer lazy; /* internal: for interrupts that are held back */
 	bool lazy_set;
-	struct loop_poll poll; /* these five internal: for devices that poll */
+	struct loop_poll poll; /* internal, as the rest: for devices that poll */
 	struct loop_task rearm;
-	uint64_t poll_ns;   /* for how long it looks for the next request; 0: not at all */
-	uint64_t served_ns; /* when the last one had been served */
-	uint64_t poll_hits; /* statistics: rounds that a look began */
+	uint64_t served_ns;    /* when the last request had been served */
+	bool poll_paid;        /* this poll has found a request */
+	uint32_t poll_skip;    /* so many more kicks do not begin a poll */
+	uint32_t poll_backoff; /* how many there were after the last poll that found nothing */
+	uint64_t poll_hits;    /* statistics: rounds that a look began */
 };
 
 void vdev_init(struct vdev *d, const struct vdev_ops *ops, struct loop *loop, const struct log *log);

@@ -403,7 +403,7 @@ TEST(a_device_that_polls_serves_without_kicks)
 		struct vdev *d = &r.dev.vdev;
 
 		rig_up_polling(&r, event_idx, NS_PER_MS / 1000);
-		CHECK(d->poll.set && d->poll_ns > 0, "it does not poll");
+		CHECK(d->poll.set, "it does not poll");
 		for (unsigned i = 1; i <= 3; i++) {
 			d->poll.until_ns = clock_mono_ns() + 1000 * NS_PER_S;
 			CHECK(!driver_kicks(&r), "mode %d: the driver kicks", event_idx);
@@ -432,27 +432,55 @@ TEST(what_comes_as_a_poll_ends_is_served)
 	}
 }
 
+/* A kick, @ago after the last answer. */
+static bool polls_after(struct rig *r, uint64_t ago)
+{
+	struct vdev *d = &r->dev.vdev;
+
+	CHECK(driver_kicks(r), "the driver does not kick");
+	d->served_ns = loop_now_ns(r->loop) - ago;
+	vdev_kick(d, 0);
+	CHECK(take_all(r) == 1, "not served");
+	return d->poll.set;
+}
+
+static void poll_ends(struct rig *r)
+{
+	r->dev.vdev.poll.until_ns = 0;
+	CHECK(loop_once(r->loop, -1) == 0 && !r->dev.vdev.poll.set, "the poll is not over");
+}
+
 TEST(a_device_polls_only_for_drivers_that_come_back_soon)
 {
 	struct rig r;
-	struct vdev *d = &r.dev.vdev;
-	uint64_t last = 0;
 
 	rig_up_polling(&r, false, NS_PER_S);
-	CHECK(!d->poll.set && d->poll_ns == 0, "it polls for a driver that takes a second");
-	for (int i = 0; i < 5; i++) {
-		CHECK(driver_kicks(&r), "kick %d", i);
-		d->served_ns = loop_now_ns(r.loop);
-		vdev_kick(d, 0);
-		CHECK(take_all(&r) == 1 && d->poll.set && d->poll_ns >= last && d->poll_ns < NS_PER_MS, "%u ns", (unsigned)d->poll_ns);
-		last = d->poll_ns;
-		d->poll.until_ns = 0;
-		(void)loop_once(r.loop, -1);
+	CHECK(!r.dev.vdev.poll.set && !polls_after(&r, NS_PER_MS) && polls_after(&r, 0), "it polls for a driver that takes its time");
+	poll_ends(&r);
+	rig_down(&r);
+}
+
+TEST(polls_that_find_nothing_become_rare)
+{
+	unsigned skipped, want = 1;
+	struct rig r;
+	struct vdev *d = &r.dev.vdev;
+
+	rig_up_polling(&r, false, 0);
+	for (unsigned round = 0; round < 12; round++) {
+		poll_ends(&r);
+		for (skipped = 0; !polls_after(&r, 0); skipped++)
+			;
+		CHECK(skipped == want, "round %u: %u kicks began no poll, and not %u", round, skipped, want);
+		want = MIN(2 * want, 1024U);
 	}
-	CHECK(driver_kicks(&r), "the last needs a kick");
-	d->served_ns = loop_now_ns(r.loop) - NS_PER_S;
-	vdev_kick(d, 0);
-	CHECK(!d->poll.set && d->poll_ns == 0, "it goes on polling");
+	d->poll.until_ns = clock_mono_ns() + 1000 * NS_PER_S;
+	CHECK(!driver_kicks(&r) && loop_once(r.loop, -1) == 0 && take_all(&r) == 1, "not found");
+	poll_ends(&r);
+	CHECK(polls_after(&r, 0), "one that found something does not begin another");
+	poll_ends(&r);
+	CHECK(!polls_after(&r, 0) && polls_after(&r, 0), "the first that finds nothing costs more than one kick");
+	poll_ends(&r);
 	rig_down(&r);
 }
 
@@ -486,7 +514,7 @@ TEST(a_ring_that_breaks_while_it_is_polled_stops_the_device)
 }
 
 RUN_TESTS(T(a_device_that_polls_serves_without_kicks), T(what_comes_as_a_poll_ends_is_served),
-	  T(a_device_polls_only_for_drivers_that_come_back_soon), T(a_reset_ends_polling), T(a_ring_that_breaks_while_it_is_polled_stops_the_device),
+	  T(a_device_polls_only_for_drivers_that_come_back_soon), T(polls_that_find_nothing_become_rare), T(a_reset_ends_polling), T(a_ring_that_breaks_while_it_is_polled_stops_the_device),
 	  T(a_lazy_interrupt_comes_soon), T(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits),
 	  T(lazy_interrupts_go_with_those_of_other_queues), T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),
 	  T(kicks_reach_the_device_only_while_it_runs), T(one_interrupt_covers_a_burst),
