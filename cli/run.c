@@ -342,7 +342,8 @@ static int run_vm(struct run *r)
 	c->on_end = on_end;
 	c->on_log = on_log;
 	c->user = r;
-	if (!open_output("--console", r->opt.console_path, &c->console_fd) || !open_output("--net-log", r->opt.net_log_path, &c->net_log_fd))
+	if (!open_output("--console", r->opt.console_path, &c->console_fd) || !open_output("--net-log", r->opt.net_log_path, &c->net_log_fd) ||
+	    !open_output("--http-log", r->opt.http_log_path, &c->http_log_fd))
 		return RUN_FAILED;
 	if (sbx_vm_start(c, &r->vm, &err) < 0) {
 		run_sbx_error(&err);

@@ -46,6 +46,12 @@ static const char run_help[] =
 	"                      otherwise ([::1], 0.0.0.0, ...); PORT 0 takes one that is free, and says which; may be repeated\n"
 	"  --net-log FILE      write what became of each flow to FILE: lines of JSON, one a decision and one an end\n"
 	"\n"
+	"HTTP and HTTPS of the guest (which rules must admit; others than to these origins are not looked into):\n"
+	"  --header 'ORIGIN=NAME: VALUE'  every request to ORIGIN (https://api.example.com, http://host:8080) has this header; $NAME in VALUE is a\n"
+	"                      variable of this command's environment, and neither the guest nor a list of processes shows it; may be repeated\n"
+	"  --ca-file FILE      trust servers that the authorities in FILE vouch for, too (PEM)\n"
+	"  --http-log FILE     write what became of each request to FILE: lines of JSON\n"
+	"\n"
 	"the command:\n"
 	"  --env K=V           set a variable; --env K passes the caller's value on; may be repeated\n"
 	"  --cwd DIR           where it starts; default: /\n"
@@ -85,6 +91,9 @@ enum { OPT_IMAGE = 256,
        OPT_ALLOW,
        OPT_PUBLISH,
        OPT_NET_LOG,
+       OPT_HEADER,
+       OPT_CA_FILE,
+       OPT_HTTP_LOG,
        OPT_ENV,
        OPT_CWD,
        OPT_USER,
@@ -113,6 +122,9 @@ static const struct option options[] = {
 	{ "allow", required_argument, NULL, OPT_ALLOW },
 	{ "publish", required_argument, NULL, OPT_PUBLISH },
 	{ "net-log", required_argument, NULL, OPT_NET_LOG },
+	{ "header", required_argument, NULL, OPT_HEADER },
+	{ "ca-file", required_argument, NULL, OPT_CA_FILE },
+	{ "http-log", required_argument, NULL, OPT_HTTP_LOG },
 	{ "env", required_argument, NULL, OPT_ENV },
 	{ "cwd", required_argument, NULL, OPT_CWD },
 	{ "user", required_argument, NULL, OPT_USER },
@@ -304,6 +316,13 @@ static bool take_option(struct run_options *o, int c, const char *value)
 		o->net_log_path = value;
 		o->vm.flags |= SBX_VM_NETWORK;
 		return true;
+	case OPT_HEADER:
+		return run_take_header(o, value);
+	case OPT_CA_FILE:
+		return run_take_ca_file(o, value);
+	case OPT_HTTP_LOG:
+		o->http_log_path = value;
+		return true;
 	case OPT_ENV:
 		return take_env(o, value);
 	case OPT_CWD:
@@ -414,6 +433,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 		return RUN_FAILED + 1;
 	o->vm.mounts = o->mount;
 	o->vm.outbound_rules = o->rule;
+	o->vm.http_injections = o->header;
 	o->exec.env = o->env;
 	o->exec.flags |= (o->tty ? SBX_EXEC_TTY : 0U) | (o->interactive ? SBX_EXEC_STDIN : 0U) | SBX_EXEC_MANUAL_ACK;
 	return 0;

@@ -317,6 +317,67 @@ struct sbx_mount {
 		.struct_size = sizeof(struct sbx_mount) \
 	}
 
+/* ---- HTTP ---- */
+
+enum {
+	SBX_HTTP_HOOKS_MAX = 256,
+	SBX_HTTP_CALLS_MAX = 1024,     /* calls of hooks of a VM that are not answered; further requests wait in the host process */
+	SBX_HTTP_BODY_MAX = 768 << 10, /* bytes of the body of an answer */
+};
+
+/** A header field. */
+struct sbx_http_header {
+	const char *name, *value;
+};
+
+/** A request, as it came or as earlier hooks have left it. Valid until the callback returns. */
+struct sbx_http_request {
+	size_t struct_size;
+	const char *protocol; /* "http/1.1" or "h2" */
+	const char *method, *url;
+	const struct sbx_http_header *headers; /* in their order, names in the case they came in */
+	size_t header_count;
+	const char *original_ip; /* that the guest has connected to */
+	uint16_t original_port;
+	uint16_t upstream_port;
+	const char *upstream_ip;   /* that the host has found for the URL's host, and is connected to */
+	const char *tls_sni, *tls_alpn; /* NULL: no TLS; "": none was asked for */
+};
+
+/** A call of a hook that waits for an answer: sbx_http_forward(), sbx_http_answer() or sbx_http_refuse(). */
+struct sbx_http_call;
+
+/**
+ * A hook: it sees every request of the guest's to @origin before the server does, in the order of the hooks, and changes its headers, answers itself, or refuses.
+ * It is called when the rules admit the request and the connection to the server is open and verified; requests to other origins never come here.
+ * A request that no hook changes is sent as it came, byte by byte.
+ */
+struct sbx_http_hook {
+	size_t struct_size;
+	const char *origin; /* "https://api.example.com", "http://host:8080": scheme, host, and port if it is not the scheme's */
+	uint32_t timeout_ms; /* for an answer, waiting for others included; then the guest gets a 502. 0: none */
+	void (*on_request)(struct sbx_http_call *call, const struct sbx_http_request *request, void *user);
+	/** Nobody waits for the answer of @call any more, which was kept: the guest has gone, the time is over, or the VM ends. sbx_http_call_free() is still due. NULL: none */
+	void (*on_cancel)(struct sbx_http_call *call, void *user);
+	void *user;
+};
+
+#define SBX_HTTP_HOOK_INIT                                                       \
+	{                                                                        \
+		.struct_size = sizeof(struct sbx_http_hook), .timeout_ms = 30000 \
+	}
+
+/** A header that every request to @origin has: fields of that name are replaced. Neither the guest nor a hook sees it. */
+struct sbx_http_injection {
+	size_t struct_size;
+	const char *origin, *name, *value;
+};
+
+#define SBX_HTTP_INJECTION_INIT                                  \
+	{                                                        \
+		.struct_size = sizeof(struct sbx_http_injection) \
+	}
+
 /** What to start. Everything is read before sbx_vm_start() returns; no pointer but @user and the callbacks is kept. */
 struct sbx_vm_config {
 	size_t struct_size;
@@ -361,12 +422,31 @@ struct sbx_vm_config {
 	 * {"time":…,"event":"left_out","lines":17}. Further keys may come.
 	 */
 	int net_log_fd;
+
+	/* Interception of HTTP, with SBX_VM_NETWORK: connections of the guest's to the origins of hooks and headers are ended in the host process and begun
+	 * anew towards the server, whose certificate is verified; others are relayed untouched. Rules decide what may leave as without it. */
+	const struct sbx_http_hook *http_hooks;
+	size_t http_hook_count; /* with the headers, at most SBX_HTTP_HOOKS_MAX */
+	const struct sbx_http_injection *http_injections;
+	size_t http_injection_count;
+	const char *http_trust_pem;           /* certificates of authorities that vouch for servers, besides this machine's own; PEM; NULL: none */
+	const char *http_ca_certificate_pem;  /* the authority that the guest is to trust, and its key (ECDSA or RSA); NULL: one is made for this VM */
+	const char *http_ca_private_key_pem;
+	/**
+	 * Gets a line of JSON for each request to an origin of the above, bounded as the flow log is; duplicated; -1 for none.
+	 *   {"time":"2026-01-31T09:00:00.000Z","event":"request","protocol":"http/1.1","method":"GET","url":"https://api.example.com/v1","status":200,
+	 *    "bytes_up":0,"bytes_down":512,"duration_ms":80,"original":"203.0.113.9","original_port":443,"upstream":"203.0.113.9","upstream_port":443,
+	 *    "hooks":1,"changed":true}
+	 * "bytes_…" are of bodies, as they travel. "hooks" is how many have seen it. "reason" says what went wrong; "status" 0 is no answer. What was refused before
+	 * it could be read has "origin" instead of "method" and "url". No header is logged.
+	 */
+	int http_log_fd;
 };
 
 #define SBX_VM_CONFIG_INIT                                                                                             \
 	{                                                                                                              \
 		.struct_size = sizeof(struct sbx_vm_config), .cpus = 1, .memory_mib = 512, .boot_timeout_ms = 60000, .console_fd = -1, \
-		.net_log_fd = -1                                                                                                       \
+		.net_log_fd = -1, .http_log_fd = -1                                                                                    \
 	}
 
 /**
@@ -443,6 +523,57 @@ struct sbx_stats {
 
 /** Asks the host process and waits for the answer. */
 SBX_API int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_err *err);
+
+/* ---- Hooks of requests ---- */
+
+/**
+ * sbx_http_call_keep() - answer later
+ *
+ * Called in the callback that @call was given to: @call stays valid until sbx_http_call_free(), whatever happens to it or to the VM, sbx_vm_free() included.
+ * Without it @call ends with the callback, and if it was not answered, the request goes on with what was changed.
+ */
+SBX_API void sbx_http_call_keep(struct sbx_http_call *call);
+/** Releases a call that was kept; if it was not answered, the guest gets a 502. From the VM's thread. Accepts NULL. */
+SBX_API void sbx_http_call_free(struct sbx_http_call *call);
+/** A pointer of the caller's, NULL at first: how on_cancel finds the work on a call. */
+SBX_API void sbx_http_call_set_user(struct sbx_http_call *call, void *user);
+SBX_API void *sbx_http_call_user(const struct sbx_http_call *call);
+
+/**
+ * sbx_http_set_header(), sbx_http_append_header(), sbx_http_delete_header() - change the request
+ *
+ * Before the answer. Set replaces all fields of that name by one, at the place of the first; append adds one at the end; delete removes all. What says where
+ * the message goes or ends, or belongs to the connection (Host, Content-Length, Transfer-Encoding, Connection, Upgrade, TE, Trailer, Expect, ...), is not to
+ * be changed.
+ *
+ * Return: 0; -EALREADY when the call was answered or cancelled; -EINVAL (the message says what is wrong with it); -ENOMEM.
+ */
+SBX_API int sbx_http_set_header(struct sbx_http_call *call, const char *name, const char *value, struct sbx_err *err);
+SBX_API int sbx_http_append_header(struct sbx_http_call *call, const char *name, const char *value, struct sbx_err *err);
+SBX_API int sbx_http_delete_header(struct sbx_http_call *call, const char *name, struct sbx_err *err);
+
+/** The request goes on: to the next hook, or to the server. Return: 0; -EALREADY. */
+SBX_API int sbx_http_forward(struct sbx_http_call *call);
+/**
+ * sbx_http_answer() - answer instead of the server, which hears nothing
+ * @status:  200 to 599
+ * @headers: an array of @count; Content-Length is written by the library
+ * @body:    @len bytes, at most SBX_HTTP_BODY_MAX; not sent where the status or the method has none
+ *
+ * Return: 0; -EALREADY; -EINVAL with words, and the call stays open; -ENOMEM.
+ */
+SBX_API int sbx_http_answer(struct sbx_http_call *call, unsigned status, const struct sbx_http_header *headers, size_t count, const void *body, size_t len,
+			    struct sbx_err *err);
+/** The guest gets @status (400 to 599) with @text (at most 255 bytes), the server nothing, and the guest's connection ends. Return: 0; -EALREADY; -EINVAL. */
+SBX_API int sbx_http_refuse(struct sbx_http_call *call, unsigned status, const char *text);
+/**
+ * sbx_http_hook_remove() - a hook is not called any more
+ * @index: its place in sbx_vm_config.http_hooks
+ *
+ * From now on, calls that are on their way included; requests that wait for it go on unchanged, and its kept calls get on_cancel. Return: 0; -ENOENT: there
+ * is none, or no more; -ENOTCONN: the VM has ended.
+ */
+SBX_API int sbx_http_hook_remove(struct sbx_vm *vm, size_t index);
 
 /* ---- Host tools ---- */
 

@@ -45,7 +45,7 @@ int link_send_all(struct link *link, const int *fds, unsigned fd_count);
 struct launch {
 	struct launch_mount *mount; /* bindings first */
 	unsigned mount_count;
-	int kernel_fd, init_fd, image_fd, console_fd, net_log_fd;
+	int kernel_fd, init_fd, image_fd, console_fd, net_log_fd, http_log_fd;
 	char qemu_path[PATH_MAX]; /* "" when there is none */
 	char host_path[PATH_MAX];
 	struct msg_config msg; /* borrows from this struct and the user's config */
@@ -68,6 +68,10 @@ void qemu_find(const char *path, char *ret, size_t size);
 int rules_check(const struct sbx_vm_config *c, struct sbx_err *err);
 int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
 
+/* http.c: interception of HTTP */
+int http_check(const struct sbx_vm_config *c, struct sbx_err *err);
+int http_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
+
 /* The answer to the request that a blocking call waits for. */
 struct answer {
 	uint32_t seq; /* 0: nobody waits */
@@ -83,6 +87,7 @@ struct sbx_vm {
 	struct link link;
 	struct host_proc host;
 	struct fs_calls *fs; /* NULL: no mount has callbacks */
+	struct http_calls *http; /* NULL: there are no hooks */
 	struct place_lent *lent; /* host directories that the guest may write to */
 	size_t lent_count;
 	struct idmap tools; /* struct tool_call, by channel: requests of host tools */
@@ -140,6 +145,13 @@ int fs_frame(struct sbx_vm *vm, const struct frame *f); /* FS_CALL, FS_CANCEL: 0
 void fs_lose_all(struct sbx_vm *vm);                    /* on_cancel for every call that was kept */
 /* Moves answers that waited to the link as it has room; true if there is something to send now. */
 bool fs_calls_pump(struct sbx_vm *vm);
+
+/* http_calls.c: hooks of the embedding program. */
+int http_calls_create(struct sbx_vm *vm, const struct sbx_vm_config *c); /* checked; 0 or -ENOMEM */
+void http_calls_free(struct sbx_vm *vm);
+int http_frame(struct sbx_vm *vm, const struct frame *f); /* HTTP_CALL, HTTP_CANCEL: 0 or -EPROTO */
+void http_lose_all(struct sbx_vm *vm);                    /* on_cancel for every call that was kept */
+bool http_calls_pump(struct sbx_vm *vm);                  /* as fs_calls_pump() */
 
 /* fs_tools.c: the host tools. */
 int tool_frame(struct sbx_vm *vm, const struct frame *f); /* FS_RESULT: 0 or -EPROTO */

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "client/fs_impl.h"
+#include "client/replies.h"
 
 #include <errno.h>
 #include <string.h>
@@ -203,7 +204,7 @@ static int fs_cancel(struct sbx_vm *vm, const struct frame *f)
 	c = vm->fs->out[slot];
 	if (c && c->chan == f->chan)
 		call_cancel(c);
-	fs_replies_drop(vm->fs, f->chan);
+	replies_drop(&vm->fs->replies, f->chan);
 	return 0;
 }
 
@@ -281,7 +282,7 @@ void fs_calls_free(struct sbx_vm *vm)
 {
 	if (!vm->fs)
 		return;
-	fs_replies_drop(vm->fs, 0);
+	replies_drop(&vm->fs->replies, 0);
 	free(vm->fs);
 	vm->fs = NULL;
 }

@@ -35,6 +35,5 @@ struct sbx_vm *fs_call_close(struct sbx_fs_call *c);
 void fs_answer_error(struct sbx_fs_call *c, int error);
 /* Answers a call that has no handle: out of memory. */
 void fs_answer_nomem(struct sbx_vm *vm, uint32_t chan);
-void fs_replies_drop(struct fs_calls *fs, uint32_t chan); /* those of a cancelled call; 0: all */
 
 #endif

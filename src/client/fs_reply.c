@@ -2,11 +2,11 @@
 /* client/fs_reply.c - the embedding program's answers to calls of its file systems: checked, so that a mistake of its is told to it (the host process, which
  * trusts nobody, checks again), encoded and sent.
  *
- * An answer goes into the socket's queue at once, unless that is congested: then it waits as encoded frames in a list, of which vm_send() moves what
- * fits. What waits is bounded by the calls that the host process has out (PROTO_FS_CALLS_MAX, of SBX_FS_IO_MAX or SBX_FS_LIST_BYTES_MAX bytes each). */
+ * What waits for the socket is bounded by the calls that the host process has out (PROTO_FS_CALLS_MAX, of SBX_FS_IO_MAX or SBX_FS_LIST_BYTES_MAX bytes each). */
 #include "base/cleanup.h"
 #include "base/rd.h"
 #include "client/fs_impl.h"
+#include "client/replies.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,46 +18,9 @@ enum {
 	ENTRY_STAT_BYTES = 28,
 };
 
-/* Frames of an answer that waits for room in the link. */
-struct fs_reply {
-	struct list node;
-	uint32_t chan;
-	struct buf frames;
-};
-
-static void reply_free(struct fs_reply *r)
-{
-	list_del(&r->node);
-	buf_done(&r->frames);
-	free(r);
-}
-
 bool fs_calls_pump(struct sbx_vm *vm)
 {
-	struct fs_calls *fs = vm->fs;
-	struct buf *out = link_out(&vm->link);
-	bool moved = false;
-
-	while (fs && !list_empty(&fs->replies) && !link_congested(&vm->link)) {
-		struct fs_reply *r = CONTAINER_OF(fs->replies.next, struct fs_reply, node);
-		struct frame f;
-		uint8_t *dst;
-
-		if (frame_peek(buf_data(&r->frames), buf_len(&r->frames), &f) <= 0) {
-			reply_free(r);
-			continue;
-		}
-		dst = buf_reserve(out, f.wire_len);
-		if (!dst) {
-			out->bad = false; /* nothing was lost: the next round tries again */
-			break;
-		}
-		memcpy(dst, buf_data(&r->frames), f.wire_len);
-		buf_commit(out, f.wire_len);
-		buf_consume(&r->frames, f.wire_len);
-		moved = true;
-	}
-	return moved;
+	return vm->fs && replies_pump(vm, &vm->fs->replies);
 }
 
 /* The answer in full: what an encoder gets. */
@@ -76,24 +39,6 @@ static bool put_error(struct buf *out, uint32_t chan, const struct answer_body *
 	return msg_fs_error_put(out, chan, &(struct msg_fs_error){ .err = (uint32_t)a->error });
 }
 
-/* Where to encode an answer of about @bytes: the link, or a place to wait. NULL: out of memory. */
-static struct buf *reply_place(struct sbx_vm *vm, uint32_t chan, size_t bytes, struct fs_reply **ret)
-{
-	struct fs_reply *r;
-
-	*ret = NULL;
-	if (list_empty(&vm->fs->replies) && !link_congested(&vm->link) && bytes <= LINK_OUT_MAX - LINK_CONGESTED_BYTES)
-		return link_out(&vm->link);
-	r = calloc(1, sizeof(*r));
-	if (!r)
-		return NULL;
-	r->chan = chan;
-	buf_init(&r->frames, bytes);
-	list_add_tail(&vm->fs->replies, &r->node);
-	*ret = r;
-	return &r->frames;
-}
-
 /* Sends an answer by @put, which needs @bytes at most. A client that is out of memory answers with that; if even that does not fit, the time limit
  * ends the call. */
 static int call_answer(struct sbx_fs_call *c, bool (*put)(struct buf *out, uint32_t chan, const struct answer_body *a), size_t bytes,
@@ -101,8 +46,8 @@ static int call_answer(struct sbx_fs_call *c, bool (*put)(struct buf *out, uint3
 {
 	struct sbx_vm *vm = fs_call_close(c);
 	struct answer_body failed = { .error = ENOMEM };
-	struct fs_reply *waiting;
-	struct buf *out = reply_place(vm, c->chan, bytes, &waiting);
+	struct reply *waiting;
+	struct buf *out = reply_place(vm, &vm->fs->replies, c->chan, bytes, &waiting);
 
 	if (!out || !put(out, c->chan, a)) {
 		if (waiting)
@@ -124,16 +69,6 @@ void fs_answer_error(struct sbx_fs_call *c, int error)
 void fs_answer_nomem(struct sbx_vm *vm, uint32_t chan)
 {
 	(void)put_error(link_out(&vm->link), chan, &(struct answer_body){ .error = ENOMEM });
-}
-
-void fs_replies_drop(struct fs_calls *fs, uint32_t chan)
-{
-	LIST_EACH (pos, &fs->replies) {
-		struct fs_reply *r = CONTAINER_OF(pos, struct fs_reply, node);
-
-		if (chan == 0 || r->chan == chan)
-			reply_free(r);
-	}
 }
 
 /* The embedding program made a mistake: it hears of it, the guest gets EIO. */

@@ -155,6 +155,8 @@ static int open_all(const struct sbx_vm_config *c, struct launch *l, struct sbx_
 		r = duplicate("console_fd", c->console_fd, &l->console_fd, err);
 	if (r == 0)
 		r = duplicate("net_log_fd", c->net_log_fd, &l->net_log_fd, err);
+	if (r == 0)
+		r = duplicate("http_log_fd", c->http_log_fd, &l->http_log_fd, err);
 	return r;
 }
 
@@ -187,6 +189,7 @@ static void fill_message(const struct sbx_vm_config *c, struct launch *l)
 	flags |= c->flags & SBX_VM_NETWORK ? PROTO_CONFIG_NETWORK : 0U;
 	flags |= l->console_fd >= 0 ? PROTO_CONFIG_CONSOLE : 0U;
 	flags |= l->net_log_fd >= 0 ? PROTO_CONFIG_NET_LOG : 0U;
+	flags |= l->http_log_fd >= 0 ? PROTO_CONFIG_HTTP_LOG : 0U;
 	flags |= on_main_thread() ? PROTO_CONFIG_PARENT_MAIN_THREAD : 0U;
 	l->msg = (struct msg_config){
 		.version = PROTO_VERSION,
@@ -210,7 +213,7 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 {
 	int r;
 
-	*ret = (struct launch){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1, .net_log_fd = -1 };
+	*ret = (struct launch){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1, .net_log_fd = -1, .http_log_fd = -1 };
 	r = check_options(c, err);
 	if (r == 0)
 		r = check_machine(c, err);
@@ -222,6 +225,8 @@ int launch_prepare(const struct sbx_vm_config *c, struct launch *ret, struct sbx
 		r = launch_mounts_prepare(c, ret, err);
 	if (r == 0)
 		r = rules_check(c, err);
+	if (r == 0)
+		r = http_check(c, err);
 	if (r < 0) {
 		launch_done(ret);
 		return r;
@@ -251,5 +256,6 @@ void launch_done(struct launch *l)
 	close_fd(&l->image_fd);
 	close_fd(&l->console_fd);
 	close_fd(&l->net_log_fd);
+	close_fd(&l->http_log_fd);
 	launch_mounts_done(l);
 }

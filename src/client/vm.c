@@ -29,6 +29,7 @@ static void vm_end(struct sbx_vm *vm, enum sbx_end_reason reason)
 	loop_fd_del(vm->loop, &vm->watch);
 	proc_lose_all(vm, vm->end_err.message);
 	fs_lose_all(vm);
+	http_lose_all(vm);
 	tool_lose_all(vm);
 	if (vm->answer.seq && !vm->answer.come) {
 		vm->answer.come = true;
@@ -188,6 +189,9 @@ int client_frame(struct sbx_vm *vm, const struct frame *f)
 	case PROTO_FS_CALL:
 	case PROTO_FS_CANCEL:
 		return fs_frame(vm, f);
+	case PROTO_HTTP_CALL:
+	case PROTO_HTTP_CANCEL:
+		return http_frame(vm, f);
 	case PROTO_FS_RESULT:
 		return tool_frame(vm, f);
 	default:
@@ -238,14 +242,14 @@ void vm_send(struct sbx_vm *vm)
 		return;
 	do
 		r = link_flush(&vm->link);
-	while (r == 0 && (fs_calls_pump(vm) || tool_calls_pump(vm)));
+	while (r == 0 && (fs_calls_pump(vm) || http_calls_pump(vm) || tool_calls_pump(vm)));
 	/* A failure shows up as a hang-up of the socket, after what the host still had to say. */
 	(void)loop_fd_set(vm->loop, &vm->watch, r == 1 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 static int vm_send_config(struct sbx_vm *vm, struct launch *l, struct sbx_err *err)
 {
-	int fds[5] = { l->kernel_fd, l->init_fd, l->image_fd };
+	int fds[6] = { l->kernel_fd, l->init_fd, l->image_fd };
 	unsigned count = 3;
 	int r;
 
@@ -253,7 +257,8 @@ static int vm_send_config(struct sbx_vm *vm, struct launch *l, struct sbx_err *e
 		fds[count++] = l->console_fd;
 	if (l->net_log_fd >= 0)
 		fds[count++] = l->net_log_fd;
-
+	if (l->http_log_fd >= 0)
+		fds[count++] = l->http_log_fd;
 	if (!msg_config_put(link_out(&vm->link), 0, &l->msg))
 		return err_set(err, -ENOMEM, "out of memory");
 	r = link_flush_fds(&vm->link, fds, count);
@@ -285,6 +290,8 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 		return r;
 	r = vm_serve_files(vm, &launch);
 	if (r == 0)
+		r = http_calls_create(vm, c);
+	if (r == 0)
 		r = launch_mounts_lent(&launch, &vm->lent, &vm->lent_count);
 	if (r < 0)
 		err_set(err, r, "out of memory");
@@ -294,6 +301,8 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 		r = launch_mounts_send(&vm->link, &launch, err);
 	if (r == 0)
 		r = rules_send(&vm->link, c, err);
+	if (r == 0)
+		r = http_send(&vm->link, c, err);
 	if (r == 0)
 		r = vm_send_config(vm, &launch, err);
 	launch_done(&launch);
@@ -355,6 +364,7 @@ void sbx_vm_free(struct sbx_vm *vm)
 	idmap_done(&vm->guest_requests);
 	idmap_done(&vm->tools);
 	fs_calls_free(vm);
+	http_calls_free(vm);
 	free(vm->lent);
 	loop_free(vm->loop);
 	free(vm);

@@ -6,6 +6,7 @@
 #include "base/err.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { CONFIG_MEMORY_MIB_MAX = 1 << 20 };
 
@@ -17,7 +18,7 @@ static bool config_sane(const struct msg_config *m)
 
 void vm_config_init(struct vm_config *c)
 {
-	*c = (struct vm_config){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1, .net_log_fd = -1 };
+	*c = (struct vm_config){ .kernel_fd = -1, .init_fd = -1, .image_fd = -1, .console_fd = -1, .net_log_fd = -1, .http_log_fd = -1 };
 }
 
 static void mount_config_free(struct mount_config *m)
@@ -101,12 +102,43 @@ static int config_add_rule(struct vm_config *c, const struct frame *f)
 	return c->policy ? policy_add(c->policy, msg.text, NULL) : -ENOMEM;
 }
 
+static int config_add_hook(struct vm_config *c, const struct frame *f)
+{
+	struct hook_config *h = &c->hook[c->hook_count];
+	struct msg_http_hook msg;
+
+	if (msg_http_hook_decode(f->body, f->len, &msg) < 0 || msg.kind >= PROTO_HOOK_COUNT_ || c->hook_count == PROTO_HOOKS_MAX)
+		return -EPROTO;
+	*h = (struct hook_config){
+		.kind = msg.kind,
+		.number = msg.number,
+		.timeout_ms = msg.timeout_ms,
+		.origin = slice_dup(msg.origin),
+		.name = slice_dup(msg.name),
+		.value = slice_dup(msg.value),
+	};
+	c->hook_count++; /* what there is of it is freed with the rest */
+	return h->origin && h->name && h->value ? 0 : -ENOMEM;
+}
+
+static int config_add_pem(struct vm_config *c, const struct frame *f)
+{
+	struct msg_http_pem msg;
+
+	if (msg_http_pem_decode(f->body, f->len, &msg) < 0 || msg.kind >= PROTO_PEM_COUNT_ || c->pem[msg.kind] || memchr(msg.pem.p, 0, msg.pem.len))
+		return -EPROTO;
+	c->pem[msg.kind] = slice_dup(msg.pem);
+	return c->pem[msg.kind] ? 0 : -ENOMEM;
+}
+
 int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link)
 {
 	switch (f->type) {
 	case PROTO_MOUNT: return config_add_mount(c, f, link);
 	case PROTO_MASK: return config_add_mask(c, f);
 	case PROTO_RULE: return config_add_rule(c, f);
+	case PROTO_HTTP_HOOK: return config_add_hook(c, f);
+	case PROTO_HTTP_PEM: return config_add_pem(c, f);
 	default: return -EPROTO;
 	}
 }
@@ -135,6 +167,8 @@ int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link
 		c->console_fd = link_take_fd(link);
 	if (m.flags & PROTO_CONFIG_NET_LOG)
 		c->net_log_fd = link_take_fd(link);
+	if (m.flags & PROTO_CONFIG_HTTP_LOG)
+		c->http_log_fd = link_take_fd(link);
 	c->hostname = slice_dup(m.hostname);
 	c->qemu_path = slice_dup(m.qemu_path);
 	c->cmdline = slice_dup(m.cmdline);
@@ -145,13 +179,37 @@ int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link
 	return 0;
 }
 
+/* Credentials and keys do not stay behind. */
+static void free_secret(char **s)
+{
+	if (*s)
+		explicit_bzero(*s, strlen(*s));
+	free(*s);
+	*s = NULL;
+}
+
+static void config_drop_http(struct vm_config *c)
+{
+	while (c->hook_count > 0) {
+		struct hook_config *h = &c->hook[--c->hook_count];
+
+		free(h->origin);
+		free(h->name);
+		free_secret(&h->value);
+	}
+	for (unsigned i = 0; i < PROTO_PEM_COUNT_; i++)
+		free_secret(&c->pem[i]);
+}
+
 void vm_config_done(struct vm_config *c)
 {
+	config_drop_http(c);
 	close_fd(&c->kernel_fd);
 	close_fd(&c->init_fd);
 	close_fd(&c->image_fd);
 	close_fd(&c->console_fd);
 	close_fd(&c->net_log_fd);
+	close_fd(&c->http_log_fd);
 	free(c->hostname);
 	free(c->qemu_path);
 	free(c->cmdline);

@@ -23,6 +23,12 @@ struct mount_config {
 	struct mask_config mask[PROTO_MASKS_MAX];
 };
 
+/* Somebody wants to see requests, or sets a header. */
+struct hook_config {
+	uint32_t kind, number, timeout_ms; /* enum proto_hook_kind */
+	char *origin, *name, *value;
+};
+
 struct vm_config {
 	unsigned mount_count;
 	struct mount_config *mount[2 * PROTO_MOUNTS_MAX];
@@ -33,14 +39,17 @@ struct vm_config {
 	char *hostname, *qemu_path, *cmdline; /* owned; qemu_path "" when there is none */
 	struct policy *policy; /* owned; NULL: no RULE came */
 	int kernel_fd, init_fd, image_fd;
-	int console_fd, net_log_fd; /* -1: none */
+	unsigned hook_count;
+	struct hook_config hook[PROTO_HOOKS_MAX];
+	char *pem[PROTO_PEM_COUNT_]; /* owned; NULL: none */
+	int console_fd, net_log_fd, http_log_fd; /* -1: none */
 };
 
 /* Appends a rule in its text form. -E2BIG beyond POLICY_RULES_MAX, -EINVAL, -ENOMEM. */
 int policy_add(struct policy *p, struct slice text, struct sbx_err *err);
 
 void vm_config_init(struct vm_config *c);
-/* A frame before CONFIG: MOUNT (takes its descriptor out of @link), MASK or RULE. 0 or -errno; -EPROTO also for a frame that is none of them. */
+/* A frame before CONFIG: MOUNT (takes its descriptor out of @link), MASK, RULE, HTTP_HOOK or HTTP_PEM. 0 or -errno; -EPROTO also for a frame that is none of them. */
 int vm_config_add(struct vm_config *c, const struct frame *f, struct link *link);
 /* Decodes and checks CONFIG into @c and takes its descriptors out of @link. */
 int vm_config_read(struct vm_config *c, const struct frame *f, struct link *link, struct sbx_err *err);

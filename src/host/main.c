@@ -69,7 +69,7 @@ static void host_add(struct host *h, const struct frame *f)
 	int r = vm_config_add(&h->config, f, &h->ctl.link);
 
 	if (r < 0)
-		host_refuse(h, r, r == -ENOMEM ? "out of memory" : "malformed MOUNT, MASK or RULE: install libsbx and sandbox-host together");
+		host_refuse(h, r, r == -ENOMEM ? "out of memory" : "malformed MOUNT, MASK, RULE, HTTP_HOOK or HTTP_PEM: install libsbx and sandbox-host together");
 }
 
 static int host_probe(struct host *h, const struct frame *f)
@@ -107,7 +107,7 @@ static int host_frame(void *user, const struct frame *f)
 		return vm_frame(h->vm, f);
 	if (f->type == PROTO_PROBE)
 		return host_probe(h, f);
-	if (f->type == PROTO_MOUNT || f->type == PROTO_MASK || f->type == PROTO_RULE) {
+	if (f->type == PROTO_MOUNT || f->type == PROTO_MASK || f->type == PROTO_RULE || f->type == PROTO_HTTP_HOOK || f->type == PROTO_HTTP_PEM) {
 		host_add(h, f);
 		return 0;
 	}

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "http/ca.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,11 +43,12 @@ static bool on_send(void *user, const struct frame_out *f)
 	return vnet_send(h->vnet, f);
 }
 
-int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, struct vm_config *config, struct sbx_err *err)
+int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, struct ctl *ctl, struct vm_config *config, struct sbx_err *err)
 {
 	const struct stack_config *a = network_addresses();
 	const struct network_link link = { .send = on_send, .user = h };
 	struct vnet_config c = { .mtu = a->mtu };
+	struct http_proxy_config proxy;
 	int r;
 
 	if (!(config->flags & PROTO_CONFIG_NETWORK))
@@ -59,11 +61,15 @@ int host_network_init(struct host_network *h, struct loop *loop, const struct lo
 		r = dns_service_create(loop, log, h->network, network_policy(h->network), NULL, &h->dns);
 	if (r == 0)
 		r = vnet_create(loop, log, &c, &vnet_ops, h, &h->vnet, &h->dev);
-	return r < 0 ? err_set(err, r, "cannot create the network: %s", strerror(-r)) : 0;
+	if (r < 0)
+		return err_set(err, r, "cannot create the network: %s", strerror(-r));
+	proxy = (struct http_proxy_config){ .loop = loop, .log = log, .network = h->network, .dns = dns_service_resolver(h->dns) };
+	return host_http_init(&h->http, &proxy, ctl, config, err);
 }
 
 void host_network_done(struct host_network *h)
 {
+	host_http_done(&h->http);
 	dns_service_free(h->dns);
 	network_free(h->network);
 	*h = (struct host_network){ 0 };
@@ -125,6 +131,6 @@ void host_network_tell(const struct host_network *h, struct buf *out)
 	memcpy(bytes + 8, a->guest6.bytes, 16);
 	memcpy(bytes + 24, a->gateway6.bytes, 16);
 	(void)msg_guest_net_put(out, 0, &(struct msg_guest_net){ .prefix4 = PREFIX4, .prefix6 = PREFIX6, .addresses = { bytes, sizeof(bytes) } });
-	if (h->ca_pem)
-		(void)msg_guest_ca_put(out, 0, &(struct msg_guest_ca){ .hash = slice_of(h->ca_hash), .pem = slice_of(h->ca_pem) });
+	if (h->http.ca)
+		(void)msg_guest_ca_put(out, 0, &(struct msg_guest_ca){ .hash = slice_of(ca_subject_hash(h->http.ca)), .pem = slice_of(ca_certificate_pem(h->http.ca)) });
 }

@@ -5,18 +5,19 @@
 
 #include "dev/net.h"
 #include "host/config.h"
+#include "host/http.h"
 #include "net/dns_service.h"
 
 struct host_network {
 	struct network *network;
 	struct dns_service *dns;
 	struct vnet *vnet;
-	const char *ca_pem, *ca_hash; /* the certificate authority that the guest is to trust (http/ca.h), borrowed; NULL: none */
+	struct host_http http;
 	struct vdev *dev; /* NULL: the VM has no network; the VM's, which frees it before host_network_done() */
 };
 
-/* Takes the flow log's descriptor out of @config. On failure host_network_done() releases what there is. */
-int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, struct vm_config *config, struct sbx_err *err);
+/* Takes the logs' descriptors out of @config. On failure host_network_done() releases what there is. */
+int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, struct ctl *ctl, struct vm_config *config, struct sbx_err *err);
 void host_network_done(struct host_network *h);
 /* Replaces the rules of egress: all of them, or none with the reason. */
 int host_network_set_rules(struct host_network *h, struct slices rules, struct sbx_err *err);

@@ -317,7 +317,7 @@ static int vm_add_devices(struct vm *vm, struct sbx_err *err)
 	if (vm->files.dev)
 		vm->dev[vm->dev_count++] = vm->files.dev;
 	if (r == 0)
-		r = host_network_init(&vm->network, vm->loop, &vm->log, &vm->config, err);
+		r = host_network_init(&vm->network, vm->loop, &vm->log, vm->ctl, &vm->config, err);
 	if (vm->network.dev)
 		vm->dev[vm->dev_count++] = vm->network.dev;
 	return r;
@@ -557,6 +557,9 @@ int vm_frame(struct vm *vm, const struct frame *f)
 	case PROTO_EXEC_START ... PROTO_EXEC_ABORT:
 	case PROTO_EXEC_CREDIT:
 		return vm->state == VM_BOOTING ? -EPROTO : execs_frame(&vm->execs, f);
+	case PROTO_HTTP_UNHOOK:
+	case PROTO_HTTP_FORWARD ... PROTO_HTTP_REFUSE:
+		return host_http_frame(&vm->network.http, f);
 	case PROTO_FS_ERROR ... PROTO_FS_COUNT:
 		return fscalls_frame(&vm->files.calls, f);
 	default:
@@ -573,6 +576,7 @@ void vm_client_drained(struct vm *vm)
 	if (vm->execs_first)
 		execs_resume(&vm->execs);
 	fscalls_resume(&vm->files.calls);
+	httpcalls_resume(&vm->network.http.calls);
 	tools_resume(&vm->tools);
 	if (!vm->execs_first)
 		execs_resume(&vm->execs);

@@ -164,14 +164,18 @@ static void leave_out(struct flowlog *l)
 		(void)loop_timer_set(l->loop, &l->tell, loop_now_ns(l->loop) + TELL_MS * NS_PER_MS, tell_timer);
 }
 
+void flowlog_put_line(struct flowlog *l, const char *line, size_t len)
+{
+	if (!take_token(l, loop_now_ns(l->loop)) || !tell_left_out(l) || !write_line(l, line, len))
+		leave_out(l);
+}
+
 void flowlog_put(struct flowlog *l, const struct flowlog_entry *e)
 {
 	char text[FLOWLOG_LINE_MAX];
 
-	if (!l)
-		return;
-	if (!take_token(l, loop_now_ns(l->loop)) || !tell_left_out(l) || !write_line(l, text, flowlog_format(e, clock_wall_ns(), text)))
-		leave_out(l);
+	if (l)
+		flowlog_put_line(l, text, flowlog_format(e, clock_wall_ns(), text));
 }
 
 uint64_t flowlog_left_out(const struct flowlog *l)

@@ -33,6 +33,8 @@ int flowlog_create(struct loop *loop, int fd, struct flowlog **ret);
 void flowlog_free(struct flowlog *l); /* writes how many lines were left out last; accepts NULL */
 /* Never waits: what the descriptor does not take, and what comes too fast, is left out. @l may be NULL. */
 void flowlog_put(struct flowlog *l, const struct flowlog_entry *e);
+/* The same for a line of somebody else's making, with its newline, of at most FLOWLOG_LINE_MAX bytes. */
+void flowlog_put_line(struct flowlog *l, const char *line, size_t len);
 uint64_t flowlog_left_out(const struct flowlog *l); /* lines, so far */
 
 /* One line with its newline, without a NUL: its length, at most FLOWLOG_LINE_MAX. */

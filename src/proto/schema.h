@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 10
+#define PROTO_VERSION 11
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -24,6 +24,9 @@
 	M(10, rules_set, RULES_SET)       \
 	M(11, publish, PUBLISH)           \
 	M(12, unpublish, UNPUBLISH)       \
+	M(13, http_hook, HTTP_HOOK)       \
+	M(14, http_pem, HTTP_PEM)         \
+	M(15, http_unhook, HTTP_UNHOOK)   \
 	/* host to client */              \
 	M(20, ready, READY)               \
 	M(21, vm_end, VM_END)             \
@@ -73,7 +76,14 @@
 	M(90, fs_tool, FS_TOOL)           \
 	M(91, fs_tool_cancel, FS_TOOL_CANCEL) \
 	/* host tools: host to client, one for a request */ \
-	M(95, fs_result, FS_RESULT)
+	M(95, fs_result, FS_RESULT)       \
+	/* hooks of requests: host to client; the channel is the call */ \
+	M(100, http_call, HTTP_CALL)      \
+	M(101, http_cancel, HTTP_CANCEL)  \
+	/* hooks of requests: client to host, one for a call */ \
+	M(102, http_forward, HTTP_FORWARD) \
+	M(103, http_answer, HTTP_ANSWER)  \
+	M(104, http_refuse, HTTP_REFUSE)
 
 /* Before CONFIG, bindings first and then mounts, in the user's order: what there is to see. A host directory carries its descriptor. same_as: a MOUNT
  * before it, counted from 0. callbacks: its own number, by which the client knows it; fs_ops: which of enum proto_fs_op it has, as bits. Each MASK belongs
@@ -86,7 +96,16 @@
 /* Before CONFIG, with PROTO_CONFIG_NETWORK: a rule of egress, in its text form */
 #define MSG_RULE(F) F(str, text)
 
-/* CONFIG carries descriptors in this order: kernel, init, root image, the console log if PROTO_CONFIG_CONSOLE is set, the flow log if PROTO_CONFIG_NET_LOG is. */
+/* Before CONFIG, with PROTO_CONFIG_NETWORK: somebody wants to see, or sets a header of, requests to an origin. number: by which the client knows a
+ * PROTO_HOOK_CALL. */
+#define MSG_HTTP_HOOK(F) F(u32, kind) F(u32, number) F(u32, timeout_ms) F(str, origin) F(str, name) F(str, value)
+/* Before CONFIG: certificates and keys in PEM, enum proto_pem */
+#define MSG_HTTP_PEM(F) F(u32, kind) F(bytes, pem)
+/* The hook is called no more. */
+#define MSG_HTTP_UNHOOK(F) F(u32, number)
+
+/* CONFIG carries descriptors in this order: kernel, init, root image, the console log if PROTO_CONFIG_CONSOLE is set, the flow log if PROTO_CONFIG_NET_LOG is,
+ * the log of requests if PROTO_CONFIG_HTTP_LOG is. */
 #define MSG_CONFIG(F)                                                                                     \
 	F(u32, version) F(u32, flags) F(u32, engine) F(u32, cpus) F(u32, memory_mib) F(u32, boot_timeout_ms) \
 	F(u64, scratch_bytes) F(str, hostname) F(str, qemu_path) F(str, cmdline)
@@ -181,6 +200,16 @@
 	F(u32, err) F(u32, flags) F(u64, count) F(u64, total) F(u64, ino) F(u64, size) F(u64, blocks) F(u32, mode) F(u32, nlink) F(u32, uid) F(u32, gid) \
 	F(u32, rdev) F(u64, atime_sec) F(u32, atime_nsec) F(u64, mtime_sec) F(u32, mtime_nsec) F(u64, ctime_sec) F(u32, ctime_nsec) F(str, message) \
 	F(bytes, data)
+
+/* flags: enum proto_http_flags. fields: name and value in turn. sni, alpn: "" is none. */
+#define MSG_HTTP_CALL(F) \
+	F(u32, hook) F(u32, flags) F(u32, original_port) F(u32, upstream_port) F(str, original) F(str, upstream) F(str, sni) F(str, alpn) F(str, method) \
+	F(str, origin) F(str, path) F(strs, fields)
+#define MSG_HTTP_CANCEL(F)
+/* edits: one of "=" (set), "+" (append) and "-" (delete), name and value in turn */
+#define MSG_HTTP_FORWARD(F) F(strs, edits)
+#define MSG_HTTP_ANSWER(F) F(u32, status) F(strs, fields) F(bytes, body)
+#define MSG_HTTP_REFUSE(F) F(u32, status) F(str, text)
 /* clang-format on */
 
 enum proto_engine { PROTO_ENGINE_AUTO, PROTO_ENGINE_KVM, PROTO_ENGINE_QEMU };
@@ -193,6 +222,25 @@ enum proto_config_flags {
 	PROTO_CONFIG_PARENT_MAIN_THREAD = 1 << 4, /* the starter is its process's main thread: pdeathsig is safe */
 	PROTO_CONFIG_NETWORK = 1 << 5,            /* there is a network; RULEs say what may leave it */
 	PROTO_CONFIG_NET_LOG = 1 << 6,            /* a descriptor for the log of its flows is attached */
+	PROTO_CONFIG_HTTP_LOG = 1 << 7,           /* a descriptor for the log of its requests is attached */
+};
+
+enum proto_hook_kind {
+	PROTO_HOOK_CALL,
+	PROTO_HOOK_HEADER, /* the header name is set to value */
+	PROTO_HOOK_COUNT_
+};
+
+enum proto_pem {
+	PROTO_PEM_TRUST,     /* servers are trusted that these authorities vouch for, too */
+	PROTO_PEM_AUTHORITY, /* the certificate of the authority that the guest is to trust */
+	PROTO_PEM_KEY,       /* and its key */
+	PROTO_PEM_COUNT_
+};
+
+enum proto_http_flags {
+	PROTO_HTTPF_H2 = 1 << 0,
+	PROTO_HTTPF_TLS = 1 << 1,
 };
 
 enum proto_guest_flags {
@@ -323,6 +371,10 @@ enum proto_limits {
 	PROTO_MOUNTS_MAX = 64,       /* and as many bindings */
 	PROTO_MASKS_MAX = 64,        /* of a mount */
 	PROTO_RULES_MAX = 256,
+	PROTO_HOOKS_MAX = 256,
+	PROTO_HTTP_CALLS_MAX = 1024,          /* to hooks, not answered; further ones wait in the host process */
+	PROTO_HTTP_BODY_MAX = 768 << 10,      /* of an answer that a hook gives */
+	PROTO_PEM_MAX = 1000 << 10,
 	PROTO_NET_BYTES = 4 + 4 + 16 + 16,
 	PROTO_EXECS_MAX = 256,       /* concurrent execs of a VM */
 	PROTO_WINDOW_BYTES = 1 << 18, /* unacknowledged bytes of an exec, each way, between client and host */
