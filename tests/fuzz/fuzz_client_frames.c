@@ -225,6 +225,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	link_init(&vm->link, pair[0]);
 	idmap_init(&vm->procs, SBX_PROC_MAX);
 	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
+	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
 	if (loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, on_io) < 0)
 		abort();
 	vm->ready = true;

@@ -181,6 +181,7 @@ static void setup(const struct sbx_fs_callbacks *cb)
 	link_init(&host, pair[1]);
 	idmap_init(&vm->procs, SBX_PROC_MAX);
 	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
+	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
 	CHECK(loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, no_io) == 0, "watch");
 	CHECK(fs_calls_create(vm, 1) == 0, "table");
 	fs_calls_serve(vm, FS, cb, &seen);
