@@ -10,6 +10,7 @@
 #	clang-san clang with the same and with libFuzzer's coverage: unit tests again, fuzzers, clang's warnings
 #	musl	  sandbox-init and what it uses, for size
 #	addon	  the addon of the TypeScript package
+#	addon-san the same with gcc's AddressSanitizer and UndefinedBehaviorSanitizer
 
 VERSION := $(shell sed -n 's/^.define SBX_VERSION "\(.*\)"/\1/p' include/sbx.h)
 SOVERSION := 0
@@ -70,6 +71,7 @@ CFLAGS_clang-san := $(LANG_ALL) $(WARN_clang) -O1 $(SANITIZE) -fsanitize=fuzzer-
 # The headers of Node-API come from npm; those of libuv, whose interface is stable, from the system.
 NODE_INCLUDE := -isystem $(BUILD)/node/node_modules/node-api-headers/include -DNAPI_VERSION=8
 CFLAGS_addon := $(CFLAGS_obj) $(NODE_INCLUDE)
+CFLAGS_addon-san = $(CFLAGS_gcc-san) -fPIC $(NODE_INCLUDE)
 
 CFLAGS_musl := $(LANG_ALL) -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables \
 	-fstack-protector-strong -idirafter $(BUILD)/uapi
@@ -80,6 +82,7 @@ CC_gcc-san := gcc
 CC_clang-san := clang
 CC_musl := $(MUSL_CC)
 CC_addon := $(CC)
+CC_addon-san := gcc
 
 # What sandbox-host, and programs that test or measure parts of it, are linked with: archives only.
 LIBS_host := -l:libcares.a -l:libnghttp2.a -l:libssl.a -l:libcrypto.a
@@ -137,11 +140,13 @@ $$(BUILD)/$1/%.o: %.c $$(BUILD)/$1/flags | $$(ready_$1)
 endef
 ready_musl := $(BUILD)/uapi/.ready
 ready_addon := $(BUILD)/node/.modules
+ready_addon-san := $(ready_addon)
 $(eval $(call object_set,obj,CC))
 $(eval $(call object_set,gcc-san,GCCSAN))
 $(eval $(call object_set,clang-san,CLANGSAN))
 $(eval $(call object_set,musl,MUSL))
 $(eval $(call object_set,addon,ADDON))
+$(eval $(call object_set,addon-san,ADDONSAN))
 
 # musl-gcc hides the system's include directories, and with them the kernel's own headers: show it those, and only those.
 $(BUILD)/uapi/.ready:
@@ -235,6 +240,21 @@ $(node_dir)/.package: $(node_dir)/.typescript $(node_dir)/sandbox.node $(program
 	@mkdir -p $(node_platform)
 	@echo '{ "name": "@torkbot/sandbox-linux-x64-gnu", "version": "$(VERSION)" }' >$(node_platform)/package.json
 	@ln -sf $(abspath $(programs) $(images) $(node_dir)/sandbox.node) $(node_platform)/
+	@touch $@
+
+# Tests of the package without a VM: a program in the place of sandbox-host, and the addon once more with sanitizers. SANDBOX_LIBDIR takes such a directory.
+$(node_dir)/fake-host: $(BUILD)/obj/tests/node/fake_host.o $(BUILD)/obj/libshared.a
+	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^
+
+$(node_dir)/sandbox-san.node: $(call objs,addon-san,$(src_addon) $(src_client) $(src_shared) $(src_policy))
+	$(call say,LINK)gcc $(CFLAGS_addon-san) -shared -o $@ $^
+
+.PHONY: node-tests
+node-tests: $(node_dir)/.fakes
+$(node_dir)/.fakes: $(node_dir)/.package $(node_dir)/fake-host $(node_dir)/sandbox-san.node
+	@for fake in fake fake-san; do mkdir -p $(node_dir)/$$fake; \
+		ln -sf $(abspath $(programs) $(images)) $(node_dir)/$$fake/; ln -sf ../fake-host $(node_dir)/$$fake/sandbox-host; done
+	@ln -sf ../sandbox.node $(node_dir)/fake/sandbox.node; ln -sf ../sandbox-san.node $(node_dir)/fake-san/sandbox.node
 	@touch $@
 
 # What npm would publish: the package, and one for this platform with everything that is not JavaScript. Stripped; no scripts run at installation.

@@ -278,20 +278,23 @@ const load = createRequire(import.meta.url);
 let artifacts: Artifacts | undefined;
 let binding: NativeBinding | undefined;
 
-/** Finds the platform's package; `ERR_SANDBOX_PLATFORM` if there is none. */
-export function findArtifacts(): Artifacts {
-	if (artifacts) return artifacts;
+function packageDirectory(): string {
 	const platform = `${process.platform}-${process.arch}`;
 	const name = PLATFORM_PACKAGES[platform];
 	if (name === undefined) {
 		throw new SandboxError("ERR_SANDBOX_PLATFORM", `@torkbot/sandbox does not run on ${platform}; it runs on ${Object.keys(PLATFORM_PACKAGES).join(", ")}`);
 	}
-	let directory: string;
 	try {
-		directory = dirname(load.resolve(`${name}/package.json`));
+		return dirname(load.resolve(`${name}/package.json`));
 	} catch (cause) {
 		throw new SandboxError("ERR_SANDBOX_PLATFORM", `the package ${name} is not installed; install @torkbot/sandbox with its optional dependencies`, { cause });
 	}
+}
+
+/** Finds them: in the directory of the environment's SANDBOX_LIBDIR, as libsbx does, or in the platform's package; `ERR_SANDBOX_PLATFORM` if there is none. */
+export function findArtifacts(): Artifacts {
+	if (artifacts) return artifacts;
+	const directory = process.env["SANDBOX_LIBDIR"] || packageDirectory();
 	artifacts = {
 		directory,
 		host: join(directory, "sandbox-host"),

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/** Lives and deaths of VMs without a guest: SANDBOX_LIBDIR has a program in the place of the host process (tests/node/fake_host.c). */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
+
+import { type SandboxOptions, prebuiltRootfs, projectInit, projectKernel, projectRootfs, spawnSandbox } from "@torkbot/sandbox";
+
+import { type NativeBinding, type NativeConfig, type NativeExecSpec, type NativeHandle, type NativeHandlers, findArtifacts, native } from "../dist/native.js";
+import { isError, within } from "./helper.js";
+
+const CYCLES = 1000;
+const run = promisify(execFile);
+const options = (): SandboxOptions => ({ kernel: projectKernel(), init: projectInit(), rootfs: projectRootfs(), engine: "qemu" });
+const descriptors = async (): Promise<number> => (await readdir("/proc/self/fd")).length;
+
+/** No host process runs any more, or soon. Zombies do not count: the suite may be the first process of its namespace, and orphans are not its to reap. */
+async function nothingLeft(): Promise<void> {
+	const left = async (): Promise<string> => (await run("pgrep", ["-r", "D,R,S,T", "-x", "sandbox-host"], { env: { PATH: process.env["PATH"] } }).catch(() => ({ stdout: "" }))).stdout;
+	await within(
+		(async () => {
+			while ((await left()) !== "");
+		})(),
+	);
+}
+
+const prelude = `import { projectInit, projectKernel, projectRootfs, spawnSandbox } from ${JSON.stringify(new URL("../dist/index.js", import.meta.url).href)};
+	const start = () => spawnSandbox({ kernel: projectKernel(), init: projectInit(), rootfs: projectRootfs(), engine: "qemu" });\n`;
+
+test("a program's output comes, and its input goes", async () => {
+	await using vm = await spawnSandbox(options());
+	assert.equal((await vm.exec("echo", ["a", "b"])).stdout, "a b\n");
+	assert.equal((await vm.exec("cat", [], { stdin: Buffer.alloc(1 << 20, "x") })).stdout.length, 1 << 20);
+	assert.equal((await vm.exec("nothing")).exitCode, 127);
+	await using cat = vm.spawn("cat");
+	const writer = cat.stdin.getWriter();
+	await writer.write("hello");
+	await writer.close();
+	assert.equal(await within(text(cat.stdout)), "hello");
+});
+
+test("the host process dies: whoever waits hears how", async () => {
+	await using vm = await spawnSandbox(options());
+	const hanging = vm.exec("hang");
+	await assert.rejects(within(vm.exec("die")), isError("ERR_SANDBOX_HOST", /host process is gone: sandbox-host exited with code 7/));
+	await assert.rejects(hanging, isError("ERR_SANDBOX_HOST"));
+	await assert.rejects(vm.exec("echo"), isError("ERR_SANDBOX_HOST"));
+});
+
+test("the host process says nonsense", async () => {
+	await using vm = await spawnSandbox(options());
+	await assert.rejects(within(vm.exec("garbage")), isError("ERR_SANDBOX_HOST"));
+});
+
+test("the guest powers off, with the console's last lines", async () => {
+	await using vm = await spawnSandbox(options());
+	await assert.rejects(within(vm.exec("poweroff")), (error) => {
+		isError("ERR_SANDBOX_POWEROFF", "the guest powered itself off")(error);
+		assert.equal((error as { readonly console: string }).console, "last words");
+		return true;
+	});
+	await vm.close();
+});
+
+test("programs end with the VM, however many", async () => {
+	const vm = await spawnSandbox(options());
+	const running = Array.from({ length: 256 }, () => assert.rejects(vm.exec("hang"), isError("ERR_SANDBOX_CLOSED")));
+	await assert.rejects(vm.exec("hang"), isError("EAGAIN"));
+	await vm.close();
+	await Promise.all(running);
+});
+
+test("aborts of programs that hang", async () => {
+	await using vm = await spawnSandbox(options());
+	for (let i = 0; i < 300; i++) {
+		const controller = new AbortController();
+		const program = vm.exec("hang", [], { signal: controller.signal });
+		controller.abort();
+		await assert.rejects(program, { name: "AbortError" });
+	}
+});
+
+test("artifacts that are not there", async () => {
+	await assert.rejects(spawnSandbox({ ...options(), rootfs: prebuiltRootfs("/nonexistent.erofs", { format: "erofs" }) }), isError("ENOENT"));
+	assert.throws(() => native().start({} as never, {} as never), TypeError);
+});
+
+test(`${CYCLES} times from start to close: nothing is left over`, async () => {
+	const cycle = async (): Promise<void> => {
+		const vm = await spawnSandbox(options());
+		assert.equal((await vm.exec("echo", ["x"])).stdout, "x\n");
+		void vm.exec("hang").catch(() => {});
+		await vm.close();
+	};
+	const settle = async (): Promise<number> => {
+		for (let i = 0; i < 5; i++) {
+			globalThis.gc?.();
+			await new Promise((resolve) => setImmediate(resolve));
+		}
+		return process.memoryUsage().rss;
+	};
+	for (let i = 0; i < 50; i++) await cycle();
+	const before = { rss: await settle(), descriptors: await descriptors() };
+	for (let i = 0; i < CYCLES / 4; i++) await Promise.all([cycle(), cycle(), cycle(), cycle()]);
+	const after = { rss: await settle(), descriptors: await descriptors() };
+	assert.equal(after.descriptors, before.descriptors);
+	// A handle alone is 30 KiB: 1,000 of them would be seen. The sanitizers keep freed memory for a while, and have their own way to find leaks.
+	if (process.env["LD_PRELOAD"] === undefined) assert.ok(after.rss - before.rss < 16 << 20, `${(after.rss - before.rss) >> 10} KiB more`);
+	await nothingLeft();
+});
+
+test("a program whose VM is closed ends by itself, one that exits takes its VMs along", async () => {
+	const script = async (body: string): Promise<string> => (await run(process.execPath, ["--input-type=module", "-e", prelude + body], { timeout: 60_000 })).stdout;
+	assert.equal(await script("const vm = await start(); await vm.exec('echo'); await vm.close(); console.log('end');"), "end\n");
+	assert.equal(await script("const vm = await start(); console.log('up'); void vm.exec('hang').catch(() => {}); setImmediate(() => process.exit(0));"), "up\n");
+	assert.equal(await script("void start().catch(() => {}); setImmediate(() => { console.log('early'); process.exit(0); });"), "early\n");
+	assert.equal(await script("const vm = await start(); try { await vm.exec('die'); } catch (e) { console.log(e.code); }"), "ERR_SANDBOX_HOST\n");
+	await nothingLeft();
+});
+
+test("a listener that throws is an uncaught exception, and the others hear", async () => {
+	const body = `const vm = await start();
+		process.on("uncaughtException", (error) => console.log("uncaught", error.message));
+		vm.on("exit", () => { throw new Error("listener"); });
+		vm.on("exit", ({ code }) => console.log("exit", code));
+		await vm.close();`;
+	const { stdout } = await run(process.execPath, ["--input-type=module", "-e", prelude + body]);
+	assert.deepEqual(stdout.trim().split("\n").sort(), ["exit ERR_SANDBOX_CLOSED", "uncaught listener"]);
+});
+
+test("worker threads have VMs of their own, and take them along when they end", async () => {
+	const body = `${prelude} import { parentPort } from "node:worker_threads";
+		const vm = await start();
+		void vm.exec("hang").catch(() => {});
+		parentPort.postMessage((await vm.exec("echo", ["worker"])).stdout);
+		setInterval(() => {}, 1000);`;
+	const workers = Array.from({ length: 4 }, () => new Worker(new URL(`data:text/javascript,${encodeURIComponent(body)}`)));
+	const said = await within(Promise.all(workers.map((worker) => new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject)))));
+	assert.deepEqual(said, ["worker\n", "worker\n", "worker\n", "worker\n"]);
+	await using vm = await spawnSandbox(options()); // this thread's own is not touched
+	await within(Promise.all(workers.map((worker) => worker.terminate())));
+	assert.equal((await vm.exec("echo", ["main"])).stdout, "main\n");
+});
+
+test("the addon takes whatever values for what they are", async () => {
+	const addon = native();
+	const values: readonly unknown[] = [undefined, null, 0, -1, 1.5, Number.NaN, 2 ** 40, "", "x\0y", "ä", {}, [], [1], ["a"], () => {}, Symbol("s"), 5n, new Uint8Array(3), Buffer.alloc(9), new Float64Array(2), true, { argv: ["echo"] }, { tool: 99 }, { op: 1e9, path: "/" }];
+	const { host, kernel, init, image } = findArtifacts();
+	const ended: number[] = [];
+	const handlers = Object.fromEntries(
+		["ready", "end", "log", "oom", "output", "writable", "exit", "call", "cancel", "tool", "guest"].map((name) => [name, (reason: number) => void (name === "end" && ended.push(reason))]),
+	) as unknown as NativeHandlers;
+	const config = { hostPath: host, kernelPath: kernel, initPath: init, imagePath: image, engine: "qemu" } as NativeConfig;
+	const handle = await addon.start(config, handlers);
+	let seed = 12345;
+	const random = (n: number): number => {
+		seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fff_ffff;
+		return (seed >> 8) % n;
+	};
+	for (const name of Object.keys(addon) as (keyof NativeBinding)[]) {
+		if (name === "close") continue;
+		const fn = addon[name] as (...args: readonly unknown[]) => unknown;
+		for (let i = 0; i < 300; i++) {
+			const args = Array.from({ length: random(6) }, () => values[random(values.length)]);
+			try {
+				const result = fn(...(random(2) === 0 ? [handle, ...args] : args));
+				if (result instanceof Promise) await result.catch(() => {});
+			} catch (error) {
+				assert.ok(error instanceof Error, name);
+			}
+		}
+	}
+	assert.deepEqual(ended, []);
+	assert.ok(addon.exec(handle, { argv: ["echo"], env: [] } as unknown as NativeExecSpec) >= 0);
+	await addon.close(handle);
+	assert.throws(() => addon.exec(handle, { argv: ["echo"] } as unknown as NativeExecSpec), /closed/);
+	assert.throws(() => addon.close({} as NativeHandle), TypeError);
+});
