@@ -4,6 +4,8 @@
 #ifndef BENCH_FRONT_H
 #define BENCH_FRONT_H
 
+#include "vhost.h"
+
 #include <linux/fuse.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,8 +18,7 @@ enum {
 };
 
 struct front {
-	int sock, mem_fd, kick[2], call;
-	uint8_t *mem;
+	struct vhost vhost;
 	uint8_t *data; /* FRONT_DATA_BYTES, what WRITE sends and READ and READDIRPLUS receive */
 	uint64_t unique;
 	uint16_t avail, used;
@@ -33,8 +34,5 @@ ssize_t front_call(struct front *f, uint32_t opcode, uint64_t nodeid, const void
 		   size_t data_in);
 /* FORGET: there is no answer. */
 void front_forget(struct front *f, uint64_t nodeid);
-
-uint64_t front_now_ns(void);
-_Noreturn void front_die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -70,7 +70,7 @@ static uint64_t lookup(struct front *f, uint64_t dir, const char *name)
 	ssize_t r = front_call(f, FUSE_LOOKUP, dir, name, strlen(name) + 1, 0, &e, sizeof(e), 0);
 
 	if (r != (ssize_t)sizeof(e))
-		front_die("LOOKUP of '%s': %zd", name, r);
+		vhost_die("LOOKUP of '%s': %zd", name, r);
 	return e.nodeid;
 }
 
@@ -86,15 +86,15 @@ static void drive(const char *socket)
 	front_open(&f, socket);
 	node = lookup(&f, lookup(&f, FUSE_ROOT_ID, "0"), "file");
 	if (front_call(&f, FUSE_OPEN, node, &open_in, sizeof(open_in), 0, &open_out, sizeof(open_out), 0) < 0)
-		front_die("OPEN");
+		vhost_die("OPEN");
 	in.fh = open_out.fh;
 	for (unsigned i = 0; i < READS; i++) {
-		uint64_t start = front_now_ns();
+		uint64_t start = vhost_now_ns();
 
 		in.offset = (uint64_t)i * FRONT_PAGE % FILE_BYTES;
 		if (front_call(&f, FUSE_READ, node, &in, sizeof(in), 0, NULL, 0, FRONT_PAGE) != FRONT_PAGE)
-			front_die("READ");
-		took[i] = front_now_ns() - start;
+			vhost_die("READ");
+		took[i] = vhost_now_ns() - start;
 	}
 	qsort(took, READS, sizeof(took[0]), by_value);
 	printf("%.1f %.1f\n", (double)took[READS / 2] / 1e3, (double)took[READS * 99 / 100] / 1e3);

@@ -38,7 +38,7 @@ static size_t with_name(void *args, size_t len, const char *name)
 static void expect(const char *what, ssize_t r, bool good)
 {
 	if (!good)
-		front_die("%s: %zd (%s)", what, r, r < 0 ? strerror((int)-r) : "short");
+		vhost_die("%s: %zd (%s)", what, r, r < 0 ? strerror((int)-r) : "short");
 }
 
 static int lookup(const char *name, struct file *ret)
@@ -180,7 +180,7 @@ static void report(const char *name, unsigned count, uint64_t ns)
 
 static void small_files(const char *name, void (*operation)(const char *name))
 {
-	uint64_t start = front_now_ns(), t = start;
+	uint64_t start = vhost_now_ns(), t = start;
 	char file[32];
 
 	for (unsigned i = 0; i < FILES; i++) {
@@ -188,7 +188,7 @@ static void small_files(const char *name, void (*operation)(const char *name))
 
 		(void)snprintf(file, sizeof(file), "file-%06u", i);
 		operation(file);
-		t = front_now_ns();
+		t = vhost_now_ns();
 		took[i] = t - begun;
 	}
 	report(name, FILES, t - start);
@@ -221,13 +221,13 @@ static void list_once(void)
 static void listing(void)
 {
 	enum { TIMES = 20 };
-	uint64_t start = front_now_ns(), t = start;
+	uint64_t start = vhost_now_ns(), t = start;
 
 	for (unsigned i = 0; i < TIMES; i++) {
 		uint64_t begun = t;
 
 		list_once();
-		t = front_now_ns();
+		t = vhost_now_ns();
 		took[i] = t - begun;
 	}
 	report("list", TIMES, t - start);
@@ -237,7 +237,7 @@ static void listing(void)
 
 static void stream(const char *name, const struct file *o, bool out)
 {
-	uint64_t start = front_now_ns();
+	uint64_t start = vhost_now_ns();
 
 	for (uint64_t at = 0; at < STREAM_BYTES; at += FRONT_DATA_BYTES) {
 		if (out)
@@ -245,12 +245,12 @@ static void stream(const char *name, const struct file *o, bool out)
 		else
 			read_at(o, at, FRONT_DATA_BYTES, FRONT_DATA_BYTES);
 	}
-	printf("%s %.0f\n", name, STREAM_BYTES * 1e3 / (double)(front_now_ns() - start));
+	printf("%s %.0f\n", name, STREAM_BYTES * 1e3 / (double)(vhost_now_ns() - start));
 }
 
 static void random_reads(const struct file *o)
 {
-	uint64_t start = front_now_ns(), t = start, x = 88172645463325252u;
+	uint64_t start = vhost_now_ns(), t = start, x = 88172645463325252u;
 
 	for (unsigned i = 0; i < RANDOM_READS; i++) {
 		uint64_t begun = t;
@@ -259,7 +259,7 @@ static void random_reads(const struct file *o)
 		x ^= x >> 7;
 		x ^= x << 17;
 		read_at(o, x % (STREAM_BYTES / FRONT_PAGE) * FRONT_PAGE, FRONT_PAGE, FRONT_PAGE);
-		t = front_now_ns();
+		t = vhost_now_ns();
 		took[i] = t - begun;
 	}
 	report("random_read", RANDOM_READS, t - start);

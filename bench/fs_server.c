@@ -6,14 +6,10 @@
  * Serves DIRECTORY, as the directory "0" of the device "bench", to the one front end that connects, until that goes. */
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include "dev/fs.h"
+#include "serve.h"
 #include "vfs/hostdir.h"
 #include "virtio/vhost_user.h"
 
@@ -22,32 +18,6 @@ enum { THREADS = 4 };
 static void on_closed(void *user)
 {
 	loop_stop(user);
-}
-
-static int accept_one(const char *path)
-{
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int fd;
-
-	if (s < 0 || strlen(path) >= sizeof(a.sun_path))
-		return -1;
-	strcpy(a.sun_path, path);
-	if (bind(s, (const struct sockaddr *)&a, sizeof(a)) < 0 || listen(s, 1) < 0)
-		return -1;
-	fd = accept4(s, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	close(s);
-	return fd;
-}
-
-static void raise_limit(void)
-{
-	struct rlimit l;
-
-	if (getrlimit(RLIMIT_NOFILE, &l) == 0) {
-		l.rlim_cur = l.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &l);
-	}
 }
 
 int main(int argc, char **argv)
@@ -63,7 +33,7 @@ int main(int argc, char **argv)
 
 	if (argc != 3)
 		return fprintf(stderr, "usage: fs_server SOCKET DIRECTORY\n"), 2;
-	raise_limit();
+	serve_raise_limit();
 	(void)umask(0);
 	if (loop_create(&loop) < 0 || work_pool_create(loop, THREADS, &pool) < 0)
 		return 1;
@@ -72,7 +42,7 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "fs_server: cannot serve '%s': %s\n", argv[2], err.message), 1;
 	if (fs_create(loop, NULL, "bench", &mount, 1, &dev) < 0)
 		return 1;
-	fd = accept_one(argv[1]);
+	fd = serve_accept(argv[1]);
 	if (fd < 0 || vhost_user_create(dev, fd, on_closed, loop, &vu) < 0)
 		return fprintf(stderr, "fs_server: no connection at '%s'\n", argv[1]), 1;
 	(void)loop_run(loop);

@@ -42,6 +42,7 @@ int stack_create(const struct stack_config *c, const struct stack_ops *ops, void
 	list_init(&s->tcp_ready);
 	list_init(&s->tcp_dead);
 	list_init(&s->tcp_waiting);
+	list_init(&s->tcp_hungry);
 	list_init(&s->frags);
 	flow_table_init(&s->tcp, STACK_TCP_MAX, secret);
 	sbuf_pool_init(&s->pool, STACK_POOL_BLOCKS);

@@ -29,6 +29,7 @@ struct stack {
 	struct list tcp_dead;  /* to be freed by stack_run() */
 	struct list tcp_waiting; /* in TIME_WAIT, oldest first */
 	unsigned tcp_waiting_count;
+	struct list tcp_hungry; /* were refused room because the pool was empty, and hold nothing whose acknowledgement would give them some */
 
 	struct list frags; /* oldest first */
 	unsigned frag_count;

@@ -44,6 +44,7 @@ struct tcp *tcp_new(struct stack *s, const struct flow_key *key, uint32_t iss)
 	t->iss = iss;
 	list_init(&t->ready);
 	list_init(&t->waiting);
+	list_init(&t->hungry);
 	sbuf_init(&t->tx, &s->pool);
 	sbuf_init(&t->rx, &s->pool);
 	t->rto_ns = TCP_RTO_INIT_MS * NS_PER_MS;
@@ -57,6 +58,17 @@ static void list_take(struct list *dst, struct list *src)
 		return;
 	*dst = *src;
 	dst->next->prev = dst->prev->next = dst;
+	list_init(src);
+}
+
+static void list_put_first(struct list *dst, struct list *src)
+{
+	if (list_empty(src))
+		return;
+	src->prev->next = dst->next;
+	dst->next->prev = src->prev;
+	dst->next = src->next;
+	src->next->prev = dst;
 	list_init(src);
 }
 
@@ -84,6 +96,7 @@ static void tcp_bury(struct tcp *t)
 	sbuf_done(&t->rx);
 	sbuf_done(&t->tx);
 	list_del(&t->waiting);
+	list_del(&t->hungry);
 	list_del(&t->ready);
 	list_add_tail(&s->tcp_dead, &t->ready);
 	stack_wake(s);
@@ -134,6 +147,19 @@ void tcp_check_closed(struct tcp *t)
 	tcp_time_wait(t); /* the guest may not have seen that its FIN was taken */
 }
 
+/* In turns, as long as the pool has something. */
+static void feed_hungry(struct stack *s)
+{
+	for (unsigned left = s->pool.max - s->pool.used; left > 0 && !list_empty(&s->tcp_hungry); left--) {
+		struct tcp *t = CONTAINER_OF(s->tcp_hungry.next, struct tcp, hungry);
+
+		list_del(&t->hungry);
+		t->room_owed = false;
+		if (t->ops)
+			t->ops->room(t->user);
+	}
+}
+
 void tcp_run(struct stack *s)
 {
 	struct list turn;
@@ -141,15 +167,14 @@ void tcp_run(struct stack *s)
 	list_init(&turn);
 	if (!s->blocked)
 		list_take(&turn, &s->tcp_ready); /* who becomes ready meanwhile, or has more to send than its turn, is in the next round */
-	while (!list_empty(&turn)) {
+	while (!list_empty(&turn) && !s->blocked) {
 		struct tcp *t = CONTAINER_OF(turn.next, struct tcp, ready);
 
 		list_del(&t->ready);
-		if (s->blocked)
-			list_add_tail(&s->tcp_ready, &t->ready);
-		else
-			tcp_output(t);
+		tcp_output(t);
 	}
+	list_put_first(&s->tcp_ready, &turn); /* before the one that has found the guest without room */
+	feed_hungry(s);
 	while (!list_empty(&s->tcp_dead)) {
 		struct tcp *t = CONTAINER_OF(s->tcp_dead.next, struct tcp, ready);
 
@@ -443,9 +468,12 @@ unsigned tcp_room(struct tcp *t, size_t len, struct iovec *iov, unsigned max)
 
 	if (!t->fin_queued && t->state <= TCP_OPEN && t->state != TCP_OPENING && have < share)
 		count = sbuf_room(&t->tx, MIN(len, share - have), iov, max);
-	if (count == 0)
-		t->room_owed = true;
-	return count;
+	if (count > 0)
+		return count;
+	t->room_owed = true;
+	if (have == 0 && !t->fin_queued && t->state == TCP_OPEN && list_empty(&t->hungry))
+		list_add_tail(&t->stack->tcp_hungry, &t->hungry);
+	return 0;
 }
 
 void tcp_filled(struct tcp *t, size_t len)

@@ -56,6 +56,7 @@ struct tcp {
 	void *user;
 	struct list ready;   /* in stack.tcp_ready or tcp_dead */
 	struct list waiting; /* in stack.tcp_waiting */
+	struct list hungry;  /* in stack.tcp_hungry */
 	struct net_timer timer;
 	enum tcp_state state;
 

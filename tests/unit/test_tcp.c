@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "net/pkt.h"
 #include "net/sbuf.h"
+#include "net/stack_impl.h"
 
 #include <errno.h>
 #include <string.h>
@@ -894,6 +895,53 @@ TEST(stalled_connections_leave_room_for_others)
 	down();
 }
 
+TEST(whoever_found_the_pool_empty_is_told_when_it_is_not)
+{
+	enum { CONNS = 600, HUNGRY = 20 };
+	static struct end ends[CONNS];
+	static uint8_t chunk[1 << 14];
+	unsigned full = 0, told = 0;
+
+	up(&nrig_caps_none);
+	for (unsigned i = 0; i < CONNS; i++) {
+		uint16_t from = (uint16_t)(2000 + i);
+
+		SEG(.from = from, .seq = GSEQ, .flags = SYN, .win = WIN);
+		iss = nrig_last(&r).seq;
+		SEG(.from = from, .seq = G(0), .ack = O(0), .flags = ACK, .win = 0); /* takes nothing */
+		nrig_forget(&r);
+		ends[i] = e;
+		tcp_set_ops(e.t, &end_ops, &ends[i]);
+	}
+	/* What one may hold shrinks as the others fill up; at last a block each, until there is none. */
+	for (unsigned round = 0; full < CONNS - HUNGRY && round < 64; round++)
+		for (unsigned i = 0; i < CONNS - HUNGRY; i++)
+			full += tcp_write(ends[i].t, chunk, sizeof(chunk)) == 0;
+	while (r.s->pool.used < r.s->pool.max && tcp_write(ends[full++ % (CONNS - HUNGRY)].t, chunk, 1) > 0)
+		;
+	r.s->pool.max = r.s->pool.used; /* whatever the shares leave is gone, too */
+	for (unsigned i = CONNS - HUNGRY; i < CONNS; i++) {
+		ends[i].rooms = 0;
+		CHECK(tcp_write(ends[i].t, chunk, 1) == 0, "there is room for %u", i);
+	}
+	(void)nrig_run(&r);
+	for (unsigned i = CONNS - HUNGRY; i < CONNS; i++)
+		CHECK(ends[i].rooms == 0, "%u is told of room that is not there", i);
+	tcp_abort(ends[0].t);
+	ends[0].t = NULL;
+	(void)nrig_run(&r);
+	for (unsigned i = CONNS - HUNGRY; i < CONNS; i++)
+		told += ends[i].rooms == 1;
+	CHECK(told > 0 && ends[CONNS - HUNGRY].rooms == 1, "%u are told", told);
+	CHECK(tcp_write(ends[CONNS - HUNGRY].t, chunk, 1) == 1, "there is room");
+	for (unsigned i = 1; i < CONNS - HUNGRY; i++)
+		tcp_abort(ends[i].t);
+	(void)nrig_run(&r);
+	for (unsigned i = CONNS - HUNGRY; i < CONNS; i++)
+		CHECK(ends[i].rooms == 1, "%u waits for ever", i);
+	down();
+}
+
 TEST(want_of_memory_is_a_lossy_network)
 {
 	static uint8_t data[50000];
@@ -934,4 +982,4 @@ RUN_TESTS(T(nothing_is_answered_before_our_end_has_decided), T(what_is_refused_i
 	  T(a_lost_fin_is_sent_again), T(resets_count_only_when_they_are_exact), T(our_reset_is_what_the_guest_believes),
 	  T(timestamps_protect_against_old_segments), T(a_silent_guest_is_asked_whether_it_lives), T(a_connection_to_the_guest_opens),
 	  T(a_connection_to_the_guest_is_refused_or_never_answered), T(both_open_at_once), T(a_driver_that_restarts_ends_every_connection),
-	  T(stalled_connections_leave_room_for_others), T(want_of_memory_is_a_lossy_network))
+	  T(stalled_connections_leave_room_for_others), T(whoever_found_the_pool_empty_is_told_when_it_is_not), T(want_of_memory_is_a_lossy_network))
