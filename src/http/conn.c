@@ -38,6 +38,8 @@ static void die(struct http_conn *c, const char *why)
 	c->phase = CONN_DEAD;
 	c->t = NULL;
 	conn_request_done(c);
+	if (c->h2)
+		conn_h2_end(c, why);
 	http_up_close(&c->up, true);
 	loop_timer_del(c->p->config.loop, &c->timer);
 	loop_task_del(c->p->config.loop, &c->task);
@@ -54,6 +56,8 @@ void conn_abort(struct http_conn *c)
 void conn_free(struct http_conn *c)
 {
 	conn_request_done(c);
+	if (c->h2)
+		conn_h2_end(c, "the VM ends");
 	http_up_close(&c->up, true);
 	loop_timer_del(c->p->config.loop, &c->timer);
 	loop_task_del(c->p->config.loop, &c->task);
@@ -95,8 +99,7 @@ size_t conn_send_guest(void *user, const void *p, size_t len)
 	return done;
 }
 
-/* The guest is sent the end, behind what is on its way. */
-static void finish_guest(struct http_conn *c)
+void conn_finish_guest(struct http_conn *c)
 {
 	if (c->finished || !c->t)
 		return;
@@ -181,7 +184,7 @@ static void fulfil(struct http_conn *c)
 	if (r->finish_up)
 		http_up_finish(&c->up);
 	if (r->finish_guest)
-		finish_guest(c);
+		conn_finish_guest(c);
 	if (r->abort)
 		conn_abort(c);
 }
@@ -192,6 +195,8 @@ static enum conn_wait waits_for(const struct http_conn *c)
 		return WAIT_IDLE;
 	if (c->phase != CONN_HTTP)
 		return c->phase == CONN_TLS_HELLO ? WAIT_NOTHING : WAIT_HEAD;
+	if (c->h2)
+		return c->closing ? WAIT_LINGER : list_empty(&c->streams) ? WAIT_IDLE : WAIT_TRAFFIC;
 	switch (c->relay.state) {
 	case H1_RELAY_HEAD: return c->relay.idle ? WAIT_IDLE : WAIT_HEAD;
 	case H1_RELAY_EXCHANGE: return WAIT_TRAFFIC;
@@ -211,7 +216,9 @@ static void conn_timeout(struct loop_timer *t)
 		conn_abort(c);
 		return;
 	}
-	if (c->wait == WAIT_HEAD)
+	if (c->h2)
+		conn_h2_timeout(c);
+	else if (c->wait == WAIT_HEAD)
 		conn_refuse(c, 408, "the request's head does not come", "the request's head did not come in time");
 	else if (c->wait == WAIT_IDLE)
 		h1_relay_up_failed(&c->relay, "idle for too long");
@@ -237,22 +244,53 @@ static void arm(struct http_conn *c, bool moved)
 
 /* ---- Moving ---- */
 
+/* Which version the guest speaks: what was agreed on in TLS, else what it begins with. False: that is not known yet. */
+static bool knows_version(struct http_conn *c)
+{
+	const struct buf *in = &c->relay.guest.in;
+	int r = 0;
+
+	if (c->spoken)
+		return true;
+	if (c->tls)
+		r = strcmp(tls_protocol(c->tls), "h2") == 0;
+	else if (!c->relay.guest.ended)
+		r = buf_len(in) > 0 ? h2_is_preface(buf_data(in), buf_len(in)) : -EAGAIN;
+	if (r == -EAGAIN)
+		return false;
+	c->spoken = true;
+	if (r > 0 && conn_h2_begin(c) < 0)
+		conn_abort(c);
+	return true;
+}
+
+static bool move_versions(struct http_conn *c)
+{
+	bool more = read_tls(c);
+
+	if (!knows_version(c) || c->phase != CONN_HTTP)
+		return false;
+	if (c->h2)
+		return conn_h2_move(c) || more;
+	more |= read_up(c);
+	h1_relay_run(&c->relay);
+	fulfil(c);
+	return more;
+}
+
 static bool move_http(struct http_conn *c)
 {
 	bool moved = false;
 
 	for (unsigned i = 0; i < ROUNDS_MAX && c->phase == CONN_HTTP; i++) {
-		bool more = read_tls(c);
+		bool more = move_versions(c);
 
-		more |= read_up(c);
-		h1_relay_run(&c->relay);
-		fulfil(c);
 		if (!more)
 			return moved;
 		moved = true;
 	}
 	if (c->phase == CONN_HTTP)
-		loop_task_add(c->p->config.loop, &c->task, conn_task);
+		conn_wake(c);
 	return moved;
 }
 
@@ -294,7 +332,8 @@ void conn_pump(struct http_conn *c)
 	if (c->phase == CONN_DEAD)
 		return;
 	/* Before the guest has finished its handshake nobody takes what comes (tickets of TLS 1.3): to watch for it would be to spin. */
-	http_up_reading(&c->up, c->phase == CONN_HTTP && buf_room(&c->relay.up.in) > 0 && !c->relay.up.ended);
+	if (!c->h2)
+		http_up_reading(&c->up, c->phase == CONN_HTTP && buf_room(&c->relay.up.in) > 0 && !c->relay.up.ended);
 	arm(c, moved);
 	if (c->phase != CONN_DEAD && c->kept && !c->in_stack && buf_room(guest_in(c)) > 0) {
 		c->kept = false;
@@ -305,6 +344,11 @@ void conn_pump(struct http_conn *c)
 static void conn_task(struct loop_task *t)
 {
 	conn_pump(CONTAINER_OF(t, struct http_conn, task));
+}
+
+void conn_wake(struct http_conn *c)
+{
+	loop_task_add(c->p->config.loop, &c->task, conn_task);
 }
 
 /* ---- The stack's calls ---- */
@@ -354,7 +398,7 @@ static size_t on_data(void *user, const struct iovec *iov, unsigned count, size_
 		conn_pump(c);
 	c->in_stack = false;
 	if (c->phase != CONN_DEAD && c->kept && buf_room(guest_in(c)) > 0)
-		loop_task_add(c->p->config.loop, &c->task, conn_task);
+		conn_wake(c);
 	return taken;
 }
 
@@ -410,6 +454,8 @@ struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, bool by_name)
 	buf_init(&c->first, HELLO_BYTES_MAX);
 	h1_relay_init(&c->relay, &conn_relay_ops, c);
 	http_up_init(&c->up, &p->up, &conn_up_ops, c);
+	list_init(&c->links);
+	list_init(&c->streams);
 	list_add_tail(&p->conns, &c->node);
 	p->count++;
 	tcp_set_ops(t, &conn_tcp_ops, c);
@@ -426,7 +472,7 @@ void conn_begin_plain(struct http_conn *c)
 
 void conn_begin_tls(struct http_conn *c, const char *name)
 {
-	static const char *const protocols[] = { "http/1.1" };
+	static const char *const known[] = { "h2", "http/1.1" };
 	const struct flow_key *k = tcp_key(c->t);
 	enum tls_state s = TLS_FAILED;
 
@@ -443,5 +489,8 @@ void conn_begin_tls(struct http_conn *c, const char *name)
 		return;
 	}
 	c->phase = CONN_TLS_HELLO;
-	http_up_open(&c->up, &c->origin, &k->remote, protocols, tls_hello_offers(c->tls, protocols[0]));
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (tls_hello_offers(c->tls, known[i]))
+			c->offers[c->offer_count++] = known[i];
+	http_up_open(&c->up, &c->origin, &k->remote, c->offers, c->offer_count);
 }

@@ -4,6 +4,7 @@
 #define HTTP_CONN_H
 
 #include "http/h1_relay.h"
+#include "http/h2.h"
 #include "http/proxy.h"
 
 struct http_proxy {
@@ -13,6 +14,7 @@ struct http_proxy {
 	struct list conns;
 	unsigned count;
 	struct log_limit refused_limit;
+	struct sbuf_pool pool; /* bodies of HTTP/2 */
 };
 
 enum conn_phase {
@@ -39,8 +41,16 @@ struct http_conn {
 	bool finished; /* the guest was sent the end */
 	struct buf first; /* CONN_LOOK: what it has sent */
 	struct tls *tls;  /* NULL: plain */
-	struct h1_relay relay;
+	struct h1_relay relay; /* HTTP/1.1; what the guest has sent is in its buffer with HTTP/2, too */
 	struct http_up up;
+	const char *offers[2]; /* to @up, by ALPN: what the guest offers and we know */
+	unsigned offer_count;
+	bool spoken;    /* which version it speaks is known */
+	struct h2 *h2;  /* NULL: HTTP/1.1. What follows is HTTP/2's, see conn_h2.h */
+	struct buf h2_out;
+	struct list links, streams;
+	unsigned link_count;
+	bool closing; /* nothing more is heard */
 	struct http_origin origin; /* of TLS: what SNI says; else of the request at hand */
 	struct ip original;        /* that the guest has connected to */
 	uint16_t original_port;
@@ -70,7 +80,28 @@ void conn_begin_tls(struct http_conn *c, const char *name);
 /* proxy.c: decides about the first bytes. */
 void conn_look(struct http_conn *c);
 
-/* conn_request.c */
+void conn_wake(struct http_conn *c); /* to conn_pump(), soon */
+void conn_finish_guest(struct http_conn *c); /* the guest is sent the end, behind what is on its way; again until c->finished */
+
+/* conn_h2.c */
+int conn_h2_begin(struct http_conn *c); /* 0 or -ENOMEM */
+bool conn_h2_move(struct http_conn *c); /* something came in */
+void conn_h2_end(struct http_conn *c, const char *why);
+void conn_h2_timeout(struct http_conn *c);
+bool conn_h2_admitted(const struct http_conn *c); /* the rules still admit all its servers */
+
+/* conn_request.c: what holds for requests of both versions */
+struct conn_refusal {
+	unsigned status; /* 0: none */
+	const char *why, *text;
+};
+
+/* Whom a request asks (@a: NULL if it does not say), and whether it may. */
+struct conn_refusal conn_judge(struct http_conn *c, const struct h1_authority *a, struct http_origin *ret);
+/* As hooks see it, but for method, path and fields. */
+void conn_describe(const struct http_conn *c, const struct http_origin *o, const struct http_up *up, struct http_request *ret);
+/* What became of it, for the log. @rec is filled in but for what the connection knows. */
+void conn_record(struct http_conn *c, const struct http_up *up, struct http_record *rec);
 extern const struct h1_relay_ops conn_relay_ops;
 extern const struct http_up_ops conn_up_ops;
 void conn_refuse(struct http_conn *c, unsigned status, const char *why, const char *text);

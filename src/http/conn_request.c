@@ -19,23 +19,35 @@
 
 static const char *const protocols[] = { "http/1.1" };
 
-static void say_why(struct http_conn *c)
+static void say_why(struct http_conn *c, const struct http_record *rec)
 {
-	const struct h1_relay *r = &c->relay;
 	char origin[HTTP_ORIGIN_TEXT_MAX];
 	uint32_t held_back;
 
-	if (!r->x.why || !log_limit_pass(&c->p->refused_limit, loop_now_ns(c->p->config.loop), &held_back))
+	if (!rec->why || !log_limit_pass(&c->p->refused_limit, loop_now_ns(c->p->config.loop), &held_back))
 		return;
-	http_origin_format(&c->origin, origin);
-	log_line(c->p->config.log, LOG_INFO, "http: %s to %s: %u: %s", r->head ? "a request" : "what is no request", origin, r->x.status, r->x.why);
+	http_origin_format(rec->origin, origin);
+	log_line(c->p->config.log, LOG_INFO, "http: %s to %s: %u: %s", rec->method.p ? "a request" : "what is no request", origin, rec->status, rec->why);
+}
+
+void conn_record(struct http_conn *c, const struct http_up *up, struct http_record *rec)
+{
+	const struct http_proxy_config *g = &c->p->config;
+
+	rec->original = c->original;
+	rec->original_port = c->original_port;
+	rec->upstream_port = rec->origin->port;
+	if (up && up->state == HTTP_UP_OPEN)
+		rec->upstream = up->address;
+	say_why(c, rec);
+	if (g->record)
+		g->record(g->user, rec);
 }
 
 static void on_over(void *user)
 {
 	struct http_conn *c = user;
 	const struct h1_relay *r = &c->relay;
-	const struct http_proxy_config *g = &c->p->config;
 	struct http_record rec = {
 		.origin = &c->origin,
 		.status = r->x.status,
@@ -43,9 +55,6 @@ static void on_over(void *user)
 		.down = r->x.down,
 		.began_ns = c->began_wall_ns ? c->began_wall_ns : clock_wall_ns(),
 		.took_ns = c->began_ns ? clock_mono_ns() - c->began_ns : 0,
-		.upstream_port = c->up.origin.port,
-		.original = c->original,
-		.original_port = c->original_port,
 		.hooks = c->run.hooks,
 		.changed = c->run.changed,
 		.why = r->x.why,
@@ -55,11 +64,7 @@ static void on_over(void *user)
 		rec.method = r->head->method;
 		rec.path = r->head->path;
 	}
-	if (c->up.state == HTTP_UP_OPEN)
-		rec.upstream = c->up.address;
-	say_why(c);
-	if (g->record)
-		g->record(g->user, &rec);
+	conn_record(c, &c->up, &rec);
 	conn_request_done(c);
 }
 
@@ -173,6 +178,21 @@ static void on_decided(struct http_run *run, const struct http_verdict *v)
 	conn_pump(c);
 }
 
+void conn_describe(const struct http_conn *c, const struct http_origin *o, const struct http_up *up, struct http_request *ret)
+{
+	*ret = (struct http_request){
+		.http2 = c->h2 != NULL,
+		.origin = o,
+		.original = c->original,
+		.original_port = c->original_port,
+		.upstream = up->address,
+		.upstream_port = up->origin.port,
+		.tls = c->tls != NULL,
+		.sni = c->tls ? tls_hello_name(c->tls) : "",
+		.alpn = c->tls ? tls_protocol(c->tls) : "",
+	};
+}
+
 static void ask_hooks(struct http_conn *c)
 {
 	const struct h1_head *h = c->relay.head;
@@ -182,20 +202,11 @@ static void ask_hooks(struct http_conn *c)
 		forward(c);
 		return;
 	}
-	*q = (struct http_request){
-		.method = h->method,
-		.path = h->path,
-		.origin = &c->origin,
-		.original = c->original,
-		.original_port = c->original_port,
-		.upstream = c->up.address,
-		.upstream_port = c->up.origin.port,
-		.tls = c->tls != NULL,
-		.sni = c->tls ? tls_hello_name(c->tls) : "",
-		.alpn = c->tls ? tls_protocol(c->tls) : "",
-	};
+	conn_describe(c, &c->origin, &c->up, q);
+	q->method = h->method;
+	q->path = h->path;
 	c->run.done = on_decided;
-	if (http_run_start(c->p->hooks, &c->run, h) < 0)
+	if (http_run_start_h1(c->p->hooks, &c->run, h) < 0)
 		conn_refuse(c, 502, "out of memory", "the host has no memory");
 }
 
@@ -203,8 +214,10 @@ static void ask_hooks(struct http_conn *c)
 
 static void answer_hello(struct http_conn *c)
 {
-	const char *protocol = c->up.state == HTTP_UP_OPEN ? tls_protocol(c->up.tls) : protocols[0];
+	const char *protocol = tls_hello_offers(c->tls, protocols[0]) ? protocols[0] : "h2"; /* in which an error is told, if there is no server */
 
+	if (c->up.state == HTTP_UP_OPEN)
+		protocol = tls_protocol(c->up.tls);
 	if (!tls_hello_offers(c->tls, protocol))
 		protocol = NULL;
 	c->phase = CONN_TLS;
@@ -261,13 +274,13 @@ static size_t send_up(void *user, const void *p, size_t len)
 /* ---- Requests ---- */
 
 /* Whom it asks. What has no authority (HTTP/1.0) asks the address that the guest has connected to. */
-static struct http_origin asked_origin(const struct http_conn *c, const struct h1_head *h)
+static struct http_origin asked_origin(const struct http_conn *c, const struct h1_authority *a)
 {
 	struct http_origin o = { .tls = c->tls != NULL, .port = c->original_port };
 
-	if (h->has_authority) {
-		o = http_origin_of(o.tls, &h->authority);
-		o.port = h->authority.port ? h->authority.port : c->original_port;
+	if (a) {
+		o = http_origin_of(o.tls, a);
+		o.port = a->port ? a->port : c->original_port;
 		return o;
 	}
 	if (c->tls)
@@ -286,11 +299,26 @@ static const char *misdirected(const struct http_conn *c, const struct http_orig
 	return c->tls && !http_origin_equal(o, &c->origin) ? "the request names another host than TLS" : NULL;
 }
 
+struct conn_refusal conn_judge(struct http_conn *c, const struct h1_authority *a, struct http_origin *ret)
+{
+	struct http_origin o = asked_origin(c, a);
+	const char *why = misdirected(c, &o);
+
+	*ret = o;
+	if (why)
+		return (struct conn_refusal){ 421, why, why };
+	if (c->up_why)
+		return (struct conn_refusal){ c->up_status, c->up_why, c->up_text };
+	if (c->by_name && !network_admits_name(c->p->config.network, tcp_key(c->t), o.host))
+		return (struct conn_refusal){ 403, "the guest's address is not admitted for this name", "outbound denied" };
+	return (struct conn_refusal){ 0 };
+}
+
 static void on_request(void *user, const struct h1_head *h)
 {
 	struct http_conn *c = user;
-	struct http_origin o = asked_origin(c, h);
-	const char *why = misdirected(c, &o);
+	struct http_origin o;
+	struct conn_refusal no = conn_judge(c, h->has_authority ? &h->authority : NULL, &o);
 
 	c->requests++;
 	c->began_ns = clock_mono_ns();
@@ -300,12 +328,8 @@ static void on_request(void *user, const struct h1_head *h)
 	c->relay.drop_up = false;
 	if (!c->tls)
 		c->origin = o;
-	if (why) {
-		conn_refuse(c, 421, why, why);
-	} else if (c->up_why) {
-		conn_refuse(c, c->up_status, c->up_why, c->up_text);
-	} else if (c->by_name && !network_admits_name(c->p->config.network, tcp_key(c->t), o.host)) {
-		conn_refuse(c, 403, "the guest's address is not admitted for this name", "outbound denied");
+	if (no.status) {
+		conn_refuse(c, no.status, no.why, no.text);
 	} else if (up_usable(c)) {
 		ask_hooks(c);
 	} else {

@@ -110,9 +110,10 @@ unsigned http_fields_delete(struct http_fields *f, struct h1_text name)
 	return delete_from(f, 0, name);
 }
 
-void http_fields_hide(struct http_fields *f, unsigned i)
+void http_fields_hide(struct http_fields *f, struct h1_text name)
 {
-	f->at[i].sensitive = true;
+	for (unsigned i = 0; i < f->count; i++)
+		f->at[i].sensitive |= named(f, i, name);
 }
 
 bool http_fields_find(const struct http_fields *f, const char *name, struct h1_text *ret_value)

@@ -32,8 +32,8 @@ int http_fields_append(struct http_fields *f, struct h1_text name, struct h1_tex
 int http_fields_set(struct http_fields *f, struct h1_text name, struct h1_text value);
 unsigned http_fields_delete(struct http_fields *f, struct h1_text name); /* how many there were */
 
-/* The field @i is a secret: it must not get into a table of HPACK (RFC 7541, 7.1.3), nor must what takes its place. */
-void http_fields_hide(struct http_fields *f, unsigned i);
+/* Fields of that name are secrets: they must not get into a table of HPACK (RFC 7541, 7.1.3), nor must what takes their place. */
+void http_fields_hide(struct http_fields *f, struct h1_text name);
 /* The first of that name. False: there is none. */
 bool http_fields_find(const struct http_fields *f, const char *name, struct h1_text *ret_value);
 

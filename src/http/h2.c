@@ -199,10 +199,14 @@ const char *h2_error(const struct h2 *h2)
 
 void h2_goaway(struct h2 *h2, uint32_t code)
 {
-	if (h2->broken)
+	if (h2->broken || h2->leaving)
 		return;
-	h2->leaving = true;
-	(void)nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2->session), code, NULL, 0);
+	if (code == H2_NO_ERROR) {
+		(void)nghttp2_submit_shutdown_notice(h2->session);
+	} else {
+		h2->leaving = true;
+		(void)nghttp2_submit_goaway(h2->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h2->session), code, NULL, 0);
+	}
 	has_output(h2);
 }
 
@@ -385,6 +389,13 @@ void h2_resume(struct h2_stream *s)
 	if (s->closed || s->h2->broken || nghttp2_session_resume_data(s->h2->session, s->id) != 0)
 		return;
 	has_output(s->h2);
+}
+
+void h2_stop(struct h2_stream *s)
+{
+	s->stopped = true;
+	if (s->sent && !s->ended && !s->closed && !s->h2->broken)
+		(void)nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
 }
 
 /* ---- What was received ---- */

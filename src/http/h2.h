@@ -93,7 +93,7 @@ bool h2_over(const struct h2 *h2);         /* nothing more to be read, and all w
 const char *h2_error(const struct h2 *h2); /* constant; "": none */
 /* The transport is gone: what is not closed yet is closed with @code. */
 void h2_cut(struct h2 *h2, uint32_t code);
-/* No new requests from the peer; those that came go on. */
+/* The peer should send no new requests. H2_NO_ERROR: those that it sends before it knows are taken; else they are refused. Those that came go on. */
 void h2_goaway(struct h2 *h2, uint32_t code);
 bool h2_takes_requests(const struct h2 *h2); /* clients: the server has not said otherwise */
 unsigned h2_stream_count(const struct h2 *h2);
@@ -110,6 +110,8 @@ void h2_resume(struct h2_stream *s); /* pull() has something */
 unsigned h2_peek(const struct h2_stream *s, struct iovec *iov, unsigned max, size_t *ret_len, bool *ret_end);
 void h2_consume(struct h2_stream *s, size_t len);
 const struct http_head *h2_trailers(const struct h2_stream *s); /* NULL: none, or not yet */
+/* Nothing more is wanted from the peer: when our end has been sent, its part is reset with H2_NO_ERROR if it has not ended (RFC 9113, 8.1). */
+void h2_stop(struct h2_stream *s);
 /* Forgets it; resets it with @code if it is not closed. */
 void h2_stream_free(struct h2_stream *s, uint32_t code);
 

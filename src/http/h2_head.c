@@ -51,7 +51,7 @@ const char *h2_take_field(struct http_head *h, struct h1_text name, struct h1_te
 		return "the head is too large";
 	why = no_room(http_fields_append(&h->fields, name, value));
 	if (!why && sensitive)
-		http_fields_hide(&h->fields, h->fields.count - 1);
+		h->fields.at[h->fields.count - 1].sensitive = true;
 	return why;
 }
 

@@ -37,6 +37,8 @@ struct h2_stream {
 	struct sbuf in;
 	bool head_seen; /* the request's, or the final one of an answer */
 	bool ended;     /* by the peer */
+	bool sent;      /* our end */
+	bool stopped;   /* h2_stop() */
 	bool reset;     /* by the peer */
 	bool closed;
 	bool unsent;    /* a request that could not be sent any more */

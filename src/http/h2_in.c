@@ -162,12 +162,13 @@ static void got_trailers(struct h2_stream *s)
 }
 
 /* The stream may be gone afterwards. */
-static void got_head(struct h2 *h2, struct h2_stream *s)
+static void got_head(struct h2 *h2, struct h2_stream *s, bool end)
 {
 	struct http_head *head = s->gathered;
 
 	if (!head || s->problem)
 		return;
+	s->ended = end;
 	if (s->head_seen) {
 		got_trailers(s);
 		return;
@@ -200,7 +201,7 @@ static void got_content(struct h2 *h2, const nghttp2_frame *frame)
 	bool end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 
 	if (s && frame->hd.type == NGHTTP2_HEADERS)
-		got_head(h2, s);
+		got_head(h2, s, end);
 	else if (frame->hd.type == NGHTTP2_DATA && !end && frame->hd.length == frame->data.padlen)
 		charge(h2, H2_COST_FRAME);
 	if (end)
@@ -307,12 +308,25 @@ static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *fram
 	return 0;
 }
 
-/* Where nghttp2 ends the connection itself. */
+static void sent_end(struct h2 *h2, int32_t id)
+{
+	struct h2_stream *s = stream_of(h2, id);
+
+	if (!s)
+		return;
+	s->sent = true;
+	if (s->stopped)
+		h2_stop(s);
+}
+
+/* Also where nghttp2 ends the connection itself. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
 	struct h2 *h2 = user;
 
 	(void)session;
+	if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		sent_end(h2, frame->hd.stream_id);
 	if (frame->hd.type == NGHTTP2_GOAWAY && !h2->leaving && frame->goaway.error_code != NGHTTP2_NO_ERROR)
 		h2_kill(h2, frame->goaway.error_code, "frames that are not HTTP/2");
 	return 0;

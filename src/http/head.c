@@ -24,6 +24,12 @@ void http_head_done(struct http_head *h)
 	http_head_init(h);
 }
 
+void http_head_move(struct http_head *dst, struct http_head *src)
+{
+	*dst = *src;
+	http_head_init(src);
+}
+
 int http_head_text(struct h1_text *dst, const void *p, size_t len)
 {
 	char *copy = malloc(len + 1); /* no allocation is empty */

@@ -14,6 +14,8 @@ struct http_head {
 
 void http_head_init(struct http_head *h);
 void http_head_done(struct http_head *h); /* it may be used again */
+/* Hands everything to @dst, which holds nothing. */
+void http_head_move(struct http_head *dst, struct http_head *src);
 /* One of its texts, copied; there must have been none. 0 or -ENOMEM. */
 int http_head_text(struct h1_text *dst, const void *p, size_t len);
 

@@ -144,11 +144,6 @@ static struct http_hook *next_hook(const struct http_run *run)
 	return node == &run->all->all ? NULL : hook_of(node);
 }
 
-static struct h1_text text_of(const char *s)
-{
-	return (struct h1_text){ s, strlen(s) };
-}
-
 static const struct http_verdict no_room = { .kind = HTTP_REFUSE,
 					     .status = 502,
 					     .why = "a hook's header does not fit",
@@ -173,7 +168,8 @@ static void run_on(struct http_run *run)
 			run->waiting = true;
 			list_add_tail(&k->runs, &run->node);
 			k->ops->ask(k->user, run);
-		} else if (http_fields_set(&run->request.fields, text_of(k->name), text_of(k->value)) == 0) {
+		} else if (http_fields_set(&run->request.fields, h1_text_of(k->name), h1_text_of(k->value)) == 0) {
+			http_fields_hide(&run->request.fields, h1_text_of(k->name));
 			run->changed = true;
 		} else {
 			run->running = false;
@@ -210,15 +206,8 @@ void http_run_cancel(struct http_run *run)
 	run->at = NULL;
 }
 
-int http_run_start(struct http_hooks *h, struct http_run *run, const struct h1_head *head)
+void http_run_start(struct http_hooks *h, struct http_run *run)
 {
-	int r = 0;
-
-	http_fields_init(&run->request.fields);
-	for (unsigned i = 0; i < head->field_count && r == 0; i++)
-		r = http_fields_append(&run->request.fields, head->field[i].name, head->field[i].value);
-	if (r < 0)
-		return r;
 	run->changed = false;
 	run->hooks = 0;
 	run->all = h;
@@ -226,5 +215,16 @@ int http_run_start(struct http_hooks *h, struct http_run *run, const struct h1_h
 	run->waiting = run->running = false;
 	list_init(&run->node);
 	run_on(run);
-	return 0;
+}
+
+int http_run_start_h1(struct http_hooks *h, struct http_run *run, const struct h1_head *head)
+{
+	int r = 0;
+
+	http_fields_init(&run->request.fields);
+	for (unsigned i = 0; i < head->field_count && r == 0; i++)
+		r = http_fields_append(&run->request.fields, head->field[i].name, head->field[i].value);
+	if (r == 0)
+		http_run_start(h, run);
+	return r;
 }

@@ -85,8 +85,10 @@ void http_hooks_remove(struct http_hooks *h, struct http_hook *hook);
 bool http_hooks_port(const struct http_hooks *h, bool tls, uint16_t port);             /* some origin has it */
 bool http_hooks_match(const struct http_hooks *h, const struct http_origin *o); /* somebody wants to see its requests */
 
-/* @run->request is filled in but for its fields, which are taken from @head; done() follows, possibly from inside. 0, or -E2BIG, -ENOMEM and nothing follows. */
-int http_run_start(struct http_hooks *h, struct http_run *run, const struct h1_head *head);
+/* @run->request is filled in; done() follows, possibly from inside. */
+void http_run_start(struct http_hooks *h, struct http_run *run);
+/* The same, but its fields are taken from @head. 0, or -E2BIG, -ENOMEM and nothing follows. */
+int http_run_start_h1(struct http_hooks *h, struct http_run *run, const struct h1_head *head);
 /* From a hook: to the next one. @run->changed is set if it has changed the fields. */
 void http_run_continue(struct http_run *run);
 void http_run_end(struct http_run *run, const struct http_verdict *v);

@@ -12,7 +12,7 @@
 #include "http/proxy.h"
 
 #include "base/cleanup.h"
-#include "http/conn.h"
+#include "http/conn_h2.h"
 #include "net/hello.h"
 
 #include <errno.h>
@@ -108,6 +108,8 @@ static bool still_admitted(const struct http_conn *c)
 
 	if (c->up.state >= HTTP_UP_DIALLING && !http_up_admitted(&c->up))
 		return false;
+	if (!conn_h2_admitted(c))
+		return false;
 	if (!c->by_name)
 		return network_admits(n, &c->original, c->original_port, NULL);
 	return c->origin.host[0] == '\0' || network_admits_name(n, tcp_key(c->t), c->origin.host);
@@ -135,6 +137,7 @@ int http_proxy_create(const struct http_proxy_config *c, struct http_hooks *hook
 	p->up = (struct http_up_config){ .loop = c->loop, .network = c->network, .dns = c->dns, .tls = c->tls };
 	p->hooks = hooks;
 	list_init(&p->conns);
+	sbuf_pool_init(&p->pool, CONN_BODY_BLOCKS);
 	network_set_interceptor(c->network, &(struct network_interceptor){ .tcp = on_tcp, .policy_changed = on_policy_changed, .user = p });
 	*ret = p;
 	return 0;
@@ -152,5 +155,6 @@ void http_proxy_free(struct http_proxy *p)
 			tcp_abort(c->t);
 		conn_free(c);
 	}
+	sbuf_pool_done(&p->pool);
 	free(p);
 }

@@ -23,6 +23,12 @@ void http_up_init(struct http_up *u, const struct http_up_config *c, const struc
 	*u = (struct http_up){ .config = c, .ops = ops, .user = user, .fd = -1 };
 }
 
+void http_up_hand(struct http_up *u, const struct http_up_ops *ops, void *user)
+{
+	u->ops = ops;
+	u->user = user;
+}
+
 static void close_socket(struct http_up *u, bool reset)
 {
 	const struct linger l = { .l_onoff = 1, .l_linger = 0 };

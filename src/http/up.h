@@ -60,6 +60,8 @@ struct http_up {
 };
 
 void http_up_init(struct http_up *u, const struct http_up_config *c, const struct http_up_ops *ops, void *user);
+/* Somebody else's from now on. */
+void http_up_hand(struct http_up *u, const struct http_up_ops *ops, void *user);
 /* opened() or failed() follows, not from inside. @preferred: tried first if it is among the addresses. @protocols (borrowed until it is open) are offered by ALPN. */
 void http_up_open(struct http_up *u, const struct http_origin *o, const struct ip *preferred, const char *const *protocols, unsigned count);
 /* Idempotent. @reset: the server must not take what it got for whole. */

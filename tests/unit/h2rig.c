@@ -89,7 +89,7 @@ void h2rig_head(struct http_head *h, const char *line, const char *const *fields
 
 		CHECK(colon && http_fields_append(&h->fields, (struct h1_text){ name, (size_t)(colon - name) }, h1_text_of(colon + 2)) == 0, "%s", name);
 		if (sensitive)
-			http_fields_hide(&h->fields, h->fields.count - 1);
+			h->fields.at[h->fields.count - 1].sensitive = true;
 	}
 }
 
@@ -176,6 +176,7 @@ static void on_request(void *user, struct h2_stream *s, struct http_head *head)
 		return;
 	e = new_end(side);
 	e->s = s;
+	e->hold = side->holds;
 	describe_more(head, e->heads);
 	h2_accept(s, &end_ops, e);
 }

@@ -29,6 +29,7 @@ struct h2side {
 	struct sbuf_pool pool;
 	unsigned count;
 	bool refuses; /* requests */
+	bool holds;   /* what comes with them is not consumed */
 	unsigned goaways;
 	uint32_t goaway_code;
 	char fault[128]; /* the last one */

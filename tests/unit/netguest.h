@@ -32,7 +32,7 @@ struct nguest {
 /* A connection as the guest has it. */
 struct nguest_end {
 	struct tcp *t; /* NULL: none, or over */
-	uint8_t got[NGUEST_BYTES];
+	uint8_t got[NGUEST_BYTES]; /* when it is full the rest waits for tcp_pull() */
 	size_t len;
 	bool open, fin, closed;
 	int reason;

@@ -239,6 +239,46 @@ TEST(goaway_refuses_what_comes_later_and_ends_what_is_there)
 	close_pair();
 }
 
+TEST(goaway_without_an_error_takes_what_is_on_its_way)
+{
+	struct http_head head;
+	struct h2end *s, *late;
+
+	open_pair();
+	(void)ask("GET http a /1", &s);
+	h2rig_head(&head, "GET http a /2", NULL);
+	late = h2rig_request(&pair.client, &head, 0, NULL);
+	http_head_done(&head);
+	h2_goaway(pair.server.h2, H2_NO_ERROR);
+	pump(0);
+	CHECK(pair.client.goaways == 1 && !h2_takes_requests(pair.client.h2) && pair.server.count == 2, "%u requests", pair.server.count);
+	answer(&pair.server.end[1], "200", 7);
+	pump(0);
+	CHECK(late->ended && late->got == 7 && late->code == H2_NO_ERROR, "%u", late->code);
+	close_pair();
+}
+
+TEST(an_answer_that_does_not_wait_for_the_request_stops_it)
+{
+	struct http_head head;
+	struct h2end *c, *s;
+
+	open_pair();
+	h2rig_head(&head, "POST http a /", NULL);
+	c = h2rig_request(&pair.client, &head, 10 * H2_STREAM_WINDOW, NULL);
+	http_head_done(&head);
+	pair.server.holds = true;
+	pump(0);
+	s = &pair.server.end[0];
+	h2_stop(s->s);
+	pump(0);
+	CHECK(!c->closed && !s->closed, "before the answer's end");
+	answer(s, "413", 500);
+	pump(0);
+	CHECK(c->closed && c->code == H2_NO_ERROR && c->ended && c->got == 500 && s->closed && s->code == H2_NO_ERROR, "%u %zu", c->code, c->got);
+	close_pair();
+}
+
 TEST(a_request_that_nobody_takes_is_refused)
 {
 	struct http_head head;
@@ -860,7 +900,8 @@ TEST(no_memory_is_an_error_and_loses_nothing)
 
 RUN_TESTS(T(messages_pass_whole_however_they_are_cut), T(the_preface_is_recognised), T(what_is_not_consumed_stops_the_sender),
 	  T(all_streams_of_a_connection_share_its_window), T(a_sender_may_pause), T(resets_carry_their_codes_both_ways),
-	  T(what_came_before_the_end_can_be_consumed_after_it), T(goaway_refuses_what_comes_later_and_ends_what_is_there), T(a_request_that_nobody_takes_is_refused),
+	  T(what_came_before_the_end_can_be_consumed_after_it), T(goaway_refuses_what_comes_later_and_ends_what_is_there), T(goaway_without_an_error_takes_what_is_on_its_way), T(an_answer_that_does_not_wait_for_the_request_stops_it),
+	  T(a_request_that_nobody_takes_is_refused),
 	  T(more_requests_than_the_server_serves_wait), T(a_transport_that_is_gone_closes_what_is_open), T(requests_that_are_malformed_are_reset),
 	  T(requests_that_are_well_formed_pass), T(answers_that_are_malformed_are_reset), T(an_answer_to_head_says_a_length_and_has_no_body),
 	  T(bodies_and_trailers_that_are_not_as_they_should_be_are_reset), T(heads_over_a_limit_are_reset), T(a_bomb_of_table_entries_is_reset_at_the_limit),

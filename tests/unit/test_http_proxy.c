@@ -2,7 +2,7 @@
 /* The proxy between a guest and real sockets: whose connections it takes, whom it lets a request reach, and what hooks do to it. */
 #include "http/proxy.h"
 
-#include "netguest.h"
+#include "proxyrig.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,87 +14,6 @@
 
 #include "base/cleanup.h"
 #include "../test.h"
-
-static struct nguest g;
-static struct policy rules;
-static struct http_hooks hooks;
-static struct http_proxy *proxy;
-static struct dns *dns;
-static const struct ip gateway = { .family = 4, .bytes = { 10, 0, 2, 1 } };
-static const struct ip loopback = { .family = 4, .bytes = { 127, 0, 0, 1 } };
-
-/* The last record. */
-static struct {
-	unsigned count, status, hooks;
-	uint64_t up, down;
-	char method[16], path[64], why[128], origin[HTTP_ORIGIN_TEXT_MAX];
-	bool changed;
-} last;
-
-static void on_record(void *user, const struct http_record *r)
-{
-	(void)user;
-	last.count++;
-	last.status = r->status;
-	last.hooks = r->hooks;
-	last.changed = r->changed;
-	last.up = r->up;
-	last.down = r->down;
-	(void)snprintf(last.method, sizeof(last.method), "%.*s", (int)r->method.len, r->method.p ? r->method.p : "");
-	(void)snprintf(last.path, sizeof(last.path), "%.*s", (int)r->path.len, r->path.p ? r->path.p : "");
-	(void)snprintf(last.why, sizeof(last.why), "%s", r->why ? r->why : "");
-	http_origin_format(r->origin, last.origin);
-}
-
-static int no_upstream(struct dns_upstream *u, const char *name, uint16_t type, struct dns_lookup *l)
-{
-	(void)u;
-	(void)name;
-	(void)type;
-	(void)l;
-	return -ENETDOWN;
-}
-
-static void nothing_to_free(struct dns_upstream *u)
-{
-	(void)u;
-}
-
-static struct dns_upstream upstream = { .ask = no_upstream, .free = nothing_to_free };
-
-static void up(const char *const *texts, unsigned count)
-{
-	struct dns_config d = { .policy = &rules, .upstream = &upstream, .gateway4 = gateway, .gateway6 = { .family = 6, .bytes = { 0xfd } } };
-	struct http_proxy_config c = { .record = on_record };
-
-	nguest_rules(&rules, texts, count);
-	nguest_up(&g, &rules, &gateway);
-	d.loop = c.loop = g.loop;
-	c.network = g.n;
-	CHECK(dns_create(&d, &dns) == 0, "dns");
-	c.dns = dns;
-	http_hooks_init(&hooks);
-	CHECK(http_proxy_create(&c, &hooks, &proxy) == 0, "proxy");
-	memset(&last, 0, sizeof(last));
-}
-
-static void down(void)
-{
-	http_proxy_free(proxy);
-	http_hooks_done(&hooks);
-	dns_free(dns);
-	nguest_down(&g);
-}
-
-static struct http_origin origin(const char *host, uint16_t port)
-{
-	struct http_origin o;
-	char text[128];
-
-	(void)snprintf(text, sizeof(text), "http://%s:%u", host, port);
-	CHECK(http_origin_parse(text, &o, NULL) == 0, "%s", text);
-	return o;
-}
 
 /* Writes @text with @port for each '@'. */
 static void say(struct nguest_end *e, const char *text, uint16_t port)
@@ -113,31 +32,6 @@ static void say(struct nguest_end *e, const char *text, uint16_t port)
 	CHECK(tcp_write(e->t, bytes, len) == len, "write");
 }
 
-/* A connection of the guest's to the gateway's @port. */
-static struct nguest_end *dial(uint16_t port)
-{
-	struct nguest_end *e = calloc(1, sizeof(*e));
-
-	nguest_connect(&g, e, &gateway, port);
-	NGUEST_UNTIL(&g, e->open || e->closed);
-	CHECK(e->open, "refused");
-	return e;
-}
-
-static bool calls(int listener)
-{
-	struct pollfd p = { .fd = listener, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1;
-}
-
-/* Accepts a connection without stopping the loop. */
-static int take_one(int listener)
-{
-	NGUEST_UNTIL(&g, calls(listener));
-	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-}
-
 /* What the server has got, up to the end of a head. */
 static const char *head_at(int fd)
 {
@@ -147,7 +41,7 @@ static const char *head_at(int fd)
 
 	got[0] = '\0';
 	while (!strstr(got, "\r\n\r\n")) {
-		NGUEST_UNTIL(&g, (n = recv(fd, got + len, sizeof(got) - 1 - len, 0)) >= 0);
+		NGUEST_UNTIL(&rig.g, (n = recv(fd, got + len, sizeof(got) - 1 - len, 0)) >= 0);
 		CHECK(n > 0, "it ended instead, after: %s", got);
 		len += (size_t)n;
 		got[len] = '\0';
@@ -175,32 +69,32 @@ TEST(a_header_is_set_for_its_origin_and_no_other)
 	uint16_t port;
 	int listener, fd;
 
-	up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	listener = nguest_listen(&loopback, SOCK_STREAM, &port);
-	o = origin("host.sandbox.internal", port);
-	CHECK(http_hooks_add_header(&hooks, &o, "Authorization", "Bearer s3cret") == 0, "add");
-	e = dial(port);
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+	o = proxyrig_origin("host.sandbox.internal", port);
+	CHECK(http_hooks_add_header(&rig.hooks, &o, "Authorization", "Bearer s3cret") == 0, "add");
+	e = proxyrig_dial(port);
 	say(e, "GET /a HTTP/1.1\r\nhost: Host.Sandbox.Internal.:@\r\nAUTHORIZATION: guess\r\nX-Odd:  1 \r\n\r\n", port);
-	fd = take_one(listener);
+	fd = proxyrig_take(listener);
 	(void)snprintf(want, sizeof(want), "GET /a HTTP/1.1\r\nhost: Host.Sandbox.Internal.:%u\r\nAuthorization: Bearer s3cret\r\nX-Odd: 1\r\n\r\n", port);
 	CHECK(strcmp(head_at(fd), want) == 0, "the server got:\n%s", head_at(fd));
 	server_says(fd, OK);
-	NGUEST_UNTIL(&g, guest_has(e, "\r\n\r\nok"));
-	CHECK(last.count == 1 && last.status == 200 && last.hooks == 1 && last.changed && last.down == 2, "record: %u", last.status);
+	NGUEST_UNTIL(&rig.g, guest_has(e, "\r\n\r\nok"));
+	CHECK(rig.last.count == 1 && rig.last.status == 200 && rig.last.hooks == 1 && rig.last.changed && rig.last.down == 2, "record: %u", rig.last.status);
 	say(e, "GET /b HTTP/1.1\r\nhost:   10.0.2.1:@\r\nX-Odd:  1 \r\n\r\n", port);
-	NGUEST_UNTIL(&g, recv(fd, want, 1, MSG_PEEK) == 0); /* another origin, another connection */
+	NGUEST_UNTIL(&rig.g, recv(fd, want, 1, MSG_PEEK) == 0); /* another origin, another connection */
 	close(fd);
-	fd = take_one(listener);
+	fd = proxyrig_take(listener);
 	(void)snprintf(want, sizeof(want), "GET /b HTTP/1.1\r\nhost:   10.0.2.1:%u\r\nX-Odd:  1 \r\n\r\n", port);
 	CHECK(strcmp(head_at(fd), want) == 0, "the server got:\n%s", head_at(fd));
 	server_says(fd, OK);
-	NGUEST_UNTIL(&g, last.count == 2);
-	CHECK(last.hooks == 0 && !last.changed && strcmp(last.path, "/b") == 0, "untouched");
+	NGUEST_UNTIL(&rig.g, rig.last.count == 2);
+	CHECK(rig.last.hooks == 0 && !rig.last.changed && strcmp(rig.last.path, "/b") == 0, "untouched");
 	close(fd);
-	NGUEST_UNTIL(&g, e->fin);
+	NGUEST_UNTIL(&rig.g, e->fin);
 	free(e);
 	close(listener);
-	down();
+	proxyrig_down();
 }
 
 TEST(a_connection_is_used_again_and_pipelined_requests_keep_their_order)
@@ -210,27 +104,27 @@ TEST(a_connection_is_used_again_and_pipelined_requests_keep_their_order)
 	uint16_t port;
 	int listener, fd;
 
-	up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	listener = nguest_listen(&loopback, SOCK_STREAM, &port);
-	o = origin("10.0.2.1", port);
-	CHECK(http_hooks_add_header(&hooks, &o, "X", "y") == 0, "add");
-	e = dial(port);
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+	o = proxyrig_origin("10.0.2.1", port);
+	CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
+	e = proxyrig_dial(port);
 	say(e, "GET /1 HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\nGET /2 HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
-	fd = take_one(listener);
+	fd = proxyrig_take(listener);
 	for (unsigned i = 1; i <= 2; i++) {
 		char want[16];
 
 		(void)snprintf(want, sizeof(want), "GET /%u ", i);
 		CHECK(strncmp(head_at(fd), want, strlen(want)) == 0, "%u", i);
 		server_says(fd, OK);
-		NGUEST_UNTIL(&g, last.count == i);
+		NGUEST_UNTIL(&rig.g, rig.last.count == i);
 	}
 	tcp_abort(e->t);
 	free(e);
 	close(fd);
 	close(listener);
-	nguest_settle(&g, 5);
-	down();
+	nguest_settle(&rig.g, 5);
+	proxyrig_down();
 }
 
 TEST(only_the_ports_of_origins_are_taken)
@@ -241,30 +135,30 @@ TEST(only_the_ports_of_origins_are_taken)
 	uint16_t port, other;
 	int listener[2], fd;
 
-	up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	listener[0] = nguest_listen(&loopback, SOCK_STREAM, &port);
-	listener[1] = nguest_listen(&loopback, SOCK_STREAM, &other);
-	o = origin("x.example", port);
-	CHECK(http_hooks_add_header(&hooks, &o, "X", "y") == 0, "add");
-	e = dial(other);
-	fd = take_one(listener[1]);
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	listener[0] = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+	listener[1] = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &other);
+	o = proxyrig_origin("x.example", port);
+	CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
+	e = proxyrig_dial(other);
+	fd = proxyrig_take(listener[1]);
 	CHECK(send(fd, "SSH-2.0", 7, 0) == 7, "send");
-	NGUEST_UNTIL(&g, guest_has(e, "SSH-2.0"));
+	NGUEST_UNTIL(&rig.g, guest_has(e, "SSH-2.0"));
 	say(e, "\x01\x02\x03@", 7);
-	NGUEST_UNTIL(&g, recv(fd, got, sizeof(got), 0) == 4);
-	CHECK(last.count == 0, "no request");
+	NGUEST_UNTIL(&rig.g, recv(fd, got, sizeof(got), 0) == 4);
+	CHECK(rig.last.count == 0, "no request");
 	tcp_abort(e->t);
 	close(fd);
 	memset(e, 0, sizeof(*e));
 	free(e);
-	e = dial(port);
+	e = proxyrig_dial(port);
 	say(e, "\x01\x02\x03@\r\n", 7);
-	NGUEST_UNTIL(&g, e->fin);
-	CHECK(guest_has(e, "HTTP/1.1 400 ") && last.count == 1 && last.why[0], "what is no HTTP is refused");
+	NGUEST_UNTIL(&rig.g, e->fin);
+	CHECK(guest_has(e, "HTTP/1.1 400 ") && rig.last.count == 1 && rig.last.why[0], "what is no HTTP is refused");
 	free(e);
 	close(listener[0]);
 	close(listener[1]);
-	down();
+	proxyrig_down();
 }
 
 TEST(requests_for_somebody_else_are_refused_and_nobody_is_called)
@@ -286,18 +180,18 @@ TEST(requests_for_somebody_else_are_refused_and_nobody_is_called)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct nguest_end *e;
 
-		up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-		listener = nguest_listen(&loopback, SOCK_STREAM, &port);
-		o = origin("10.0.2.1", port);
-		CHECK(http_hooks_add_header(&hooks, &o, "X", "y") == 0, "add");
-		e = dial(port);
+		proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+		listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+		o = proxyrig_origin("10.0.2.1", port);
+		CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
+		e = proxyrig_dial(port);
 		say(e, cases[i].request, port);
-		NGUEST_UNTIL(&g, e->fin);
+		NGUEST_UNTIL(&rig.g, e->fin);
 		CHECK(guest_has(e, cases[i].want), "%s: %.*s", cases[i].request, (int)e->len, (const char *)e->got);
-		CHECK(last.hooks == 0 && !calls(listener), "nobody is called");
+		CHECK(rig.last.hooks == 0 && !proxyrig_calls(listener), "nobody is called");
 		free(e);
 		close(listener);
-		down();
+		proxyrig_down();
 	}
 }
 
@@ -307,16 +201,16 @@ TEST(a_server_that_is_not_there_is_a_502)
 	struct nguest_end *e;
 	uint16_t port;
 
-	up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	close(nguest_listen(&loopback, SOCK_STREAM, &port));
-	o = origin("10.0.2.1", port);
-	CHECK(http_hooks_add_header(&hooks, &o, "X", "y") == 0, "add");
-	e = dial(port);
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	close(nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port));
+	o = proxyrig_origin("10.0.2.1", port);
+	CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
+	e = proxyrig_dial(port);
 	say(e, "GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
-	NGUEST_UNTIL(&g, e->fin);
-	CHECK(guest_has(e, "HTTP/1.1 502 ") && last.status == 502 && last.hooks == 0, "%.*s", (int)e->len, (const char *)e->got);
+	NGUEST_UNTIL(&rig.g, e->fin);
+	CHECK(guest_has(e, "HTTP/1.1 502 ") && rig.last.status == 502 && rig.last.hooks == 0, "%.*s", (int)e->len, (const char *)e->got);
 	free(e);
-	down();
+	proxyrig_down();
 }
 
 /* ---- Hooks ---- */
@@ -346,16 +240,16 @@ static struct nguest_end *waiting(uint16_t *port, int *listener, int *fd, struct
 	struct http_origin o;
 	struct nguest_end *e;
 
-	up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	*listener = nguest_listen(&loopback, SOCK_STREAM, port);
-	o = origin("10.0.2.1", *port);
-	CHECK(http_hooks_add_header(&hooks, &o, "Token", "late") == 0 && http_hooks_add(&hooks, &o, &ops, NULL, hook) == 0, "add");
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	*listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, port);
+	o = proxyrig_origin("10.0.2.1", *port);
+	CHECK(http_hooks_add_header(&rig.hooks, &o, "Token", "late") == 0 && http_hooks_add(&rig.hooks, &o, &ops, NULL, hook) == 0, "add");
 	asked = NULL;
 	cancelled = 0;
-	e = dial(*port);
+	e = proxyrig_dial(*port);
 	say(e, "GET /h?q HTTP/1.1\r\nHost: 10.0.2.1:@\r\nA: b\r\n\r\n", *port);
-	*fd = take_one(*listener);
-	NGUEST_UNTIL(&g, asked);
+	*fd = proxyrig_take(*listener);
+	NGUEST_UNTIL(&rig.g, asked);
 	return e;
 }
 
@@ -366,8 +260,8 @@ static void over(struct nguest_end *e, int listener, int fd)
 	free(e);
 	close(fd);
 	close(listener);
-	nguest_settle(&g, 5);
-	down();
+	nguest_settle(&rig.g, 5);
+	proxyrig_down();
 }
 
 TEST(a_hook_sees_the_request_and_changes_it_later)
@@ -380,9 +274,9 @@ TEST(a_hook_sees_the_request_and_changes_it_later)
 
 	e = waiting(&port, &listener, &fd, &hook);
 	CHECK(h1_text_is(asked->request.method, "GET") && h1_text_is(asked->request.path, "/h?q") && !asked->request.tls, "request");
-	CHECK(ip_equal(&asked->request.original, &gateway) && asked->request.original_port == port && asked->request.upstream_port == port, "addresses");
+	CHECK(ip_equal(&asked->request.original, &proxyrig_gateway) && asked->request.original_port == port && asked->request.upstream_port == port, "addresses");
 	CHECK(asked->request.fields.count == 2 && h1_text_is(http_fields_get(&asked->request.fields, 1).name, "A"), "it sees no header that others only set");
-	nguest_settle(&g, 20);
+	nguest_settle(&rig.g, 20);
 	CHECK(recv(fd, (char[1]){ 0 }, 1, 0) < 0, "the server hears nothing before");
 	CHECK(http_fields_set(&asked->request.fields, (struct h1_text){ "B", 1 }, (struct h1_text){ "c", 1 }) == 0, "set");
 	asked->changed = true;
@@ -390,8 +284,8 @@ TEST(a_hook_sees_the_request_and_changes_it_later)
 	head = head_at(fd);
 	CHECK(strstr(head, "\r\nA: b\r\nB: c\r\nToken: late\r\n\r\n"), "%s", head);
 	server_says(fd, OK);
-	NGUEST_UNTIL(&g, last.count == 1);
-	CHECK(last.hooks == 2, "%u", last.hooks);
+	NGUEST_UNTIL(&rig.g, rig.last.count == 1);
+	CHECK(rig.last.hooks == 2, "%u", rig.last.hooks);
 	over(e, listener, fd);
 }
 
@@ -409,15 +303,15 @@ TEST(a_hook_answers_itself_and_the_connection_goes_on)
 	http_run_end(asked, &(struct http_verdict){ .kind = HTTP_ANSWER, .status = 201, .fields = f, .body = (const uint8_t *)"mocked", .len = 6 });
 	http_fields_done(f);
 	free(f);
-	NGUEST_UNTIL(&g, guest_has(e, "mocked"));
-	CHECK(guest_has(e, "HTTP/1.1 201 Created\r\nX-Mock: yes\r\nContent-Length: 6\r\n\r\nmocked") && last.status == 201, "%.*s", (int)e->len, (const char *)e->got);
+	NGUEST_UNTIL(&rig.g, guest_has(e, "mocked"));
+	CHECK(guest_has(e, "HTTP/1.1 201 Created\r\nX-Mock: yes\r\nContent-Length: 6\r\n\r\nmocked") && rig.last.status == 201, "%.*s", (int)e->len, (const char *)e->got);
 	CHECK(recv(fd, (char[1]){ 0 }, 1, 0) < 0, "the server hears nothing");
 	asked = NULL;
 	say(e, "GET /again HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
-	NGUEST_UNTIL(&g, asked);
+	NGUEST_UNTIL(&rig.g, asked);
 	http_run_end(asked, &(struct http_verdict){ .kind = HTTP_REFUSE, .status = 403, .why = "a hook refused", .text = "not today" });
-	NGUEST_UNTIL(&g, e->fin);
-	CHECK(guest_has(e, "HTTP/1.1 403 ") && guest_has(e, "not today") && strcmp(last.why, "a hook refused") == 0, "refused");
+	NGUEST_UNTIL(&rig.g, e->fin);
+	CHECK(guest_has(e, "HTTP/1.1 403 ") && guest_has(e, "not today") && strcmp(rig.last.why, "a hook refused") == 0, "refused");
 	over(e, listener, fd);
 }
 
@@ -429,7 +323,7 @@ TEST(a_hook_that_is_removed_lets_go)
 	int listener, fd;
 
 	e = waiting(&port, &listener, &fd, &hook);
-	http_hooks_remove(&hooks, hook);
+	http_hooks_remove(&rig.hooks, hook);
 	CHECK(cancelled == 1, "it is told");
 	CHECK(strstr(head_at(fd), "Token: late"), "the next ones are asked");
 	over(e, listener, fd);
@@ -445,8 +339,8 @@ TEST(a_guest_that_goes_cancels)
 	e = waiting(&port, &listener, &fd, &hook);
 	tcp_abort(e->t);
 	e->t = NULL;
-	NGUEST_UNTIL(&g, cancelled == 1);
-	CHECK(last.count == 1 && last.status == 0 && last.why[0], "it is recorded");
+	NGUEST_UNTIL(&rig.g, cancelled == 1);
+	CHECK(rig.last.count == 1 && rig.last.status == 0 && rig.last.why[0], "it is recorded");
 	over(e, listener, fd);
 }
 
@@ -460,12 +354,12 @@ TEST(a_server_that_goes_while_a_hook_thinks_is_called_again)
 	e = waiting(&port, &listener, &fd, &hook);
 	server_says(fd, "HTTP/1.1 200 poison\r\nContent-Length: 0\r\n\r\n");
 	close(fd);
-	nguest_settle(&g, 20);
+	nguest_settle(&rig.g, 20);
 	http_run_continue(asked);
-	fd = take_one(listener);
+	fd = proxyrig_take(listener);
 	CHECK(strstr(head_at(fd), "Token: late"), "head");
 	server_says(fd, OK);
-	NGUEST_UNTIL(&g, guest_has(e, "\r\n\r\nok"));
+	NGUEST_UNTIL(&rig.g, guest_has(e, "\r\n\r\nok"));
 	CHECK(!guest_has(e, "poison"), "what came unasked is nobody's");
 	over(e, listener, fd);
 }
@@ -478,9 +372,9 @@ TEST(new_rules_end_what_they_do_not_admit)
 	int listener, fd;
 
 	e = waiting(&port, &listener, &fd, &hook);
-	nguest_rules(&rules, (const char *const[]){ "public" }, 1);
-	network_set_policy(g.n, &rules);
-	NGUEST_UNTIL(&g, e->closed);
+	nguest_rules(&rig.rules, (const char *const[]){ "public" }, 1);
+	network_set_policy(rig.g.n, &rig.rules);
+	NGUEST_UNTIL(&rig.g, e->closed);
 	CHECK(cancelled == 1 && e->reason == -ECONNRESET, "%d", e->reason);
 	over(e, listener, fd);
 }

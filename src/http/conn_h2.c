@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* http/conn_h2.c - a connection of the guest's that speaks HTTP/2, and the connections to servers that its streams share. In TLS there is one server, connected to before the guest
+ * is answered, which has chosen HTTP/2 too; a plain connection (prior knowledge) may ask several. Bytes move here between sessions and transports; what streams are about is
+ * in conn_stream.c.
+ *
+ * Input is taken only while there is room for output, so an end that does not read is not read from. A link that dies in the middle of something is marked, and freed when
+ * all has been moved. */
+#include "http/conn_h2.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "http/tls.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { READ_BYTES = 1 << 15 };
+
+void conn_kick(struct http_conn *c)
+{
+	if (c->pumping)
+		c->again = true;
+	else
+		conn_wake(c);
+}
+
+/* ---- Links ---- */
+
+static void link_free(struct conn_link *l)
+{
+	http_up_close(l->up, false);
+	h2_free(l->h2);
+	buf_done(&l->out);
+	list_del(&l->node);
+	l->c->link_count--;
+	free(l);
+}
+
+static struct conn_stream *first_waiting(struct conn_link *l)
+{
+	return list_empty(&l->waiting) ? NULL : CONTAINER_OF(l->waiting.next, struct conn_stream, wait);
+}
+
+/* What waits for it is refused, and what goes over it ends. */
+static void link_fail(struct conn_link *l, unsigned status, const char *why, const char *text)
+{
+	struct conn_stream *x;
+
+	l->dead = l->leaving = true;
+	l->why = why;
+	while ((x = first_waiting(l)) != NULL) {
+		list_del(&x->wait);
+		conn_stream_refuse(x, status, why, text);
+	}
+	if (l->h2)
+		h2_cut(l->h2, H2_INTERNAL_ERROR);
+	http_up_close(l->up, false);
+	conn_kick(l->c);
+}
+
+static void on_link_request(void *user, struct h2_stream *s, struct http_head *head)
+{
+	(void)user;
+	(void)s;
+	(void)head; /* servers ask nothing: nghttp2 has refused it */
+}
+
+/* The guest is told the same. A server that only asks for no more gets the next requests on another connection. */
+static void on_link_goaway(void *user, uint32_t code)
+{
+	struct conn_link *l = user;
+
+	l->leaving = true;
+	h2_goaway(l->c->h2, code);
+}
+
+static void on_link_fault(void *user, const char *why)
+{
+	struct conn_link *l = user;
+
+	log_line(l->c->p->config.log, LOG_DEBUG, "http: HTTP/2 of the server %s: %s", l->up->origin.host, why);
+}
+
+static void on_link_output(void *user)
+{
+	conn_kick(((struct conn_link *)user)->c);
+}
+
+static const struct h2_ops link_h2_ops = { .request = on_link_request, .goaway = on_link_goaway, .fault = on_link_fault, .output = on_link_output };
+
+/* The transport is there. */
+static void link_open(struct conn_link *l)
+{
+	struct h2_config config = { .pool = &l->c->p->pool, .ops = &link_h2_ops, .user = l };
+	struct conn_stream *x;
+
+	if (l->up->tls && strcmp(tls_protocol(l->up->tls), "h2") != 0) {
+		link_fail(l, 502, "the server does not speak HTTP/2", "the server does not speak HTTP/2");
+		return;
+	}
+	if (h2_create(&config, &l->h2) < 0) {
+		link_fail(l, 502, "out of memory", "the host has no memory");
+		return;
+	}
+	while (!l->dead && (x = first_waiting(l)) != NULL) {
+		list_del(&x->wait);
+		conn_stream_go_on(x);
+	}
+}
+
+static void on_link_opened(void *user)
+{
+	struct conn_link *l = user;
+
+	link_open(l);
+	conn_pump(l->c);
+}
+
+static void on_link_failed(void *user, unsigned status, const char *why, const char *text)
+{
+	struct conn_link *l = user;
+
+	link_fail(l, status, why, text);
+	conn_pump(l->c);
+}
+
+static void on_link_moved(void *user)
+{
+	conn_pump(((struct conn_link *)user)->c);
+}
+
+static const struct http_up_ops link_up_ops = { .opened = on_link_opened, .failed = on_link_failed, .moved = on_link_moved };
+
+static struct conn_link *link_new(struct http_conn *c, struct http_up *up)
+{
+	struct conn_link *l = c->link_count < CONN_LINKS_MAX ? calloc(1, sizeof(*l)) : NULL;
+
+	if (!l)
+		return NULL;
+	l->c = c;
+	l->up = up ? up : &l->own;
+	if (up)
+		http_up_hand(up, &link_up_ops, l);
+	else
+		http_up_init(&l->own, &c->p->up, &link_up_ops, l);
+	buf_init(&l->out, CONN_OUT_BYTES);
+	list_init(&l->waiting);
+	list_add_tail(&c->links, &l->node);
+	c->link_count++;
+	return l;
+}
+
+static struct conn_link *link_of(struct list *node)
+{
+	return CONTAINER_OF(node, struct conn_link, node);
+}
+
+static bool link_takes(const struct conn_link *l, const struct http_origin *o)
+{
+	return !l->leaving && http_origin_equal(&l->up->origin, o) && (!l->h2 || h2_takes_requests(l->h2));
+}
+
+/* Makes room for another server: those that nobody uses go. */
+static void drop_idle_links(struct http_conn *c)
+{
+	LIST_EACH (node, &c->links) {
+		struct conn_link *l = link_of(node);
+
+		l->dead |= l->users == 0;
+		l->leaving |= l->dead;
+	}
+	conn_kick(c);
+}
+
+struct conn_link *conn_link_for(struct http_conn *c, const struct http_origin *o)
+{
+	static const char *const protocols[] = { "h2" };
+	struct conn_link *l;
+
+	LIST_EACH (node, &c->links) {
+		if (link_takes(link_of(node), o))
+			return link_of(node);
+	}
+	if (c->link_count >= CONN_LINKS_MAX / 2)
+		drop_idle_links(c);
+	l = link_new(c, NULL);
+	if (l)
+		http_up_open(l->up, o, &c->original, protocols, ARRAY_LEN(protocols));
+	return l;
+}
+
+/* ---- Moving ---- */
+
+static uint64_t now_ms(const struct http_conn *c)
+{
+	return loop_now_ns(c->p->config.loop) / NS_PER_MS;
+}
+
+/* Moves what a session has to say, by way of @out. False: not all of it. */
+static bool send_out(struct h2 *h2, struct buf *out, size_t (*send)(void *user, const void *p, size_t len), void *user)
+{
+	for (;;) {
+		uint8_t *dst = buf_len(out) == 0 ? buf_reserve(out, CONN_OUT_BYTES) : NULL;
+
+		if (dst)
+			buf_commit(out, h2_output(h2, dst, CONN_OUT_BYTES));
+		if (buf_len(out) == 0) {
+			buf_consume(out, 0); /* an empty one needs no memory */
+			return true;
+		}
+		buf_consume(out, send(user, buf_data(out), buf_len(out)));
+		if (buf_len(out) > 0)
+			return false;
+	}
+}
+
+static size_t send_up(void *user, const void *p, size_t len)
+{
+	return http_up_write(user, p, len);
+}
+
+static bool link_read(struct conn_link *l)
+{
+	uint8_t bytes[READ_BYTES];
+	ssize_t n = -EAGAIN;
+
+	if (l->h2 && !l->dead && buf_len(&l->out) == 0)
+		n = http_up_read(l->up, bytes, sizeof(bytes));
+	if (n == -EAGAIN)
+		return false;
+	if (n <= 0)
+		link_fail(l, 502, "the server ended the connection", "the server ended the connection");
+	else
+		(void)h2_input(l->h2, bytes, (size_t)n, now_ms(l->c));
+	return true;
+}
+
+static void link_write(struct conn_link *l)
+{
+	bool all;
+
+	if (!l->h2 || l->dead)
+		return;
+	all = send_out(l->h2, &l->out, send_up, l->up);
+	if (all && h2_over(l->h2))
+		link_fail(l, 502, "the server ended the connection", h2_error(l->h2)[0] ? h2_error(l->h2) : "the server ended the connection");
+	else
+		http_up_reading(l->up, all);
+}
+
+static bool guest_read(struct http_conn *c)
+{
+	struct buf *in = &c->relay.guest.in;
+	size_t n = buf_len(in);
+
+	if (c->closing || n == 0 || buf_len(&c->h2_out) > 0)
+		return false;
+	(void)h2_input(c->h2, buf_data(in), n, now_ms(c));
+	buf_consume(in, n);
+	return true;
+}
+
+/* No more will be said, or heard. */
+static void close_guest(struct http_conn *c)
+{
+	c->closing = true;
+	h2_cut(c->h2, H2_CANCEL);
+}
+
+static void guest_write(struct http_conn *c)
+{
+	bool all = send_out(c->h2, &c->h2_out, conn_send_guest, c);
+
+	if (!c->closing && ((all && h2_over(c->h2)) || (c->relay.guest.ended && buf_len(&c->relay.guest.in) == 0)))
+		close_guest(c);
+	if (c->closing && all)
+		conn_finish_guest(c);
+}
+
+static void reap_links(struct http_conn *c)
+{
+	LIST_EACH (node, &c->links) {
+		if (link_of(node)->dead && link_of(node)->users == 0)
+			link_free(link_of(node));
+	}
+}
+
+bool conn_h2_move(struct http_conn *c)
+{
+	bool moved = guest_read(c);
+
+	LIST_EACH (node, &c->links)
+		moved |= link_read(link_of(node));
+	guest_write(c);
+	LIST_EACH (node, &c->links)
+		link_write(link_of(node));
+	reap_links(c);
+	return moved;
+}
+
+/* ---- Beginning and end ---- */
+
+int conn_h2_begin(struct http_conn *c)
+{
+	struct h2_config config = { .server = true, .pool = &c->p->pool, .ops = &conn_h2_ops, .user = c };
+	struct conn_link *l;
+	int r = h2_create(&config, &c->h2);
+
+	if (r < 0)
+		return r;
+	buf_init(&c->h2_out, CONN_OUT_BYTES);
+	if (c->up.state != HTTP_UP_OPEN)
+		return 0;
+	l = link_new(c, &c->up);
+	if (!l)
+		return -ENOMEM;
+	link_open(l);
+	return 0;
+}
+
+static struct conn_stream *first_stream(struct http_conn *c)
+{
+	return list_empty(&c->streams) ? NULL : CONTAINER_OF(c->streams.next, struct conn_stream, node);
+}
+
+void conn_h2_end(struct http_conn *c, const char *why)
+{
+	struct conn_stream *x;
+
+	while ((x = first_stream(c)) != NULL)
+		conn_stream_finish(x, why);
+	LIST_EACH (node, &c->links)
+		link_free(link_of(node));
+	h2_free(c->h2);
+	c->h2 = NULL;
+	buf_done(&c->h2_out);
+}
+
+bool conn_h2_admitted(const struct http_conn *c)
+{
+	LIST_EACH (node, &c->links) {
+		struct conn_link *l = link_of(node);
+
+		if (l->up->state >= HTTP_UP_DIALLING && !http_up_admitted(l->up))
+			return false;
+		if (c->by_name && !network_admits_name(c->p->config.network, tcp_key(c->t), l->up->origin.host))
+			return false;
+	}
+	return true;
+}
+
+void conn_h2_timeout(struct http_conn *c)
+{
+	h2_goaway(c->h2, H2_NO_ERROR);
+	guest_write(c);
+	close_guest(c);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#include "proxyrig.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "../test.h"
+
+struct proxyrig rig;
+const struct ip proxyrig_gateway = { .family = 4, .bytes = { 10, 0, 2, 1 } };
+const struct ip proxyrig_loopback = { .family = 4, .bytes = { 127, 0, 0, 1 } };
+
+static void on_record(void *user, const struct http_record *r)
+{
+	(void)user;
+	rig.last.count++;
+	rig.last.status = r->status;
+	rig.last.hooks = r->hooks;
+	rig.last.changed = r->changed;
+	rig.last.http2 = r->http2;
+	rig.last.up = r->up;
+	rig.last.down = r->down;
+	(void)snprintf(rig.last.method, sizeof(rig.last.method), "%.*s", (int)r->method.len, r->method.p ? r->method.p : "");
+	(void)snprintf(rig.last.path, sizeof(rig.last.path), "%.*s", (int)r->path.len, r->path.p ? r->path.p : "");
+	(void)snprintf(rig.last.why, sizeof(rig.last.why), "%s", r->why ? r->why : "");
+	http_origin_format(r->origin, rig.last.origin);
+}
+
+static int no_upstream(struct dns_upstream *u, const char *name, uint16_t type, struct dns_lookup *l)
+{
+	(void)u;
+	(void)name;
+	(void)type;
+	(void)l;
+	return -ENETDOWN;
+}
+
+static void nothing_to_free(struct dns_upstream *u)
+{
+	(void)u;
+}
+
+static struct dns_upstream upstream = { .ask = no_upstream, .free = nothing_to_free };
+
+void proxyrig_up(const char *const *texts, unsigned count)
+{
+	struct dns_config d = { .policy = &rig.rules, .upstream = &upstream, .gateway4 = proxyrig_gateway, .gateway6 = { .family = 6, .bytes = { 0xfd } } };
+	struct http_proxy_config c = { .record = on_record };
+
+	nguest_rules(&rig.rules, texts, count);
+	nguest_up(&rig.g, &rig.rules, &proxyrig_gateway);
+	d.loop = c.loop = rig.g.loop;
+	c.network = rig.g.n;
+	CHECK(dns_create(&d, &rig.dns) == 0, "dns");
+	c.dns = rig.dns;
+	http_hooks_init(&rig.hooks);
+	CHECK(http_proxy_create(&c, &rig.hooks, &rig.proxy) == 0, "proxy");
+	memset(&rig.last, 0, sizeof(rig.last));
+}
+
+void proxyrig_down(void)
+{
+	http_proxy_free(rig.proxy);
+	http_hooks_done(&rig.hooks);
+	dns_free(rig.dns);
+	nguest_down(&rig.g);
+}
+
+struct http_origin proxyrig_origin(const char *host, uint16_t port)
+{
+	struct http_origin o;
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), "http://%s:%u", host, port);
+	CHECK(http_origin_parse(text, &o, NULL) == 0, "%s", text);
+	return o;
+}
+
+struct nguest_end *proxyrig_dial(uint16_t port)
+{
+	struct nguest_end *e = calloc(1, sizeof(*e));
+
+	nguest_connect(&rig.g, e, &proxyrig_gateway, port);
+	NGUEST_UNTIL(&rig.g, e->open || e->closed);
+	CHECK(e->open, "refused");
+	return e;
+}
+
+bool proxyrig_calls(int listener)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+int proxyrig_take(int listener)
+{
+	NGUEST_UNTIL(&rig.g, proxyrig_calls(listener));
+	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}

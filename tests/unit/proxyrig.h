@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* tests/unit/proxyrig.h - the proxy in a netguest: connections of the guest's to the gateway reach sockets of the test's on the host's loopback. */
+#ifndef TESTS_PROXYRIG_H
+#define TESTS_PROXYRIG_H
+
+#include "http/proxy.h"
+#include "netguest.h"
+
+struct proxyrig {
+	struct nguest g;
+	struct policy rules;
+	struct http_hooks hooks;
+	struct http_proxy *proxy;
+	struct dns *dns;
+	/* The last record. */
+	struct {
+		unsigned count, status, hooks;
+		uint64_t up, down;
+		char method[16], path[64], why[128], origin[HTTP_ORIGIN_TEXT_MAX];
+		bool changed, http2;
+	} last;
+};
+
+extern struct proxyrig rig;
+extern const struct ip proxyrig_gateway, proxyrig_loopback;
+
+void proxyrig_up(const char *const *rules, unsigned count);
+void proxyrig_down(void);
+struct http_origin proxyrig_origin(const char *host, uint16_t port);
+struct nguest_end *proxyrig_dial(uint16_t port); /* a connection of the guest's to the gateway's @port; to be freed */
+bool proxyrig_calls(int listener);               /* somebody is connecting to it */
+int proxyrig_take(int listener);                 /* accepts a connection without stopping the loop */
+
+#endif

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The proxy between a guest that speaks HTTP/2 (by prior knowledge) and a server that does, both sessions of our own over real connections: every stream is judged, shown to
+ * hooks, and carried over. */
+#include "http/conn_h2.h"
+
+#include "proxyrig.h"
+#include "h2rig.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "../test.h"
+
+static struct h2side guest, server;
+static struct nguest_end *e; /* the guest's connection */
+static int listener, fd;     /* the server's; -1: none */
+static uint16_t port;
+static struct buf to_guest, to_server; /* what the transports did not take at once */
+
+static size_t send_guest(const void *p, size_t len)
+{
+	return e->t ? tcp_write(e->t, p, len) : len;
+}
+
+static size_t send_server(const void *p, size_t len)
+{
+	ssize_t n = send(fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return n < 0 ? 0 : (size_t)n;
+}
+
+static void flush(struct h2side *from, struct buf *kept, size_t (*send_it)(const void *p, size_t len))
+{
+	uint8_t *dst = buf_reserve(kept, 16384);
+	size_t n = h2_output(from->h2, dst, 16384);
+
+	buf_commit(kept, n);
+	if (buf_len(kept) > 0)
+		buf_consume(kept, send_it(buf_data(kept), buf_len(kept)));
+}
+
+/* Carries what there is between sessions and transports, once. */
+static bool carry(void)
+{
+	uint8_t bytes[16384];
+	ssize_t n;
+
+	if (e->len > 0) {
+		(void)h2_input(guest.h2, e->got, e->len, 0);
+		e->len = 0;
+		if (e->t)
+			(void)tcp_pull(e->t);
+	}
+	if (buf_room(&to_server) >= 16384)
+		flush(&guest, &to_server, send_guest);
+	if (fd < 0 && proxyrig_calls(listener))
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return true;
+	n = recv(fd, bytes, sizeof(bytes), 0);
+	if (n > 0)
+		(void)h2_input(server.h2, bytes, (size_t)n, 0);
+	if (buf_room(&to_guest) >= 16384)
+		flush(&server, &to_guest, send_server);
+	return true;
+}
+
+#define UNTIL(cond) NGUEST_UNTIL(&rig.g, carry() && (cond))
+
+static struct http_origin ours(void)
+{
+	return proxyrig_origin("10.0.2.1", port);
+}
+
+static void start(void)
+{
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+	fd = -1;
+	buf_init(&to_guest, 1 << 17);
+	buf_init(&to_server, 1 << 17);
+	h2rig_open(&guest, false);
+	h2rig_open(&server, true);
+}
+
+static void dial(void)
+{
+	struct http_origin o = ours();
+
+	CHECK(http_hooks_add_header(&rig.hooks, &o, "Authorization", "Bearer s3cret") == 0, "add");
+	e = proxyrig_dial(port);
+}
+
+static void stop(void)
+{
+	if (e->t)
+		tcp_abort(e->t);
+	nguest_settle(&rig.g, 5);
+	free(e);
+	if (fd >= 0)
+		close(fd);
+	close(listener);
+	h2rig_close(&guest);
+	h2rig_close(&server);
+	buf_done(&to_guest);
+	buf_done(&to_server);
+	proxyrig_down();
+}
+
+/* @line with the port in the place of '@'. */
+static struct h2end *ask(const char *line, const char *const *fields, size_t body, const struct http_head *trailers)
+{
+	char text[256];
+	const char *at = strchr(line, '@');
+	struct http_head head;
+	struct h2end *c;
+
+	(void)snprintf(text, sizeof(text), "%.*s%u%s", (int)(at - line), line, port, at + 1);
+	h2rig_head(&head, text, fields);
+	c = h2rig_request(&guest, &head, body, trailers);
+	http_head_done(&head);
+	CHECK(c, "not sent");
+	return c;
+}
+
+static struct h2end *asked(unsigned n)
+{
+	UNTIL(server.count >= n);
+	return &server.end[n - 1];
+}
+
+static void answer(struct h2end *s, const char *status, const char *const *fields, size_t body, const struct http_head *trailers)
+{
+	struct http_head head;
+
+	h2rig_head(&head, status, fields);
+	h2rig_respond(s, &head, body, trailers);
+	http_head_done(&head);
+}
+
+#define FIELDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+TEST(every_stream_gets_its_header_and_passes_whole)
+{
+	struct http_head up, down;
+	struct h2end *c[3], *s[3];
+
+	start();
+	dial();
+	h2rig_head(&up, "", FIELDS("x-sum: 1"));
+	h2rig_head(&down, "", FIELDS("grpc-status: 0"));
+	for (unsigned i = 0; i < 3; i++) {
+		c[i] = ask("POST http 10.0.2.1:@ /a", FIELDS("te: trailers", "x: 1"), i * 300000, i == 1 ? &up : NULL);
+		s[i] = asked(i + 1);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK(strstr(s[i]->heads, " /a|te: trailers|x: 1|!authorization: Bearer s3cret\n"), "%s", s[i]->heads);
+		UNTIL(s[i]->ended);
+		CHECK(s[i]->got == i * 300000 && !s[i]->wrong && strcmp(s[i]->trailers, i == 1 ? "|x-sum: 1" : "") == 0, "%zu %s", s[i]->got, s[i]->trailers);
+	}
+	for (unsigned i = 3; i-- > 0;) {
+		answer(s[i], "103", FIELDS("link: </x>"), 0, NULL);
+		answer(s[i], "200", FIELDS("y: 2"), i * 500000, i == 2 ? &down : NULL);
+		UNTIL(c[i]->ended && c[i]->closed);
+		CHECK(strcmp(c[i]->heads, "103|link: </x>\n200|y: 2\n") == 0, "%s", c[i]->heads);
+		CHECK(c[i]->got == i * 500000 && !c[i]->wrong && strcmp(c[i]->trailers, i == 2 ? "|grpc-status: 0" : "") == 0, "%zu", c[i]->got);
+		UNTIL(rig.last.count == 3 - i);
+		CHECK(rig.last.http2 && rig.last.status == 200 && rig.last.hooks == 1 && rig.last.changed && rig.last.down == i * 500000 && rig.last.up == i * 300000, "record");
+	}
+	http_head_done(&up);
+	http_head_done(&down);
+	stop();
+}
+
+TEST(streams_to_others_go_there_without_the_header)
+{
+	struct h2end *s;
+
+	start();
+	dial();
+	(void)ask("GET http 10.0.2.1:@ /ours", NULL, 0, NULL);
+	s = asked(1);
+	CHECK(strstr(s->heads, "!authorization"), "%s", s->heads);
+	close(fd);
+	fd = -1;
+	h2rig_close(&server);
+	h2rig_open(&server, true);
+	(void)ask("GET http host.sandbox.internal:@ /theirs", NULL, 0, NULL);
+	s = asked(1);
+	CHECK(strstr(s->heads, " /theirs\n"), "%s", s->heads);
+	stop();
+}
+
+TEST(what_is_not_for_whom_the_guest_has_connected_to_is_refused)
+{
+	static const struct {
+		const char *line, *status;
+	} cases[] = {
+		{ "GET http 10.0.2.1:9 /@", "421" }, /* another port */
+		{ "GET http 10.0.2.9:@ /", "403" },  /* no rule admits it */
+		{ "GET http nowhere.example:@ /", "502" },
+		{ "CONNECT  10.0.2.1:@ ", "405" },
+	};
+	struct h2end *c;
+
+	start();
+	dial();
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct http_head head;
+		char authority[32];
+
+		if (strncmp(cases[i].line, "CONNECT", 7) == 0) {
+			http_head_init(&head);
+			(void)snprintf(authority, sizeof(authority), "10.0.2.1:%u", port);
+			CHECK(http_head_text(&head.method, "CONNECT", 7) == 0 && http_head_text(&head.authority, authority, strlen(authority)) == 0, "no memory");
+			c = h2rig_request(&guest, &head, 0, NULL);
+			http_head_done(&head);
+		} else {
+			c = ask(cases[i].line, NULL, 0, NULL);
+		}
+		UNTIL(c->closed);
+		CHECK(strncmp(c->heads, cases[i].status, 3) == 0 && c->ended && c->code == H2_NO_ERROR, "%s: %s %u", cases[i].line, c->heads, c->code);
+		CHECK(server.count == 0 && rig.last.why[0] != '\0', "%s", cases[i].line);
+	}
+	stop();
+}
+
+TEST(a_guest_that_does_not_read_stops_the_server)
+{
+	struct h2end *c, *s;
+
+	start();
+	dial();
+	c = ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	c->hold = true;
+	s = asked(1);
+	answer(s, "200", NULL, 100 * H2_STREAM_WINDOW, NULL);
+	UNTIL(s->sent > H2_STREAM_WINDOW);
+	for (unsigned i = 0; i < 100; i++) {
+		(void)carry();
+		nguest_settle(&rig.g, 1);
+	}
+	CHECK(s->sent <= 2 * H2_STREAM_WINDOW, "%zu bytes are on their way", s->sent);
+	h2rig_take(c);
+	UNTIL(c->ended);
+	CHECK(c->got == 100 * (size_t)H2_STREAM_WINDOW && !c->wrong, "%zu", c->got);
+	stop();
+}
+
+TEST(resets_pass_with_their_codes)
+{
+	struct h2end *c, *s;
+
+	start();
+	dial();
+	c = ask("GET http 10.0.2.1:@ /1", NULL, 0, NULL);
+	s = asked(1);
+	h2_stream_free(s->s, 0x42);
+	UNTIL(c->closed);
+	CHECK(c->code == 0x42, "%#x", c->code);
+	c = ask("POST http 10.0.2.1:@ /2", NULL, 10, NULL);
+	s = asked(2);
+	answer(s, "200", NULL, 100 * H2_STREAM_WINDOW, NULL);
+	UNTIL(c->got > 0);
+	h2_stream_free(s->s, H2_CANCEL);
+	UNTIL(c->closed);
+	CHECK(c->code == H2_CANCEL && !c->ended, "%#x", c->code);
+	c = ask("GET http 10.0.2.1:@ /3", NULL, 0, NULL);
+	s = asked(3);
+	h2_stream_free(c->s, 0x43);
+	UNTIL(s->closed);
+	CHECK(s->code == 0x43, "%#x", s->code);
+	stop();
+}
+
+TEST(an_answer_before_the_request_has_ended_stops_the_guest)
+{
+	struct h2end *c, *s;
+
+	start();
+	dial();
+	server.holds = true;
+	c = ask("POST http 10.0.2.1:@ /", NULL, 100 * H2_STREAM_WINDOW, NULL);
+	s = asked(1);
+	h2_stop(s->s);
+	answer(s, "413", NULL, 10, NULL);
+	UNTIL(c->closed);
+	CHECK(c->code == H2_NO_ERROR && c->ended && c->got == 10 && strcmp(c->heads, "413\n") == 0, "%u %s", c->code, c->heads);
+	stop();
+}
+
+TEST(goaway_passes_and_ends_nothing)
+{
+	struct h2end *c, *s;
+
+	start();
+	dial();
+	c = ask("GET http 10.0.2.1:@ /1", NULL, 0, NULL);
+	s = asked(1);
+	h2_goaway(server.h2, H2_NO_ERROR);
+	answer(s, "200", NULL, 10, NULL);
+	UNTIL(c->ended && guest.goaways == 1);
+	CHECK(guest.goaway_code == H2_NO_ERROR && c->got == 10, "%u", guest.goaway_code);
+	stop();
+}
+
+TEST(a_server_that_goes_is_a_502_or_a_reset)
+{
+	struct h2end *c, *d;
+
+	start();
+	dial();
+	c = ask("GET http 10.0.2.1:@ /1", NULL, 0, NULL);
+	d = ask("GET http 10.0.2.1:@ /2", NULL, 0, NULL);
+	answer(asked(2), "200", NULL, 100 * H2_STREAM_WINDOW, NULL);
+	UNTIL(d->got > 0 || c->got > 0);
+	close(fd);
+	fd = -1;
+	UNTIL(c->closed && d->closed);
+	CHECK(strncmp(c->heads, "502", 3) == 0 && c->ended, "%s", c->heads);
+	CHECK(strncmp(d->heads, "200", 3) == 0 && !d->ended && d->code == H2_INTERNAL_ERROR, "%s %u", d->heads, d->code);
+	stop();
+}
+
+TEST(a_server_that_is_not_there_is_a_502)
+{
+	struct h2end *c;
+
+	start();
+	dial();
+	close(listener);
+	listener = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	c = ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	UNTIL(c->closed);
+	CHECK(strncmp(c->heads, "502", 3) == 0 && c->ended, "%s", c->heads);
+	stop();
+}
+
+static struct http_run *run;
+static unsigned cancelled;
+
+static void on_ask(void *user, struct http_run *r)
+{
+	(void)user;
+	run = r;
+}
+
+static void on_cancel(void *user, struct http_run *r)
+{
+	(void)user;
+	CHECK(r == run, "another");
+	cancelled++;
+	run = NULL;
+}
+
+static const struct http_hook_ops hook_ops = { on_ask, on_cancel };
+
+static struct http_hook *hook(void)
+{
+	struct http_origin o = ours();
+	struct http_hook *k;
+
+	run = NULL;
+	cancelled = 0;
+	CHECK(http_hooks_add(&rig.hooks, &o, &hook_ops, NULL, &k) == 0, "add");
+	e = proxyrig_dial(port);
+	return k;
+}
+
+TEST(a_hook_answers_later_and_changes_fields)
+{
+	struct h2end *s;
+
+	start();
+	(void)hook();
+	(void)ask("GET http 10.0.2.1:@ /x", FIELDS("a: 1", "b: 2"), 0, NULL);
+	UNTIL(run);
+	CHECK(run->request.http2 && h1_text_is(run->request.method, "GET") && h1_text_is(run->request.path, "/x") && run->request.fields.count == 2, "the request");
+	CHECK(http_fields_delete(&run->request.fields, h1_text_of("A")) == 1 && http_fields_append(&run->request.fields, h1_text_of("C"), h1_text_of("3")) == 0, "change");
+	run->changed = true;
+	http_run_continue(run);
+	s = asked(1);
+	CHECK(strstr(s->heads, " /x|b: 2|c: 3\n"), "%s", s->heads);
+	stop();
+}
+
+TEST(a_hook_answers_itself_or_refuses)
+{
+	struct http_fields fields;
+	struct http_verdict v = { .kind = HTTP_ANSWER, .status = 418, .fields = &fields, .body = (const uint8_t *)"tea", .len = 3 };
+	struct h2end *c;
+
+	start();
+	(void)hook();
+	http_fields_init(&fields);
+	CHECK(http_fields_append(&fields, h1_text_of("X"), h1_text_of("y")) == 0, "append");
+	c = ask("POST http 10.0.2.1:@ /", NULL, 1000, NULL);
+	UNTIL(run);
+	http_run_end(run, &v);
+	UNTIL(c->closed);
+	CHECK(strcmp(c->heads, "418|x: y|content-length: 3\n") == 0 && c->got == 3 && c->ended && c->code == H2_NO_ERROR, "%s %u", c->heads, c->code);
+	http_fields_done(&fields);
+	v = (struct http_verdict){ .kind = HTTP_REFUSE, .status = 403, .why = "no", .text = "no" };
+	run = NULL;
+	c = ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	UNTIL(run);
+	http_run_end(run, &v);
+	UNTIL(c->closed && rig.last.count == 2);
+	CHECK(strncmp(c->heads, "403|", 4) == 0 && c->got == 2 && rig.last.status == 403 && strcmp(rig.last.why, "no") == 0, "%s", c->heads);
+	CHECK(server.count == 0, "the server was asked");
+	stop();
+}
+
+TEST(a_stream_or_guest_that_goes_cancels_its_hook)
+{
+	struct h2end *c;
+
+	start();
+	(void)hook();
+	c = ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	UNTIL(run);
+	h2_stream_free(c->s, H2_CANCEL);
+	UNTIL(cancelled == 1);
+	(void)ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	UNTIL(run);
+	tcp_abort(e->t);
+	e->t = NULL;
+	NGUEST_UNTIL(&rig.g, cancelled == 2);
+	stop();
+}
+
+TEST(nonsense_after_the_preface_ends_the_connection)
+{
+	start();
+	dial();
+	CHECK(tcp_write(e->t, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n", 42) == 42, "write");
+	NGUEST_UNTIL(&rig.g, e->fin || e->closed);
+	CHECK(rig.last.count > 0 && rig.last.why[0] != '\0' && rig.last.http2, "no record");
+	stop();
+}
+
+TEST(new_rules_end_what_they_do_not_admit)
+{
+	start();
+	dial();
+	(void)ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	(void)asked(1);
+	nguest_rules(&rig.rules, (const char *const[]){ "public" }, 1);
+	network_set_policy(rig.g.n, &rig.rules);
+	UNTIL(e->closed);
+	stop();
+}
+
+RUN_TESTS(T(every_stream_gets_its_header_and_passes_whole), T(streams_to_others_go_there_without_the_header),
+	  T(what_is_not_for_whom_the_guest_has_connected_to_is_refused), T(a_guest_that_does_not_read_stops_the_server), T(resets_pass_with_their_codes),
+	  T(an_answer_before_the_request_has_ended_stops_the_guest), T(goaway_passes_and_ends_nothing),
+	  T(a_server_that_goes_is_a_502_or_a_reset), T(a_server_that_is_not_there_is_a_502), T(a_hook_answers_later_and_changes_fields),
+	  T(a_hook_answers_itself_or_refuses), T(a_stream_or_guest_that_goes_cancels_its_hook), T(nonsense_after_the_preface_ends_the_connection),
+	  T(new_rules_end_what_they_do_not_admit))
