@@ -218,6 +218,15 @@ static void run_here(struct hd_req *r)
 	r->h->stats.inlined++;
 }
 
+/* It found no room, and there is more now: it may be tried again. */
+static bool has_room_now(struct hd_req *r)
+{
+	if ((r->error != -ENOSPC && r->error != -EDQUOT) || r->h->finishing || !hd_reap_wait(r->h))
+		return false;
+	close_fd(&r->fd);
+	return true;
+}
+
 /* On a pool thread. */
 static void pool_run(struct work *w)
 {
@@ -230,8 +239,11 @@ static void pool_done(struct work *w)
 {
 	struct vfs_op *op = CONTAINER_OF(w, struct vfs_op, work);
 	struct hd_req *r = op->priv;
-	int error = req_end(r, r->error);
+	int error;
 
+	if (has_room_now(r) && work_submit(r->h->pool, w) == 0)
+		return;
+	error = req_end(r, r->error);
 	free(r);
 	vfs_done(op, error);
 }
@@ -252,11 +264,12 @@ static int run_in_pool(struct hd_req *r)
 		r->op->work = (struct work){ .run = pool_run, .done = pool_done };
 		e = work_submit(r->h->pool, &r->op->work);
 	}
-	if (e < 0)
+	if (e != 0) {
 		free(pooled);
-	else
-		r->h->stats.pooled++;
-	return e;
+		return e;
+	}
+	r->h->stats.pooled++;
+	return 0;
 }
 
 /* enum hd_now or -errno. */
@@ -280,6 +293,8 @@ static void hostdir_submit(struct vfs *fs, struct vfs_op *op)
 	e = req_begin(&r);
 	if (e == HD_RUN && may_run_here(&r)) {
 		run_here(&r);
+		if (has_room_now(&r))
+			run_here(&r);
 		e = r.error == -EAGAIN ? HD_POOL : r.error == 0 ? HD_OVER : r.error;
 	}
 	if (e == HD_POOL || e == HD_RUN) {
@@ -292,7 +307,11 @@ static void hostdir_submit(struct vfs *fs, struct vfs_op *op)
 
 static void hostdir_finish(struct vfs *fs, struct vfs_op *op)
 {
-	work_finish(hd_of(fs)->pool, &op->work); /* what is not in the pool ended in submit */
+	struct hostdir *h = hd_of(fs);
+
+	h->finishing = true;
+	work_finish(h->pool, &op->work); /* what is not in the pool ended in submit */
+	h->finishing = false;
 }
 
 /* ------------------------------------------------------------------ life */
@@ -303,6 +322,7 @@ static void hostdir_free(struct vfs *fs)
 
 	while (!list_empty(&h->dirbufs))
 		hd_dirbuf_drop(h, CONTAINER_OF(h->dirbufs.next, struct hd_dirbuf, lru)->file);
+	(void)hd_reap_wait(h);
 	hd_nodes_done(h);
 	close_fd(&h->procfd);
 	free(h);
@@ -354,8 +374,8 @@ static bool may_give(uint64_t *ret_effective)
 
 static int look_at(struct hostdir *h, int dirfd, struct statx *stx, struct sbx_err *err)
 {
-	struct statvfs vfs;
-	struct statfs fs;
+	struct statvfs vfs = { 0 };
+	struct statfs fs = { 0 };
 	int r = hd_statx(dirfd, "", stx);
 
 	if (r == 0 && (fstatfs(dirfd, &fs) < 0 || fstatvfs(dirfd, &vfs) < 0))

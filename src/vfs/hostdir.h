@@ -28,6 +28,7 @@ struct hostdir_config {
 struct hostdir_stats {
 	uint64_t inlined, pooled; /* operations done on the loop thread, and by the pool */
 	uint64_t stalls;          /* operations on the loop thread that took too long */
+	uint64_t reaped;          /* objects whose last descriptor the pool was given to close */
 	uint32_t nodes, dirfds;   /* objects known, and directories held open for them, now */
 };
 

@@ -19,6 +19,7 @@ enum {
 	HD_DIRBUF_BYTES = 32768,
 	HD_HELD_MAX = 256,       /* objects but directories that are held; beyond: the oldest is not */
 	HD_PLUS_MAX = 192,       /* entries with attributes in one answer */
+	HD_REAP_MAX = 64,        /* removed objects that wait to be freed, and as many that are being freed; beyond: whoever removes waits */
 };
 
 struct hd_node;
@@ -91,6 +92,14 @@ struct hd_pace {
 	uint64_t slow_ns;       /* for how long it went there last */
 };
 
+/* Removed objects, by descriptors that the budget does not count. */
+struct hd_reaper {
+	struct work work;
+	bool busy; /* @work is the pool's, and so is what is in @closing */
+	unsigned count, closing_count;
+	int fd[HD_REAP_MAX], closing[HD_REAP_MAX];
+};
+
 struct hostdir {
 	struct vfs vfs;
 	struct work_pool *pool;
@@ -115,6 +124,8 @@ struct hostdir {
 	struct list dirbufs; /* struct hd_dirbuf, likewise */
 	unsigned dirbuf_count;
 	struct hd_pace pace[HD_CLASSES_];
+	struct hd_reaper reaper;
+	bool finishing; /* what comes back from the pool ends, whatever it says */
 	uint64_t cap_effective; /* of threads that were not touched: see hd_become() */
 	struct hostdir_stats stats;
 };
@@ -146,7 +157,7 @@ struct hd_req {
 	struct vfs_op *op;
 	const struct hd_verb *verb;
 	int error; /* what run() returned */
-	int fd;    /* opened for a file to be; -1: none */
+	int fd;    /* opened for a file to be, or of what is removed; -1: none */
 	bool paid;   /* the budget was charged for it */
 	bool pooled; /* run() may wait */
 	bool sgid; /* the directory hands its group down */
@@ -259,6 +270,10 @@ int hd_drop_setid(int fd, uint32_t mode);        /* takes set-id bits off a file
 void hd_file_free(struct vfile *f);
 /* hostdir_name.c: makes the object that @r->stx tells of, which is @name in @dir, the operation's answer. */
 int hd_answer_new(struct hd_req *r, struct hd_node *dir, const char *name);
+/* hostdir_reap.c, on the loop thread but for the last: frees what @fd (-1: nothing) holds, soon. */
+void hd_reap(struct hostdir *h, int fd);
+bool hd_reap_wait(struct hostdir *h); /* until all is freed; false: nothing was there to be freed */
+int hd_reap_hold(const struct hd_req *r, int dirfd, const char *name); /* a descriptor of what is about to be removed, or -1 */
 /* hostdir_dir.c */
 void hd_dirbuf_drop(struct hostdir *h, struct hd_file *f);
 
