@@ -1,0 +1,149 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT OR Apache-2.0
+#
+# HTTPS of the guest's that is looked into, with the clients that people use, against this machine's Python on its loopback; its certificate is of an authority that
+# only --ca-file names.
+
+load helper
+
+# The image is made once and kept beside the other caches.
+setup_file() {
+	local packages=ca-certificates,curl,wget,git,python3,nodejs cache
+	cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests
+	export HTTP_IMAGE
+	HTTP_IMAGE=$cache/http-$(sha256sum <<<"$packages" | head -c 16).erofs
+	if [ ! -e "$HTTP_IMAGE" ]; then
+		mkdir -p "$cache"
+		"$SANDBOX" image build debian:bookworm "$HTTP_IMAGE.$$" --include "$packages" -q
+		mv "$HTTP_IMAGE.$$" "$HTTP_IMAGE"
+	fi
+	cd "$BATS_FILE_TMPDIR" || return
+	make_certificates
+	make_repository
+	cat >server.py <<-'END'
+		import http.server, json, ssl
+		class Handler(http.server.SimpleHTTPRequestHandler):
+		    protocol_version = 'HTTP/1.1'
+		    def do_GET(self):
+		        with open('got', 'a') as f:
+		            f.write(json.dumps([self.requestline] + ['%s: %s' % h for h in self.headers.items()]) + '\n')
+		        if self.path.startswith('/repo.git/'):
+		            return super().do_GET()
+		        self.send_response(200)
+		        self.send_header('Content-Length', '6')
+		        self.end_headers()
+		        self.wfile.write(b'served')
+		    def log_message(self, *args):
+		        pass
+		server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+		context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+		context.load_cert_chain('server.pem', 'server.key')
+		server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+		print(server.server_port, flush=True)
+		server.serve_forever()
+	END
+	coproc SERVER { exec python3 server.py; }
+	read -r PORT <&"${SERVER[0]}"
+	export PORT SERVER_PID SITE=https://host.sandbox.internal:$PORT DIR=$BATS_FILE_TMPDIR
+	export TOKEN=s3cret-d7a1 HEADER="https://host.sandbox.internal:$PORT=Authorization: Bearer \$TOKEN"
+}
+
+make_certificates() {
+	local curve=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+	openssl req -x509 "${curve[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test Root"
+	openssl req "${curve[@]}" -keyout server.key -out server.csr -subj "/CN=server"
+	openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem \
+		-extfile <(echo "subjectAltName=DNS:host.sandbox.internal,DNS:other.example.com")
+} 2>/dev/null
+
+# A repository for clients of plain files.
+make_repository() {
+	git init -q work
+	git -C work -c user.name=Test -c user.email=test@localhost commit -q --allow-empty -m first
+	git clone -q --bare work repo.git
+	git -C repo.git update-server-info
+}
+
+teardown_file() {
+	kill "$SERVER_PID" 2>/dev/null || :
+}
+
+setup() {
+	: >"$DIR/got"
+}
+
+# guest OPTION... -- COMMAND...: may reach the server.
+guest() {
+	SBX_TEST_LIMIT=600 sbx --image "$HTTP_IMAGE" --memory 1024 --allow "tcp:127.0.0.1/32:$PORT" --allow "tcp:::1/128:$PORT" --tmpfs /tmp --env HOME=/tmp "$@"
+}
+
+# How many requests came with the header, and without.
+authorised() { grep -c '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
+others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
+
+@test "curl, Wget, Python, Node and Git trust the VM's authority, and the server gets the header of each" {
+	run guest --header "$HEADER" --ca-file "$DIR/ca.pem" -- bash -euc "
+		curl -sS $SITE/curl && echo
+		wget -q -O - $SITE/wget && echo
+		python3 -c 'import urllib.request as u; print(u.urlopen(\"$SITE/python\").read().decode())'
+		node -e 'fetch(\"$SITE/node\").then(r => r.text()).then(console.log)'
+		git clone -q $SITE/repo.git /tmp/clone && git -C /tmp/clone log --format=%s"
+	assert_status 0
+	[ "$output" = $'served\nserved\nserved\nserved\nfirst' ]
+	[ "$(authorised)" -ge 7 ]
+	[ "$(others)" -eq 0 ]
+}
+
+@test "other names at the same server are relayed untouched" {
+	# shellcheck disable=SC2094
+	run guest --header "$HEADER" --ca-file "$DIR/ca.pem" -i -- bash -euc "
+		cat >/tmp/ca.pem
+		curl -sS -v --cacert /tmp/ca.pem --resolve other.example.com:$PORT:10.0.2.1 https://other.example.com:$PORT/ 2>&1 | grep -E 'issuer|served'" <"$DIR/ca.pem"
+	assert_status 0
+	assert_output_has "issuer: CN=Test Root"
+	assert_output_has served
+	[ "$(authorised)" -eq 0 ]
+}
+
+@test "a server that nobody vouches for is a 502 that says so, and hears nothing" {
+	run guest --header "$HEADER" --http-log "$DIR/log" -- curl -sS -w '%{http_code}' "$SITE/"
+	assert_output_has 502
+	assert_output_has "certificate"
+	[ ! -s "$DIR/got" ]
+	[ "$(jq -r '[.status, .hooks] | join(" ")' "$DIR/log")" = "502 0" ]
+}
+
+@test "a Host that is not the name of TLS is misdirected" {
+	run guest --header "$HEADER" --ca-file "$DIR/ca.pem" -- curl -sS -o /dev/null -w '%{http_code}' -H "Host: other.example.com:$PORT" "$SITE/"
+	[ "$output" = 421 ]
+	[ ! -s "$DIR/got" ]
+}
+
+@test "nothing that the guest has holds the credential: not even its memory" {
+	mkfifo "$DIR/in"
+	guest --header "$HEADER" --ca-file "$DIR/ca.pem" -i -- sh -c "curl -sS $SITE/; echo; cat" <"$DIR/in" >"$DIR/out" &
+	local vm=$!
+	exec 9>"$DIR/in"
+	wait_for grep -q served "$DIR/out"
+	[ "$(authorised)" -eq 1 ]
+	# The guest's memory is a memfd, which its host process maps. The answer is in it, so it is the right one.
+	python3 - "$(pgrep -n -x sandbox-host)" <<-'END'
+		import re, sys
+		pid, found, seen, size = sys.argv[1], 0, 0, 0
+		with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
+		    for line in maps:
+		        m = re.match(r'([0-9a-f]+)-([0-9a-f]+) .*memfd', line)
+		        if m and int(m[2], 16) - int(m[1], 16) >= 64 << 20:
+		            for at in range(int(m[1], 16), int(m[2], 16), 1 << 24):
+		                mem.seek(at)
+		                data = mem.read(min(1 << 24, int(m[2], 16) - at))
+		                size += len(data)
+		                found += b's3cret-d7a1' in data
+		                seen += b'Content-Length: 6' in data
+		sys.exit(f'{found} places, {seen} with the answer, in {size} bytes' if found or not seen else 0)
+	END
+	exec 9>&-
+	wait "$vm"
+	run grep s3cret "$DIR/out"
+	[ "$status" -eq 1 ]
+}
