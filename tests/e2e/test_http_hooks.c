@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Hooks of this program's in front of a real guest and a real server: they change headers, answer, refuse, hang, are removed, and outlive the VM. SBX_BUILD and
+ * SBX_ENGINE say where and with which engine. */
+#include "sbx.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../test.h"
+
+enum { HEAD_MAX = 8192 };
+
+/* What the hook saw, and how it behaves. */
+struct hook {
+	unsigned calls, cancels;
+	const char *mode;
+	struct sbx_http_call *kept;
+	char method[16], url[128], protocol[16], original[64], upstream[64];
+	bool host_was_there, secret_was_there;
+	char error[256];
+};
+
+struct site {
+	pid_t server;
+	uint16_t port;
+	char origin[64], rule[64];
+};
+
+/* A server that answers with the head of each request. */
+static void serve(int listener)
+{
+	for (;;) {
+		char head[HEAD_MAX + 1], line[128];
+		size_t len = 0;
+		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		ssize_t n;
+
+		while (len < HEAD_MAX && (n = recv(fd, head + len, HEAD_MAX - len, 0)) > 0) {
+			head[len += (size_t)n] = '\0';
+			if (strstr(head, "\r\n\r\n"))
+				break;
+		}
+		(void)snprintf(line, sizeof(line), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", len);
+		(void)!write(fd, line, strlen(line));
+		(void)!write(fd, head, len);
+		close(fd);
+	}
+}
+
+static void site_up(struct site *s)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 16) == 0, "listen: %s", strerror(errno));
+	CHECK(getsockname(fd, (struct sockaddr *)&a, &len) == 0, "port");
+	s->port = ntohs(a.sin_port);
+	(void)snprintf(s->origin, sizeof(s->origin), "http://10.0.2.1:%u", s->port);
+	(void)snprintf(s->rule, sizeof(s->rule), "tcp:127.0.0.1/32:%u", s->port);
+	s->server = fork();
+	if (s->server == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)signal(SIGPIPE, SIG_IGN);
+		serve(fd);
+	}
+	close(fd);
+}
+
+static void site_down(struct site *s)
+{
+	(void)kill(s->server, SIGKILL);
+	(void)waitpid(s->server, NULL, 0);
+}
+
+static void on_request(struct sbx_http_call *call, const struct sbx_http_request *q, void *user)
+{
+	struct hook *h = user;
+	struct sbx_err err = { 0 };
+
+	h->calls++;
+	(void)snprintf(h->method, sizeof(h->method), "%s", q->method);
+	(void)snprintf(h->url, sizeof(h->url), "%s", q->url);
+	(void)snprintf(h->protocol, sizeof(h->protocol), "%s", q->protocol);
+	(void)snprintf(h->original, sizeof(h->original), "%s:%u", q->original_ip, q->original_port);
+	(void)snprintf(h->upstream, sizeof(h->upstream), "%s:%u", q->upstream_ip, q->upstream_port);
+	for (size_t i = 0; i < q->header_count; i++) {
+		h->host_was_there |= strcmp(q->headers[i].name, "Host") == 0;
+		h->secret_was_there |= strcmp(q->headers[i].name, "X-Secret") == 0;
+	}
+	if (strcmp(h->mode, "change") == 0) {
+		CHECK(sbx_http_set_header(call, "user-agent", "changed", &err) == 0, "%s", err.message);
+		CHECK(sbx_http_append_header(call, "X-Added", "one two", &err) == 0, "%s", err.message);
+		CHECK(sbx_http_delete_header(call, "X-Gone", &err) == 0, "%s", err.message);
+		CHECK(sbx_http_set_header(call, "Host", "other", &err) == -EINVAL, "Host is not to be changed");
+		CHECK(sbx_http_append_header(call, "X", "a\r\nY: b", &err) == -EINVAL, "a header is one line");
+		(void)snprintf(h->error, sizeof(h->error), "%.200s", err.message);
+	} else if (strcmp(h->mode, "answer") == 0) {
+		static const struct sbx_http_header headers[] = { { "X-Mock", "yes" } };
+
+		CHECK(sbx_http_answer(call, 99, NULL, 0, NULL, 0, &err) == -EINVAL, "a status");
+		CHECK(sbx_http_answer(call, 200, headers, 1, "mocked", 6, &err) == 0, "%s", err.message);
+		CHECK(sbx_http_forward(call) == -EALREADY, "once");
+	} else if (strcmp(h->mode, "refuse") == 0) {
+		CHECK(sbx_http_refuse(call, 451, "not today") == 0, "refuse");
+	} else if (strcmp(h->mode, "keep") == 0) {
+		sbx_http_call_keep(call);
+		h->kept = call;
+	}
+}
+
+static void on_cancel(struct sbx_http_call *call, void *user)
+{
+	struct hook *h = user;
+
+	CHECK(call == h->kept, "another call");
+	h->cancels++;
+}
+
+static struct sbx_vm_config config(void)
+{
+	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init", "default.erofs" };
+	static char paths[4][4096];
+	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
+	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
+
+	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
+	for (size_t i = 0; i < 4; i++)
+		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
+	c.host_path = paths[0];
+	c.kernel_path = paths[1];
+	c.init_path = paths[2];
+	c.image_path = paths[3];
+	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
+	return c;
+}
+
+static struct sbx_vm *start(struct site *s, struct hook *h, uint32_t timeout_ms)
+{
+	const char *const rules[] = { s->rule };
+	struct sbx_http_hook hook = SBX_HTTP_HOOK_INIT;
+	struct sbx_http_injection header = SBX_HTTP_INJECTION_INIT;
+	struct sbx_vm_config c = config();
+	struct sbx_err err;
+	struct sbx_vm *vm;
+
+	hook.origin = header.origin = s->origin;
+	hook.on_request = on_request;
+	hook.on_cancel = on_cancel;
+	hook.user = h;
+	hook.timeout_ms = timeout_ms;
+	header.name = "X-Secret";
+	header.value = "hidden";
+	c.flags = SBX_VM_NETWORK;
+	c.outbound_rules = rules;
+	c.outbound_count = 1;
+	c.http_hooks = &hook;
+	c.http_hook_count = 1;
+	c.http_injections = &header;
+	c.http_injection_count = 1;
+	CHECK(sbx_vm_start(&c, &vm, &err) == 0, "%s", err.message);
+	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s", err.message);
+	return vm;
+}
+
+/* What a command in the guest prints. */
+static void run(struct sbx_vm *vm, const char *script, char *dst, size_t size)
+{
+	struct sbx_exec_spec spec = SBX_EXEC_SPEC_INIT;
+	const char *const argv[] = { "sh", "-c", script, NULL };
+	struct sbx_exec_result r;
+	struct sbx_err err;
+
+	spec.argv = argv;
+	spec.timeout_ms = 60000;
+	CHECK(sbx_exec_wait(vm, &spec, NULL, 0, 0, &r, &err) == 0, "%s", err.message);
+	(void)snprintf(dst, size, "%.*s", (int)r.out_len, (const char *)r.out);
+	sbx_exec_result_done(&r);
+}
+
+static void fetch(struct sbx_vm *vm, const struct site *s, char *dst, size_t size)
+{
+	char script[512];
+
+	(void)snprintf(script, sizeof(script), "wget -S -q -O - --header 'X-Gone: here' %s/path?q 2>&1", s->origin);
+	run(vm, script, dst, size);
+}
+
+TEST(a_hook_sees_a_request_and_changes_its_headers)
+{
+	struct hook h = { .mode = "change" };
+	char out[HEAD_MAX], want[128];
+	struct sbx_vm *vm;
+	struct site s;
+
+	site_up(&s);
+	vm = start(&s, &h, 30000);
+	fetch(vm, &s, out, sizeof(out));
+	(void)snprintf(want, sizeof(want), "%s/path?q", s.origin);
+	CHECK(h.calls == 1 && strcmp(h.method, "GET") == 0 && strcmp(h.url, want) == 0 && strcmp(h.protocol, "http/1.1") == 0, "%s %s", h.method, h.url);
+	(void)snprintf(want, sizeof(want), "10.0.2.1:%u", s.port);
+	CHECK(strcmp(h.original, want) == 0 && strcmp(h.upstream, want) == 0, "%s, %s", h.original, h.upstream);
+	CHECK(h.host_was_there && !h.secret_was_there, "what others only set is not shown");
+	CHECK(strstr(out, "user-agent: changed\r\n") && strstr(out, "X-Added: one two\r\n") && !strstr(out, "X-Gone") && !strstr(out, "User-Agent"), "%s", out);
+	CHECK(strstr(out, "X-Secret: hidden\r\n"), "%s", out);
+	CHECK(strstr(h.error, "'X'"), "the error names the header: %s", h.error);
+	h.mode = "nothing";
+	fetch(vm, &s, out, sizeof(out));
+	CHECK(h.calls == 2 && strstr(out, "X-Gone: here\r\n"), "%s", out);
+	sbx_vm_free(vm);
+	site_down(&s);
+}
+
+TEST(a_hook_answers_and_refuses)
+{
+	struct hook h = { .mode = "answer" };
+	char out[HEAD_MAX];
+	struct sbx_vm *vm;
+	struct site s;
+
+	site_up(&s);
+	vm = start(&s, &h, 30000);
+	fetch(vm, &s, out, sizeof(out));
+	CHECK(strstr(out, "X-Mock: yes") && strstr(out, "mocked") && !strstr(out, "GET /path"), "%s", out);
+	h.mode = "refuse";
+	fetch(vm, &s, out, sizeof(out));
+	CHECK(strstr(out, "451"), "%s", out);
+	sbx_vm_free(vm);
+	site_down(&s);
+}
+
+TEST(a_hook_that_hangs_costs_its_time_and_no_more)
+{
+	struct hook h = { .mode = "keep" };
+	char out[HEAD_MAX];
+	struct sbx_vm *vm;
+	struct site s;
+
+	site_up(&s);
+	vm = start(&s, &h, 200);
+	fetch(vm, &s, out, sizeof(out));
+	CHECK(strstr(out, "502") && h.cancels == 1, "%s", out);
+	CHECK(sbx_http_forward(h.kept) == -EALREADY, "it is too late");
+	sbx_http_call_free(h.kept);
+	sbx_vm_free(vm);
+	site_down(&s);
+}
+
+TEST(a_hook_that_is_removed_is_inactive_at_once)
+{
+	struct hook h = { .mode = "refuse" };
+	char out[HEAD_MAX];
+	struct sbx_vm *vm;
+	struct site s;
+
+	site_up(&s);
+	vm = start(&s, &h, 30000);
+	CHECK(sbx_http_hook_remove(vm, 1) == -ENOENT && sbx_http_hook_remove(vm, 0) == 0 && sbx_http_hook_remove(vm, 0) == -ENOENT, "remove");
+	fetch(vm, &s, out, sizeof(out));
+	CHECK(h.calls == 0 && strstr(out, "X-Secret: hidden\r\n"), "%s", out);
+	sbx_vm_free(vm);
+	site_down(&s);
+}
+
+TEST(a_call_outlives_its_vm)
+{
+	struct hook h = { .mode = "keep" };
+	struct sbx_exec_spec spec = SBX_EXEC_SPEC_INIT;
+	struct sbx_proc *proc;
+	struct sbx_err err;
+	char script[128];
+	struct sbx_vm *vm;
+	struct site s;
+
+	site_up(&s);
+	vm = start(&s, &h, 30000);
+	(void)snprintf(script, sizeof(script), "wget -q -O - %s/", s.origin);
+	spec.argv = (const char *const[]){ "sh", "-c", script, NULL };
+	CHECK(sbx_vm_exec(vm, &spec, &proc, &err) == 0, "%s", err.message);
+	while (h.calls == 0)
+		CHECK(sbx_vm_dispatch(vm) == 0, "dispatch");
+	sbx_proc_free(proc);
+	sbx_vm_free(vm);
+	CHECK(h.cancels == 1 && sbx_http_forward(h.kept) == -EALREADY && sbx_http_set_header(h.kept, "A", "b", &err) == -EALREADY, "it has ended");
+	sbx_http_call_free(h.kept);
+	site_down(&s);
+}
+
+TEST(what_makes_no_sense_is_told_before_anything_starts)
+{
+	static const struct {
+		const char *origin;
+		bool network, half_ca;
+		const char *want;
+	} cases[] = {
+		{ "api.example.com", true, false, "api.example.com" },
+		{ "https://api.example.com/path", true, false, "path" },
+		{ "https://api.example.com", false, false, "SBX_VM_NETWORK" },
+		{ "https://api.example.com", true, true, "private key" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sbx_http_hook hook = SBX_HTTP_HOOK_INIT;
+		struct sbx_vm_config c = config();
+		struct sbx_err err;
+		struct sbx_vm *vm;
+
+		hook.origin = cases[i].origin;
+		hook.on_request = on_request;
+		c.http_hooks = &hook;
+		c.http_hook_count = 1;
+		c.flags = cases[i].network ? SBX_VM_NETWORK : 0;
+		c.http_ca_certificate_pem = cases[i].half_ca ? "x" : NULL;
+		CHECK(sbx_vm_start(&c, &vm, &err) == -EINVAL && strstr(err.message, cases[i].want), "%s", err.message);
+	}
+}
+
+RUN_TESTS(T(a_hook_sees_a_request_and_changes_its_headers), T(a_hook_answers_and_refuses), T(a_hook_that_hangs_costs_its_time_and_no_more),
+	  T(a_hook_that_is_removed_is_inactive_at_once), T(a_call_outlives_its_vm), T(what_makes_no_sense_is_told_before_anything_starts))
