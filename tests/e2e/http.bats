@@ -131,7 +131,7 @@ guest() {
 		'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n' 400
 		'GET / HTTP/1.1\r\nHost: a\r\nX: a\001b\r\n\r\n' 400
 		'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n' 405
-		'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' 505
+		'GET / HTTP/1.2\r\nHost: a\r\n\r\n' 505
 	) script='' want='' i
 	for ((i = 0; i < ${#cases[@]}; i += 2)); do
 		script+="printf '${cases[i]}GET /smuggled HTTP/1.1\r\nHost: host.sandbox.internal:$PORT\r\n\r\n' | nc 10.0.2.1 $PORT | head -n 1 | cut -d ' ' -f 2;"

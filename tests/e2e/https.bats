@@ -127,16 +127,22 @@ others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 	wait_for grep -q served "$DIR/out"
 	[ "$(authorised)" -eq 1 ]
 	# The guest's memory is a memfd, which its host process maps. The answer is in it, so it is the right one.
-	python3 - "$(pgrep -n -x sandbox-host)" <<-'END'
+	# shellcheck disable=SC2046
+	python3 - $(pgrep -x sandbox-host) <<-'END'
 		import re, sys
-		pid, found, seen, size = sys.argv[1], 0, 0, 0
-		with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
-		    for line in maps:
-		        m = re.match(r'([0-9a-f]+)-([0-9a-f]+) .*memfd', line)
-		        if m and int(m[2], 16) - int(m[1], 16) >= 64 << 20:
+		found = seen = size = 0
+		for pid in sys.argv[1:]:
+		    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
+		        for line in maps:
+		            m = re.match(r'([0-9a-f]+)-([0-9a-f]+) .*memfd', line)
+		            if not m or int(m[2], 16) - int(m[1], 16) < 64 << 20:
+		                continue
 		            for at in range(int(m[1], 16), int(m[2], 16), 1 << 24):
 		                mem.seek(at)
-		                data = mem.read(min(1 << 24, int(m[2], 16) - at))
+		                try:
+		                    data = mem.read(min(1 << 24, int(m[2], 16) - at))
+		                except OSError:  # a mapping that is longer than its file
+		                    break
 		                size += len(data)
 		                found += b's3cret-d7a1' in data
 		                seen += b'Content-Length: 6' in data
