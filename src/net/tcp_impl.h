@@ -139,7 +139,7 @@ static inline uint64_t tcp_pos(uint32_t seq, uint32_t origin, uint64_t base)
 }
 
 /* tcp.c */
-struct tcp *tcp_new(struct stack *s, const struct flow_key *key, uint32_t origin); /* NULL: no room, no memory */
+struct tcp *tcp_new(struct stack *s, const struct flow_key *key, uint32_t iss); /* NULL: no room, no memory */
 void tcp_ready(struct tcp *t);                           /* has something to send */
 void tcp_die(struct tcp *t, int reason);                 /* tells its end; gone */
 void tcp_reset(struct tcp *t, int reason);               /* tells the guest, too */
