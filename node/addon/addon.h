@@ -38,6 +38,8 @@ bool prop_string(napi_env env, napi_value obj, const char *name, struct arena *a
 bool prop_strings(napi_env env, napi_value obj, const char *name, struct arena *a, const char *const **ret, size_t *ret_count);
 bool prop_u32(napi_env env, napi_value obj, const char *name, uint32_t *ret);
 bool prop_u64(napi_env env, napi_value obj, const char *name, uint64_t *ret); /* an integer up to 2^53 */
+/* An array of at most @max; none is empty. */
+bool prop_list(napi_env env, napi_value obj, const char *name, uint32_t max, napi_value *ret, uint32_t *ret_count);
 bool prop_flag(napi_env env, napi_value obj, const char *name, uint32_t bit, uint32_t *flags);
 /* False in @ret_present: undefined or null. */
 bool prop_value(napi_env env, napi_value obj, const char *name, napi_value *ret, bool *ret_present);
@@ -77,6 +79,28 @@ struct job {
 };
 bool job_start(napi_env env, struct job *job, const char *name, napi_value *ret_promise);
 
+/* ---- slots.c: what JavaScript knows by a number ---- */
+
+enum { SLOTS_MAX = 1024 };
+_Static_assert((int)SLOTS_MAX >= (int)SBX_FS_CALLS_MAX && (int)SLOTS_MAX >= (int)SBX_HTTP_CALLS_MAX, "there is a slot for each call");
+
+struct slots {
+	struct slot {
+		void *item; /* NULL: free */
+		uint32_t generation;
+	} slot[SLOTS_MAX];
+	uint16_t free[SLOTS_MAX]; /* a stack of @free_count slots */
+	uint32_t free_count;
+};
+void slots_init(struct slots *t);
+uint32_t slots_add(struct slots *t, void *item); /* a number, or 0: there is no room */
+void *slots_get(const struct slots *t, uint32_t id);
+void *slots_del(struct slots *t, uint32_t id); /* what it was, or NULL */
+/* A number as a pointer, for those who keep a pointer with a thing. */
+struct slot *slots_place(struct slots *t, uint32_t id);
+uint32_t slots_id(const struct slots *t, const struct slot *place);
+void *slots_any(const struct slots *t, uint32_t *ret_id);
+
 /* ---- vm.c: a VM and its place in the event loop ---- */
 
 /* What a VM tells: functions of the object that start() is given, by these names. */
@@ -92,6 +116,8 @@ enum vm_event {
 	EV_CANCEL,
 	EV_TOOL,
 	EV_GUEST,
+	EV_REQUEST,
+	EV_REQUEST_CANCEL,
 	EV_COUNT_
 };
 
@@ -109,10 +135,10 @@ struct file_source {
 	uint32_t number;
 };
 
-/* A call to one that is not answered. */
-struct call_slot {
-	struct sbx_fs_call *call; /* NULL: free */
-	uint32_t generation;
+/* A hook of the guest's requests, by its place. */
+struct http_source {
+	struct vm_handle *vm;
+	uint32_t number;
 };
 
 enum vm_state { VM_STARTING,
@@ -124,17 +150,17 @@ struct vm_handle {
 	napi_env env;
 	enum vm_state state; /* but for VM_OPEN, no event reaches JavaScript, and callbacks may come on another thread */
 	struct sbx_vm *vm;
-	unsigned refs;   /* the JavaScript object; the poll handle; a job */
-	uv_poll_t *poll; /* NULL: not in the loop */
-	bool dispatching;
+	unsigned refs;        /* the JavaScript object; the poll handle; a job */
+	uv_poll_t *poll;      /* NULL: not in the loop */
+	unsigned dispatching; /* calls on the stack in which handlers are called */
 	napi_ref handler[EV_COUNT_];
 	napi_async_context context;
 	napi_async_cleanup_hook_handle hook;
 	struct proc_slot proc[SBX_PROC_MAX];
 	struct file_source *files; /* the VM's callbacks point into it */
-	struct call_slot call[SBX_FS_CALLS_MAX];
-	uint16_t free_call[SBX_FS_CALLS_MAX]; /* a stack of @free_call_count slots */
-	uint32_t free_call_count;
+	struct slots calls;        /* struct sbx_fs_call that JavaScript has to answer */
+	struct http_source *hooks; /* likewise */
+	struct slots requests;     /* struct sbx_http_call that JavaScript has to answer */
 };
 
 napi_value vm_start(napi_env env, napi_callback_info info); /* (config, handlers) -> Promise of a handle */
@@ -163,6 +189,7 @@ void event_drop(struct event *e);                      /* ends it unsent */
 /* What the host process writes as it goes, for JavaScript to read: pipes, whose ends to read are properties of the handle. */
 enum vm_pipe { PIPE_CONSOLE,
 	       PIPE_FLOWS,
+	       PIPE_REQUESTS,
 	       PIPE_COUNT_ };
 
 struct vm_config {
@@ -190,7 +217,6 @@ napi_value proc_ack(napi_env env, napi_callback_info info);         /* (handle, 
 
 #define JS_INTEGER_MAX 9007199254740991U /* the largest that a number holds exactly with all below it */
 
-void calls_init(struct vm_handle *vm);
 void calls_release(struct vm_handle *vm); /* all of them, after the VM was freed */
 /* Callbacks for the operations in @ops, bits by their numbers; their user is a struct file_source. */
 void files_callbacks(uint32_t ops, struct sbx_fs_callbacks *ret);
@@ -210,6 +236,20 @@ napi_value tool_cancel(napi_env env, napi_callback_info info); /* (handle, id) -
 
 napi_value guest_submit(napi_env env, napi_callback_info info); /* (handle, number, request) -> id; the result comes with the number */
 napi_value guest_cancel(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno; the result comes first */
+
+/* ---- http.c: hooks of the guest's requests ---- */
+
+bool http_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret); /* allocates @vm->hooks */
+void http_release(struct vm_handle *vm);                                                  /* all calls, after the VM was freed */
+napi_value http_forward(napi_env env, napi_callback_info info);                           /* (handle, id, [name, value, …] to set, [name, …] to delete); throws what cannot be changed */
+napi_value http_refuse(napi_env env, napi_callback_info info);                            /* (handle, id, status, text) */
+napi_value http_remove(napi_env env, napi_callback_info info);                            /* (handle, hook) -> 0 or a negative errno */
+
+/* ---- network.c: the network of a running VM ---- */
+
+napi_value network_rules(napi_env env, napi_callback_info info);     /* (handle, { rules }) */
+napi_value network_publish(napi_env env, napi_callback_info info);   /* (handle, { address, port, guestPort }) -> port */
+napi_value network_unpublish(napi_env env, napi_callback_info info); /* (handle, { address, port }) */
 
 /* ---- queries.c: what needs no VM ---- */
 

@@ -103,30 +103,13 @@ static bool parse_mounts(napi_env env, napi_value list, uint32_t count, struct f
 	return true;
 }
 
-static bool mount_list(napi_env env, napi_value v, const char *name, napi_value *ret, uint32_t *ret_count)
-{
-	bool is_array = false, present;
-
-	if (!prop_value(env, v, name, ret, &present))
-		return false;
-	*ret_count = 0;
-	if (!present)
-		return true;
-	if (napi_is_array(env, *ret, &is_array) != napi_ok || !is_array || napi_get_array_length(env, *ret, ret_count) != napi_ok ||
-	    *ret_count > SBX_MOUNTS_MAX) {
-		(void)napi_throw_type_error(env, NULL, "at most 64 mounts, and as many bindings");
-		return false;
-	}
-	return true;
-}
-
 static bool parse_files(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret)
 {
 	struct sbx_vm_config *c = &ret->c;
 	uint32_t mount_count, binding_count;
 	napi_value mounts, bindings;
 
-	if (!mount_list(env, v, "mounts", &mounts, &mount_count) || !mount_list(env, v, "bindings", &bindings, &binding_count))
+	if (!prop_list(env, v, "mounts", SBX_MOUNTS_MAX, &mounts, &mount_count) || !prop_list(env, v, "bindings", SBX_MOUNTS_MAX, &bindings, &binding_count))
 		return false;
 	vm->files = calloc((size_t)mount_count + binding_count + 1, sizeof(*vm->files));
 	if (!vm->files)
@@ -166,12 +149,13 @@ bool config_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_co
 	       prop_u32(env, v, "memoryMib", &c->memory_mib) && prop_u64(env, v, "scratchBytes", &c->scratch_bytes) &&
 	       prop_u32(env, v, "bootTimeoutMs", &c->boot_timeout_ms) && prop_string(env, v, "hostname", a, &c->hostname) &&
 	       prop_string(env, v, "cmdline", a, &c->cmdline) && prop_strings(env, v, "rules", a, &c->outbound_rules, &c->outbound_count) && parse_files(env, v, vm, ret) &&
-	       make_pipe(env, v, "console", ret->pipe[PIPE_CONSOLE], &c->console_fd) && make_pipe(env, v, "flows", ret->pipe[PIPE_FLOWS], &c->net_log_fd);
+	       make_pipe(env, v, "console", ret->pipe[PIPE_CONSOLE], &c->console_fd) && make_pipe(env, v, "flows", ret->pipe[PIPE_FLOWS], &c->net_log_fd) &&
+	       http_parse(env, v, vm, ret) && make_pipe(env, v, "requests", ret->pipe[PIPE_REQUESTS], &c->http_log_fd);
 }
 
 bool config_give_pipes(napi_env env, napi_value handle, struct vm_config *c)
 {
-	static const char *const names[PIPE_COUNT_] = { [PIPE_CONSOLE] = "consoleFd", [PIPE_FLOWS] = "flowsFd" };
+	static const char *const names[PIPE_COUNT_] = { [PIPE_CONSOLE] = "consoleFd", [PIPE_FLOWS] = "flowsFd", [PIPE_REQUESTS] = "requestsFd" };
 
 	for (int i = 0; i < PIPE_COUNT_; i++) {
 		napi_value fd = c->pipe[i][0] >= 0 ? number_value(env, c->pipe[i][0]) : NULL;

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* node/addon/files.c - file systems that JavaScript implements: calls out, answers in.
  *
- * Each call is kept in a slot of the VM's table until JavaScript has answered it, or nobody waits for it any more; JavaScript knows it by a number that means
- * nothing afterwards. The table has room for as many calls as libsbx makes at once. Names that are not UTF-8 cannot be said in JavaScript: EILSEQ. */
+ * A call is kept until JavaScript has answered it, or nobody waits for it any more. Names that are not UTF-8 cannot be said in JavaScript: EILSEQ. */
 #include "addon.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { GENERATIONS = 1 << 20 }; /* numbers stay below 2^31 */
 
 /* Numbers of operations, as node/src/native.ts has them. */
 enum file_op {
@@ -28,47 +25,15 @@ enum file_op {
 	OP_COUNT_
 };
 
-/* ---- The table ---- */
-
-void calls_init(struct vm_handle *vm)
-{
-	for (uint32_t i = 0; i < SBX_FS_CALLS_MAX; i++)
-		vm->free_call[i] = (uint16_t)(SBX_FS_CALLS_MAX - 1 - i);
-	vm->free_call_count = SBX_FS_CALLS_MAX;
-}
-
-static uint32_t slot_id(const struct vm_handle *vm, const struct call_slot *s)
-{
-	return s->generation * SBX_FS_CALLS_MAX + (uint32_t)(s - vm->call);
-}
-
-/* Keeps @call. NULL: there are more than libsbx promised. */
-static struct call_slot *slot_take(struct vm_handle *vm, struct sbx_fs_call *call)
-{
-	struct call_slot *s;
-
-	if (vm->free_call_count == 0)
-		return NULL;
-	s = &vm->call[vm->free_call[--vm->free_call_count]];
-	s->call = call;
-	s->generation = (s->generation + 1) % GENERATIONS;
-	sbx_fs_call_keep(call);
-	sbx_fs_call_set_user(call, s);
-	return s;
-}
-
-static void slot_release(struct vm_handle *vm, struct call_slot *s)
-{
-	sbx_fs_call_free(s->call);
-	s->call = NULL;
-	vm->free_call[vm->free_call_count++] = (uint16_t)(s - vm->call);
-}
-
 void calls_release(struct vm_handle *vm)
 {
-	for (size_t i = 0; i < SBX_FS_CALLS_MAX; i++)
-		if (vm->call[i].call)
-			slot_release(vm, &vm->call[i]);
+	struct sbx_fs_call *call;
+	uint32_t id;
+
+	while ((call = slots_any(&vm->calls, &id))) {
+		(void)slots_del(&vm->calls, id);
+		sbx_fs_call_free(call);
+	}
 }
 
 /* ---- Out ---- */
@@ -112,8 +77,8 @@ struct file_call {
 static void ask(struct sbx_fs_call *call, struct file_source *source, const struct file_call *f)
 {
 	struct vm_handle *vm = source->vm;
-	struct call_slot *s;
 	struct event e;
+	uint32_t id;
 
 	if (!is_utf8(f->path) || (f->path2 && !is_utf8(f->path2))) {
 		(void)sbx_fs_reply_error(call, EILSEQ);
@@ -125,15 +90,17 @@ static void ask(struct sbx_fs_call *call, struct file_source *source, const stru
 	}
 	if (!event_begin(&e, vm))
 		return; /* unanswered: EIO */
-	s = slot_take(vm, call);
-	if (!s) {
+	id = slots_add(&vm->calls, call);
+	if (id == 0) {
 		(void)sbx_fs_reply_error(call, ENOMEM);
 		event_drop(&e);
 		return;
 	}
+	sbx_fs_call_keep(call);
+	sbx_fs_call_set_user(call, slots_place(&vm->calls, id));
 	event_number(&e, source->number);
 	event_number(&e, f->op);
-	event_number(&e, slot_id(vm, s));
+	event_number(&e, id);
 	event_string(&e, f->path);
 	event_string(&e, f->path2 ? f->path2 : "");
 	event_number(&e, (double)f->a);
@@ -206,14 +173,11 @@ static void on_readlink(struct sbx_fs_call *call, const char *path, void *user)
 static void on_cancel(struct sbx_fs_call *call, void *user)
 {
 	struct file_source *source = user;
-	struct call_slot *s = sbx_fs_call_user(call);
-	uint32_t id;
+	uint32_t id = slots_id(&source->vm->calls, sbx_fs_call_user(call));
 	struct event e;
 
-	if (!s)
-		return;
-	id = slot_id(source->vm, s);
-	slot_release(source->vm, s);
+	(void)slots_del(&source->vm->calls, id);
+	sbx_fs_call_free(call);
 	if (!event_begin(&e, source->vm))
 		return;
 	event_number(&e, id);
@@ -240,75 +204,74 @@ void files_callbacks(uint32_t ops, struct sbx_fs_callbacks *ret)
 
 /* ---- In ---- */
 
-/* What answers begin with: false with an exception pending; a call that is over is NULL in @ret. */
-static bool answer_begin(napi_env env, napi_callback_info info, size_t want, napi_value args[ARGS_MAX], struct vm_handle **ret_vm, struct call_slot **ret)
-{
+/* An answer to a call. */
+struct answer {
 	struct vm_handle *vm;
-	struct call_slot *s;
 	uint32_t id;
+	struct sbx_fs_call *call; /* NULL: it is over */
+};
 
-	if (!args_get(env, info, want, args) || !(vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the call's number", &id))
+/* What answers begin with: false with an exception pending. */
+static bool answer_begin(napi_env env, napi_callback_info info, size_t want, napi_value args[ARGS_MAX], struct answer *ret)
+{
+	if (!args_get(env, info, want, args) || !(ret->vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the call's number", &ret->id))
 		return false;
-	s = &vm->call[id % SBX_FS_CALLS_MAX];
-	*ret_vm = vm;
-	*ret = s->call && slot_id(vm, s) == id ? s : NULL;
+	ret->call = slots_get(&ret->vm->calls, ret->id);
 	return true;
 }
 
 /* 0, or -EINVAL when the answer makes no sense (the guest gets EIO). */
-static napi_value answer_end(napi_env env, struct vm_handle *vm, struct call_slot *s, int r)
+static napi_value answer_end(napi_env env, const struct answer *a, int r)
 {
-	if (s)
-		slot_release(vm, s);
+	if (a->call) {
+		(void)slots_del(&a->vm->calls, a->id);
+		sbx_fs_call_free(a->call);
+	}
 	return number_value(env, r == -EINVAL ? r : 0);
 }
 
 napi_value file_error(napi_env env, napi_callback_info info)
 {
 	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
-	struct call_slot *s;
+	struct answer answer;
 	uint32_t code;
 
-	if (!answer_begin(env, info, 3, args, &vm, &s) || !value_u32(env, args[2], "the error", &code))
+	if (!answer_begin(env, info, 3, args, &answer) || !value_u32(env, args[2], "the error", &code))
 		return NULL;
-	return answer_end(env, vm, s, s ? sbx_fs_reply_error(s->call, code > 4095 ? EIO : (int)code) : 0);
+	return answer_end(env, &answer, answer.call ? sbx_fs_reply_error(answer.call, code > 4095 ? EIO : (int)code) : 0);
 }
 
 napi_value file_ok(napi_env env, napi_callback_info info)
 {
 	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
-	struct call_slot *s;
+	struct answer answer;
 
-	if (!answer_begin(env, info, 2, args, &vm, &s))
+	if (!answer_begin(env, info, 2, args, &answer))
 		return NULL;
-	return answer_end(env, vm, s, s ? sbx_fs_reply_ok(s->call) : 0);
+	return answer_end(env, &answer, answer.call ? sbx_fs_reply_ok(answer.call) : 0);
 }
 
 napi_value file_count(napi_env env, napi_callback_info info)
 {
 	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
-	struct call_slot *s;
+	struct answer answer;
 	uint32_t count;
 
-	if (!answer_begin(env, info, 3, args, &vm, &s) || !value_u32(env, args[2], "the number of bytes", &count))
+	if (!answer_begin(env, info, 3, args, &answer) || !value_u32(env, args[2], "the number of bytes", &count))
 		return NULL;
-	return answer_end(env, vm, s, s ? sbx_fs_reply_count(s->call, count) : 0);
+	return answer_end(env, &answer, answer.call ? sbx_fs_reply_count(answer.call, count) : 0);
 }
 
 napi_value file_data(napi_env env, napi_callback_info info)
 {
 	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
-	struct call_slot *s;
+	struct answer answer;
 	const void *data;
 	size_t len;
 
-	if (!answer_begin(env, info, 3, args, &vm, &s) || !value_bytes(env, args[2], "the answer", &data, &len))
+	if (!answer_begin(env, info, 3, args, &answer) || !value_bytes(env, args[2], "the answer", &data, &len))
 		return NULL;
-	return answer_end(env, vm, s, s ? sbx_fs_reply_data(s->call, data, len) : 0);
+	return answer_end(env, &answer, answer.call ? sbx_fs_reply_data(answer.call, data, len) : 0);
 }
 
 static bool parse_stat(napi_env env, napi_value v, struct sbx_file_stat *ret)
@@ -329,27 +292,26 @@ napi_value file_stat(napi_env env, napi_callback_info info)
 {
 	struct sbx_file_stat st = SBX_FILE_STAT_INIT;
 	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
-	struct call_slot *s;
+	struct answer answer;
 
-	if (!answer_begin(env, info, 3, args, &vm, &s) || !parse_stat(env, args[2], &st))
+	if (!answer_begin(env, info, 3, args, &answer) || !parse_stat(env, args[2], &st))
 		return NULL;
-	return answer_end(env, vm, s, s ? sbx_fs_reply_stat(s->call, &st) : 0);
+	return answer_end(env, &answer, answer.call ? sbx_fs_reply_stat(answer.call, &st) : 0);
 }
 
-static int answer_entries(struct call_slot *s, const char *const *names, const uint8_t *types, size_t count)
+static int answer_entries(struct sbx_fs_call *call, const char *const *names, const uint8_t *types, size_t count)
 {
 	struct sbx_fs_entry *entries = calloc(count + 1, sizeof(*entries));
 	int r;
 
 	if (!entries)
-		return sbx_fs_reply_error(s->call, ENOMEM);
+		return sbx_fs_reply_error(call, ENOMEM);
 	for (size_t i = 0; i < count; i++) {
 		entries[i] = (struct sbx_fs_entry)SBX_FS_ENTRY_INIT;
 		entries[i].name = names[i];
 		entries[i].type = (enum sbx_file_type)types[i];
 	}
-	r = sbx_fs_reply_entries(s->call, entries, count);
+	r = sbx_fs_reply_entries(call, entries, count);
 	free(entries);
 	return r;
 }
@@ -359,17 +321,16 @@ napi_value file_entries(napi_env env, napi_callback_info info)
 	const char *const *names = NULL;
 	napi_value args[ARGS_MAX], types, result = NULL;
 	struct arena a = { 0 };
-	struct vm_handle *vm;
-	struct call_slot *s;
+	struct answer answer;
 	const void *type;
 	size_t count = 0, type_count;
 	bool present;
 
-	if (!answer_begin(env, info, 3, args, &vm, &s))
+	if (!answer_begin(env, info, 3, args, &answer))
 		return NULL;
 	if (prop_strings(env, args[2], "names", &a, &names, &count) && prop_value(env, args[2], "types", &types, &present) &&
 	    value_bytes(env, types, "types", &type, &type_count))
-		result = answer_end(env, vm, s, !s || type_count != count ? -EINVAL : answer_entries(s, names, type, count));
+		result = answer_end(env, &answer, !answer.call || type_count != count ? -EINVAL : answer_entries(answer.call, names, type, count));
 	arena_free(&a);
 	return result;
 }

@@ -234,19 +234,30 @@ bool prop_flag(napi_env env, napi_value obj, const char *name, uint32_t bit, uin
 	return true;
 }
 
+bool prop_list(napi_env env, napi_value obj, const char *name, uint32_t max, napi_value *ret, uint32_t *ret_count)
+{
+	bool is_array = false, present;
+
+	*ret_count = 0;
+	if (!prop_value(env, obj, name, ret, &present))
+		return false;
+	if (!present)
+		return true;
+	if (napi_is_array(env, *ret, &is_array) == napi_ok && is_array && napi_get_array_length(env, *ret, ret_count) == napi_ok && *ret_count <= max)
+		return true;
+	return throw_type(env, name, "an array, and not a longer one than there may be");
+}
+
 bool prop_strings(napi_env env, napi_value obj, const char *name, struct arena *a, const char *const **ret, size_t *ret_count)
 {
-	bool present, is_array = false;
 	const char **list;
 	uint32_t count;
 	napi_value v;
 
-	if (!prop_value(env, obj, name, &v, &present))
+	if (!prop_list(env, obj, name, LIST_MAX, &v, &count))
 		return false;
-	if (!present)
+	if (count == 0)
 		return true;
-	if (napi_is_array(env, v, &is_array) != napi_ok || !is_array || napi_get_array_length(env, v, &count) != napi_ok || count > LIST_MAX)
-		return throw_type(env, name, "an array of strings");
 	list = arena_alloc(env, a, ((size_t)count + 1) * sizeof(*list));
 	if (!list)
 		return false;

@@ -31,6 +31,8 @@ static const char *const event_names[EV_COUNT_] = {
 	[EV_CANCEL] = "cancel",
 	[EV_TOOL] = "tool",
 	[EV_GUEST] = "guest",
+	[EV_REQUEST] = "request",
+	[EV_REQUEST_CANCEL] = "requestCancel",
 };
 
 static void vm_unref(struct vm_handle *vm)
@@ -38,6 +40,7 @@ static void vm_unref(struct vm_handle *vm)
 	if (--vm->refs > 0)
 		return;
 	free(vm->files);
+	free(vm->hooks);
 	free(vm);
 }
 
@@ -202,6 +205,7 @@ static void vm_closed(struct vm_handle *vm)
 {
 	memset(vm->proc, 0, sizeof(vm->proc)); /* freed with the VM */
 	calls_release(vm);
+	http_release(vm);
 	vm->state = VM_CLOSED;
 	vm_settle(vm);
 }
@@ -258,9 +262,9 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		(void)napi_close_handle_scope(vm->env, scope);
 		return;
 	}
-	vm->dispatching = true;
+	vm->dispatching++;
 	r = sbx_vm_dispatch(vm->vm);
-	vm->dispatching = false;
+	vm->dispatching--;
 	if (r < 0)
 		(void)uv_poll_stop(poll);                   /* on_end has said so */
 	(void)napi_close_callback_scope(vm->env, callback); /* what the handlers left for later runs here */
@@ -382,7 +386,8 @@ static struct vm_handle *vm_create(napi_env env, napi_value handlers, napi_value
 	vm->env = env;
 	vm->refs = 1;
 	vm->state = VM_CLOSED;
-	calls_init(vm);
+	slots_init(&vm->calls);
+	slots_init(&vm->requests);
 	if (!napi_good(env, napi_create_object(env, ret_object)) ||
 	    !napi_good(env, napi_wrap(env, *ret_object, vm, on_handle_collected, NULL, NULL))) {
 		free(vm);
@@ -467,7 +472,7 @@ napi_value vm_close(napi_env env, napi_callback_info info)
 
 	if (!args_get(env, info, 1, args) || !(vm = vm_get(env, args[0])))
 		return NULL;
-	if (vm->dispatching) {
+	if (vm->dispatching > 0) {
 		(void)throw_text(env, -EDEADLK, "a VM cannot be closed by one of its handlers; do it later");
 		return NULL;
 	}

@@ -30,6 +30,40 @@ export interface SandboxFlowEvent {
 	readonly lines?: number;
 }
 
+/** A request to the origin of a hook, or of a header, that is over. No header is in it. */
+export interface SandboxRequestEvent {
+	/** `"left-out"`: `lines` events are missing here. */
+	readonly type: "request" | "left-out";
+	/** ISO 8601, UTC. */
+	readonly time: string;
+	readonly protocol?: "http/1.1" | "h2";
+	readonly method?: string;
+	readonly url?: string;
+	/** In the place of `method` and `url`, for what was refused before it could be read. */
+	readonly origin?: string;
+	/** Of the answer; 0: there was none. */
+	readonly status?: number;
+	/** Of bodies, as they travel. */
+	readonly bytesUp?: number;
+	readonly bytesDown?: number;
+	readonly durationMs?: number;
+	readonly original?: { readonly ip: string; readonly port?: number };
+	readonly upstream?: { readonly ip: string; readonly port?: number };
+	/** How many hooks have seen it. */
+	readonly hooks?: number;
+	/** Some hook has changed it. */
+	readonly changed?: boolean;
+	/** What went wrong. */
+	readonly reason?: string;
+	readonly lines?: number;
+}
+
+/** A hook that failed: the guest got a 502. */
+export interface SandboxHookErrorEvent {
+	readonly url: string;
+	readonly error: unknown;
+}
+
 /** The end of a VM. */
 export interface SandboxExitEvent {
 	/** `ERR_SANDBOX_CLOSED` after `close()`, else what ended it. */
@@ -47,6 +81,10 @@ export interface SandboxVmEvents {
 	exit: SandboxExitEvent;
 	/** With `network.outbound`. */
 	flow: SandboxFlowEvent;
+	/** With hooks or headers. */
+	request: SandboxRequestEvent;
+	/** A request hook threw, or changed what must not be changed. */
+	hookError: SandboxHookErrorEvent;
 }
 
 /** Characters of the console, and flows, that wait for the first listener; the oldest go. */
@@ -114,16 +152,27 @@ function endpoint(ip: unknown, port: unknown): { readonly ip: string; readonly p
 	return typeof port === "number" ? { ip, port } : { ip };
 }
 
-/** An event from its line, or undefined. */
-export function parseFlow(line: string): SandboxFlowEvent | undefined {
-	let value: Readonly<Record<string, unknown>>;
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Emits the event that a line holds; one that is no JSON is not ours. */
+export function parseEvent<T>(line: string, parse: (fields: Fields) => T, channel: EventChannel<T>): void {
+	let fields: Fields;
 	try {
-		value = JSON.parse(line) as Readonly<Record<string, unknown>>;
+		fields = JSON.parse(line) as Fields;
 	} catch {
-		return undefined;
+		return;
 	}
-	const { event, src, src_port, dst, dst_port, bytes_out, bytes_in, duration_ms, ...same } = value;
-	const found = {
+	channel.emit(parse(fields));
+}
+
+/** libsbx's documented form, with the names of this package, and without what is not there. */
+function renamed<T>(found: Fields): T {
+	return Object.fromEntries(Object.entries(found).filter(([, part]) => part !== undefined)) as T;
+}
+
+export function parseFlow(fields: Fields): SandboxFlowEvent {
+	const { event, src, src_port, dst, dst_port, bytes_out, bytes_in, duration_ms, ...same } = fields;
+	return renamed({
 		...same,
 		type: event === "left_out" ? "left-out" : event,
 		source: endpoint(src, src_port),
@@ -131,7 +180,18 @@ export function parseFlow(line: string): SandboxFlowEvent | undefined {
 		bytesOut: bytes_out,
 		bytesIn: bytes_in,
 		durationMs: duration_ms,
-	};
-	// libsbx's documented form, with the names of this package.
-	return Object.fromEntries(Object.entries(found).filter(([, part]) => part !== undefined)) as unknown as SandboxFlowEvent;
+	});
+}
+
+export function parseRequest(fields: Fields): SandboxRequestEvent {
+	const { event, bytes_up, bytes_down, duration_ms, original, original_port, upstream, upstream_port, ...same } = fields;
+	return renamed({
+		...same,
+		type: event === "left_out" ? "left-out" : event,
+		bytesUp: bytes_up,
+		bytesDown: bytes_down,
+		durationMs: duration_ms,
+		original: endpoint(original, original_port),
+		upstream: endpoint(upstream, upstream_port),
+	});
 }

@@ -16,7 +16,7 @@ export {
 	type SandboxControlExecInput,
 } from "./control.js";
 export { type DoctorReport, type EngineReport, doctor } from "./doctor.js";
-export { EVENTS_HELD_MAX, type SandboxExitEvent, type SandboxFlowEvent, type SandboxVmEvents } from "./events.js";
+export { EVENTS_HELD_MAX, type SandboxExitEvent, type SandboxFlowEvent, type SandboxHookErrorEvent, type SandboxRequestEvent, type SandboxVmEvents } from "./events.js";
 export { SandboxError, type SandboxErrorCode } from "./errors.js";
 export {
 	BoundDirectory,
@@ -56,7 +56,8 @@ export {
 	type HostWriteInput,
 } from "./host-tools.js";
 export { SandboxMounts } from "./mounts.js";
-export { type SandboxNetworkOptions, type SandboxNetworkRule, acceptHost, acceptPublicInternet, acceptTcp, acceptUdp } from "./network.js";
+export { SandboxHttp, type SandboxHttpHeader, type SandboxHttpRequest, type SandboxHttpRequestHook, type SandboxHttpSelector } from "./http.js";
+export { type SandboxHttpOptions, type SandboxNetworkOptions, type SandboxNetworkRule, acceptHost, acceptPublicInternet, acceptTcp, acceptUdp } from "./network.js";
 export {
 	type LinuxOverlayFs,
 	type PrebuiltRootfs,
@@ -81,4 +82,5 @@ export {
 export { type ExecOptions, type ExecResult, type ExitStatus, OUTPUT_BYTES_MAX, type ProgramOptions } from "./process.js";
 export { SandboxBuilder, createSandbox, spawnSandbox } from "./sandbox.js";
 export { type PtyOptions, SandboxProcess, SandboxPty, type SpawnOptions } from "./spawn.js";
+export { type PublishOptions, type PublishedPort, VmNetwork } from "./vm-network.js";
 export { SandboxVm } from "./vm.js";

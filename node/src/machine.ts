@@ -3,9 +3,10 @@
  * A running VM behind the public classes: the addon's handle, what it tells, and its end. Everything that waits for the guest registers here, so that
  * nothing waits for a guest that is gone.
  */
-import { EventChannel, type SandboxVmEvents, lineSplitter, parseFlow, readPipe } from "./events.js";
+import { EventChannel, type SandboxVmEvents, lineSplitter, parseEvent, parseFlow, parseRequest, readPipe } from "./events.js";
 import { SandboxError, errnoName, fromNative } from "./errors.js";
 import type { SandboxAnyFileSystem } from "./filesystem.js";
+import { type SandboxHttp, answerRequest } from "./http.js";
 import {
 	EndReason,
 	ExitReason,
@@ -13,6 +14,7 @@ import {
 	type NativeExecSpec,
 	type NativeHandle,
 	type NativeHandlers,
+	type NativeHttpRequest,
 	type NativeReady,
 	type NativeGuestRequest,
 	type NativeGuestSuccess,
@@ -56,6 +58,8 @@ export class Machine {
 		console: new EventChannel(),
 		exit: new EventChannel(),
 		flow: new EventChannel(),
+		request: new EventChannel(),
+		hookError: new EventChannel(),
 	};
 	/** Settled once: the guest is ready, or its launch failed. */
 	readonly ready: Promise<NativeReady>;
@@ -81,9 +85,13 @@ export class Machine {
 	#settleReady!: { readonly resolve: (ready: NativeReady) => void; readonly reject: (error: SandboxError) => void };
 	#settleEnded!: (error: SandboxError) => void;
 
+	readonly #http: SandboxHttp;
+	readonly #requests = new Set<number>();
+
 	/** `sources`: the file systems that calls name by their place. */
-	constructor(config: NativeConfig, sources: readonly SandboxAnyFileSystem[]) {
+	constructor(config: NativeConfig, sources: readonly SandboxAnyFileSystem[], http: SandboxHttp) {
 		this.#sources = sources;
+		this.#http = http;
 		this.ready = new Promise((resolve, reject) => {
 			this.#settleReady = { resolve, reject };
 		});
@@ -97,15 +105,11 @@ export class Machine {
 	async #start(config: NativeConfig): Promise<void> {
 		try {
 			this.#handle = await native().start(config, this.#handlers());
-			const { consoleFd, flowsFd } = this.#handle;
+			const { consoleFd, flowsFd, requestsFd } = this.#handle;
 			if (consoleFd !== undefined) readPipe(consoleFd, (text) => this.events.console.emit(text));
-			if (flowsFd !== undefined) {
-				const split = lineSplitter((line) => {
-					const flow = parseFlow(line);
-					if (flow) this.events.flow.emit(flow);
-				});
-				readPipe(flowsFd, split);
-			}
+			if (flowsFd !== undefined) readPipe(flowsFd, lineSplitter((line) => parseEvent(line, parseFlow, this.events.flow)));
+			if (requestsFd !== undefined) readPipe(requestsFd, lineSplitter((line) => parseEvent(line, parseRequest, this.events.request)));
+			this.#http.attach(this.#handle);
 		} catch (cause) {
 			const error = fromNative(cause);
 			this.#end(error instanceof SandboxError ? error : new SandboxError("ERR_SANDBOX_LAUNCH", String(cause), { cause }));
@@ -137,6 +141,8 @@ export class Machine {
 				this.#calls.delete(id);
 			},
 			tool: (number, result) => this.#tools.done(number, result.attr ? result : new SandboxError(errnoName(result.code), result.message)),
+			request: (hook, id, raw) => void this.#request(hook, id, raw),
+			requestCancel: (id) => void this.#requests.delete(id),
 			guest: (number, result) => this.#guestCalls.done(number, result.attr ? result : new SandboxError(errnoName(result.code), result.message)),
 		};
 	}
@@ -157,6 +163,8 @@ export class Machine {
 		this.#pending.clear();
 		this.#tools.end(error);
 		this.#guestCalls.end(error);
+		this.#requests.clear();
+		this.#http.attach(undefined);
 		for (const controller of this.#calls.values()) controller.abort(error);
 		this.#calls.clear();
 		this.#settleEnded(error);
@@ -201,6 +209,15 @@ export class Machine {
 	/** A call about a program that may have ended, or whose VM has: then nothing happens. Gives what the addon gives. */
 	about(call: (handle: NativeHandle) => number): number {
 		return this.#error || !this.#handle ? -3 : call(this.#handle);
+	}
+
+	/** A request of the guest's for a hook. */
+	async #request(hook: number, id: number, raw: NativeHttpRequest): Promise<void> {
+		this.#requests.add(id);
+		const handle = (): NativeHandle | undefined => (this.#requests.has(id) ? this.#handle : undefined);
+		const error = await answerRequest(this.#http, hook, raw, { id, handle });
+		this.#requests.delete(id);
+		if (error !== undefined) this.events.hookError.emit({ url: raw.url, error });
 	}
 
 	/** A call of the guest's to a file system of the user's. */

@@ -13,6 +13,8 @@ export interface NativeHandle {
 	readonly consoleFd?: number;
 	/** A pipe to read decisions about flows from, as lines of JSON. */
 	readonly flowsFd?: number;
+	/** A pipe to read requests to the origins of hooks from, likewise. */
+	readonly requestsFd?: number;
 }
 
 export interface NativeReady {
@@ -164,6 +166,24 @@ export interface NativeHandlers {
 	cancel(call: number): void;
 	tool(request: number, result: NativeToolResult): void;
 	guest(request: number, result: NativeGuestResult): void;
+	request(hook: number, call: number, request: NativeHttpRequest): void;
+	requestCancel(call: number): void;
+}
+
+/** A request that a hook is asked about. */
+export interface NativeHttpRequest {
+	readonly protocol: string;
+	readonly method: string;
+	readonly url: string;
+	/** Names and values in turn, as Latin-1. */
+	readonly headers: readonly string[];
+	readonly originalIp: string;
+	readonly originalPort: number;
+	readonly upstreamIp: string;
+	readonly upstreamPort: number;
+	/** Left out: no TLS; "": none was asked for. */
+	readonly sni?: string;
+	readonly alpn?: string;
 }
 
 /** A file system of the configuration. */
@@ -194,6 +214,12 @@ export interface NativeConfig {
 	readonly bootTimeoutMs: number | undefined;
 	readonly hostname: string | undefined;
 	readonly rules: readonly string[];
+	readonly hooks: readonly { readonly origin: string }[];
+	readonly injections: readonly { readonly origin: string; readonly name: string; readonly value: string }[];
+	readonly trustPem: string | undefined;
+	readonly caCertificatePem: string | undefined;
+	readonly caPrivateKeyPem: string | undefined;
+	readonly requests: boolean;
 	readonly console: boolean;
 	readonly flows: boolean;
 	readonly mounts: readonly NativeMount[];
@@ -257,6 +283,13 @@ export interface NativeBinding {
 	/** The result comes as an event with the number. Gives what `guestCancel` takes. */
 	guestSubmit(handle: NativeHandle, number: number, request: NativeGuestRequest): number;
 	guestCancel(handle: NativeHandle, id: number): number;
+	/** Throws what cannot be changed, and then the call still has to be answered. */
+	httpForward(handle: NativeHandle, call: number, set: readonly string[], drop: readonly string[]): number;
+	httpRefuse(handle: NativeHandle, call: number, status: number, text: string): number;
+	httpRemove(handle: NativeHandle, hook: number): number;
+	setRules(handle: NativeHandle, rules: { readonly rules: readonly string[] }): number;
+	publish(handle: NativeHandle, place: { readonly address: string; readonly port: number; readonly guestPort: number }): number;
+	unpublish(handle: NativeHandle, place: { readonly address: string; readonly port: number }): number;
 	policyCheck(query: { readonly rules: readonly string[]; readonly protocol: string; readonly destination: string }): NativeVerdict;
 	probe(hostPath: string): Promise<{ readonly chosen: string; readonly kvm: NativeEngineProbe; readonly qemu: NativeEngineProbe }>;
 	version(): string;

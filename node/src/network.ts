@@ -2,6 +2,7 @@
 /**
  * What may leave the guest. Rules only admit: what none admits is denied.
  */
+import type { SandboxHttpHeader } from "./http.js";
 
 interface Ports {
 	/** Ports from 1 to 65535. Left out or empty: every port. */
@@ -15,6 +16,20 @@ export type SandboxNetworkRule =
 	| ({ readonly kind: "accept-public-internet" } & Ports)
 	| ({ readonly kind: "accept-host"; readonly host: string } & Ports);
 
+/** Interception of HTTP. */
+export interface SandboxHttpOptions {
+	/** The authority that the guest is to trust. Default: one is made for each VM. */
+	readonly certificateAuthority?: {
+		readonly certificatePem: string;
+		/** ECDSA or RSA. */
+		readonly privateKeyPem: string;
+	};
+	/** Certificates of authorities that vouch for servers, besides this machine's own; PEM. */
+	readonly trustPem?: string;
+	/** Headers that requests get without a hook: credentials that neither the guest nor a hook sees. */
+	readonly headers?: readonly SandboxHttpHeader[];
+}
+
 export interface SandboxNetworkOptions {
 	/** Left out: no network interface at all. */
 	readonly outbound?: {
@@ -22,6 +37,8 @@ export interface SandboxNetworkOptions {
 		readonly policy: "deny";
 		readonly rules: readonly SandboxNetworkRule[];
 	};
+	/** Needs `outbound`. */
+	readonly http?: SandboxHttpOptions;
 }
 
 function withPorts<T extends object>(rule: T, ports: readonly number[] | undefined): T & Ports {

@@ -4,6 +4,7 @@
  */
 import { SandboxError } from "./errors.js";
 import { BoundDirectory, MemoryFileSystem, type SandboxAnyFileSystem, type SandboxNativeFileSystem } from "./filesystem.js";
+import { SandboxHttp, validateOrigin } from "./http.js";
 import { Machine } from "./machine.js";
 import { SandboxMounts } from "./mounts.js";
 import { type NativeConfig, type NativeMount, Tool, ToolFlag, findArtifacts } from "./native.js";
@@ -51,10 +52,11 @@ async function fillMemory(machine: Machine, sources: Sources): Promise<void> {
 	await Promise.all(writes);
 }
 
-function nativeConfig(options: SandboxOptions, sources: Sources): NativeConfig {
+function nativeConfig(options: SandboxOptions, sources: Sources, http: SandboxHttp): NativeConfig {
 	const artifacts = findArtifacts();
 	const overlay = options.rootfs.kind === "linux-overlay-fs";
 	const outbound = options.network?.outbound;
+	const interception = options.network?.http;
 	return {
 		hostPath: artifacts.host,
 		kernelPath: artifacts.kernel,
@@ -68,6 +70,12 @@ function nativeConfig(options: SandboxOptions, sources: Sources): NativeConfig {
 		scratchBytes: options.rootfs.kind === "linux-overlay-fs" ? (options.rootfs.upper.sizeBytes ?? 0) : 0,
 		bootTimeoutMs: options.bootTimeoutMs,
 		hostname: options.name,
+		hooks: http.origins(),
+		injections: (interception?.headers ?? []).map(({ origin, name, value }) => ({ origin: validateOrigin(origin), name, value })),
+		trustPem: interception?.trustPem,
+		caCertificatePem: interception?.certificateAuthority?.certificatePem,
+		caPrivateKeyPem: interception?.certificateAuthority?.privateKeyPem,
+		requests: http.origins().length > 0 || (interception?.headers ?? []).length > 0,
 		console: true,
 		flows: outbound !== undefined,
 		rules: (outbound?.rules ?? []).map(ruleText),
@@ -78,6 +86,8 @@ function nativeConfig(options: SandboxOptions, sources: Sources): NativeConfig {
 
 /** A VM that is described and not yet started. */
 export class SandboxBuilder implements AsyncDisposable {
+	/** Hooks of the guest's HTTP requests. */
+	readonly http: SandboxHttp;
 	readonly #options: SandboxOptions;
 	#machine: Machine | undefined;
 	#closed = false;
@@ -86,6 +96,13 @@ export class SandboxBuilder implements AsyncDisposable {
 	constructor(options: SandboxOptions) {
 		validateOptions(options);
 		this.#options = options;
+		this.http = new SandboxHttp(() => {
+			if (this.#closed) throw new SandboxError("ERR_SANDBOX_CLOSED", "sandbox is closed");
+			if (this.#machine) throw new SandboxError("ERR_SANDBOX_ALREADY_RUN", "sandbox has already been run");
+			if (!options.network?.outbound) {
+				throw new SandboxError("ERR_SANDBOX_OPTIONS", "invalid spawnSandbox options: network.outbound is required when HTTP interception is configured");
+			}
+		});
 	}
 
 	/** Starts the VM and waits until its guest is ready. Once. */
@@ -93,7 +110,7 @@ export class SandboxBuilder implements AsyncDisposable {
 		if (this.#closed) throw new SandboxError("ERR_SANDBOX_CLOSED", "sandbox is closed");
 		if (this.#machine) throw new SandboxError("ERR_SANDBOX_ALREADY_RUN", "sandbox has already been run");
 		const sources = new Sources();
-		const machine = new Machine(nativeConfig(this.#options, sources), sources.list);
+		const machine = new Machine(nativeConfig(this.#options, sources, this.http), sources.list, this.http);
 		this.#machine = machine;
 		try {
 			await fillMemory(machine, sources);

@@ -4,6 +4,7 @@
  */
 import { SandboxError, fromNative } from "./errors.js";
 import { BoundDirectory, MemoryFileSystem } from "./filesystem.js";
+import { validateOrigin } from "./http.js";
 import { native } from "./native.js";
 import { type SandboxNetworkRule, ruleText } from "./network.js";
 import type { SandboxOptions } from "./options.js";
@@ -158,10 +159,25 @@ export function validateRule(value: unknown): SandboxNetworkRule {
 	return checked;
 }
 
+function http(options: Unknown): void {
+	if (options["certificateAuthority"] !== undefined) {
+		const authority = object(options["certificateAuthority"], "network.http.certificateAuthority");
+		for (const name of ["certificatePem", "privateKeyPem"]) text(authority[name], `network.http.certificateAuthority.${name}`);
+	}
+	if (options["trustPem"] !== undefined) text(options["trustPem"], "network.http.trustPem");
+	for (const item of list(options["headers"], "network.http.headers")) {
+		const header = object(item, "network.http.headers[]");
+		text(header["name"], "network.http.headers[].name");
+		text(header["value"], "network.http.headers[].value");
+		validateOrigin(header["origin"]);
+	}
+}
+
 function network(options: Unknown): void {
 	if (options["network"] === undefined) return;
 	const net = object(options["network"], "network");
 	if (net["http"] !== undefined && net["outbound"] === undefined) throw invalid("network.outbound is required when HTTP interception is configured");
+	if (net["http"] !== undefined) http(object(net["http"], "network.http"));
 	if (net["outbound"] === undefined) return;
 	const outbound = object(net["outbound"], "network.outbound");
 	if (outbound["policy"] !== "deny") throw invalid("network.outbound.policy must be deny");

@@ -10,6 +10,7 @@ import type { SandboxMounts } from "./mounts.js";
 import type { NativeReady } from "./native.js";
 import { type ExecOptions, type ExecResult, execProgram, runBuffered } from "./process.js";
 import { type PtyOptions, SandboxProcess, SandboxPty, type SpawnOptions } from "./spawn.js";
+import { VmNetwork } from "./vm-network.js";
 
 /** A running VM. Close it, or let `await using` do it: it keeps your program's event loop alive as long as it runs. */
 export class SandboxVm implements AsyncDisposable {
@@ -19,6 +20,8 @@ export class SandboxVm implements AsyncDisposable {
 	readonly mounts: SandboxMounts;
 	/** The files of the running guest, as its programs see them. */
 	readonly fs: GuestFileSystem;
+	/** Rules and published ports of the running VM. */
+	readonly network: VmNetwork;
 	readonly #machine: Machine;
 
 	/** Made by `run()` and `spawnSandbox()`. */
@@ -26,6 +29,7 @@ export class SandboxVm implements AsyncDisposable {
 		this.#machine = machine;
 		this.mounts = mounts;
 		this.fs = new GuestFileSystem(machine);
+		this.network = new VmNetwork(machine);
 		this.control = new HostControlTransport({
 			exec: async (command, limits) => {
 				const result = await runBuffered(machine, { argv: command.argv, env: command.env, timeoutMs: limits.timeoutMs }, { signal: limits.signal });

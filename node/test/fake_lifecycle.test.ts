@@ -152,7 +152,7 @@ test("the addon takes whatever values for what they are", async () => {
 	const { host, kernel, init, image } = findArtifacts();
 	const ended: number[] = [];
 	const handlers = Object.fromEntries(
-		["ready", "end", "log", "oom", "output", "writable", "exit", "call", "cancel", "tool", "guest"].map((name) => [name, (reason: number) => void (name === "end" && ended.push(reason))]),
+		["ready", "end", "log", "oom", "output", "writable", "exit", "call", "cancel", "tool", "guest", "request", "requestCancel"].map((name) => [name, (reason: number) => void (name === "end" && ended.push(reason))]),
 	) as unknown as NativeHandlers;
 	const config = { hostPath: host, kernelPath: kernel, initPath: init, imagePath: image, engine: "qemu" } as NativeConfig;
 	const handle = await addon.start(config, handlers);

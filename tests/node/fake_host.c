@@ -106,6 +106,16 @@ static void config(const struct frame *f)
 		(void)msg_ready_put(link_out(&client), 0, &(struct msg_ready){ .engine = slice_of("qemu"), .kernel_release = slice_of("0.0.0"), .root_readonly = 1 });
 }
 
+/* Whatever was asked for is done. Such requests begin with their number. */
+static void done(const struct frame *f)
+{
+	struct rd body = { f->body, f->len, false };
+
+	for (int fd; (fd = link_take_fd(&client)) >= 0;)
+		close(fd);
+	(void)msg_done_put(link_out(&client), 0, &(struct msg_done){ .seq = rd_le32(&body) });
+}
+
 static void serve(const struct frame *f)
 {
 	if (f->type == PROTO_CONFIG)
@@ -118,6 +128,8 @@ static void serve(const struct frame *f)
 		exec_stdin_eof(f);
 	else if (f->type == PROTO_EXEC_ABORT)
 		exited(f->chan, PROTO_EXIT_ABORTED, 137);
+	else if (f->type == PROTO_RULES_SET || f->type == PROTO_PUBLISH || f->type == PROTO_UNPUBLISH)
+		done(f);
 }
 
 int main(void)

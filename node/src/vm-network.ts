@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+/**
+ * The network of a running VM.
+ */
+import { SandboxError, fromNative } from "./errors.js";
+import type { Machine } from "./machine.js";
+import { type NativeHandle, native } from "./native.js";
+import { type SandboxNetworkRule, ruleText } from "./network.js";
+import { validateRule } from "./validate.js";
+
+export interface PublishOptions {
+	/** The TCP port of the guest. */
+	readonly guestPort: number;
+	/** Where to listen on this machine. Default: 0, a port that is free. */
+	readonly port?: number;
+	/** An address of this machine. Default: `"127.0.0.1"`. */
+	readonly address?: string;
+}
+
+/** A port of this machine that leads to the guest. Disposed, it is closed; connections that are open stay. */
+export interface PublishedPort extends AsyncDisposable {
+	readonly address: string;
+	readonly port: number;
+	readonly guestPort: number;
+}
+
+function port(value: unknown, name: string, least: number): number {
+	if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > 65535) {
+		throw new SandboxError("EINVAL", `${name} must be a port from ${least} to 65535`);
+	}
+	return value;
+}
+
+/** `vm.network`. Needs `network.outbound` in the options. */
+export class VmNetwork {
+	readonly #machine: Machine;
+
+	/** Made with the VM. */
+	constructor(machine: Machine) {
+		this.#machine = machine;
+	}
+
+	#call<T>(call: (handle: NativeHandle) => T): T {
+		const handle = this.#machine.handle();
+		try {
+			return call(handle);
+		} catch (error) {
+			throw fromNative(error);
+		}
+	}
+
+	/** Replaces the rules. Flows that the new ones do not admit have ended when this is fulfilled. */
+	async setRules(rules: readonly SandboxNetworkRule[]): Promise<void> {
+		if (!Array.isArray(rules)) throw new SandboxError("ERR_SANDBOX_OPTIONS", "rules must be an array");
+		const texts = rules.map((rule) => ruleText(validateRule(rule)));
+		this.#call((handle) => native().setRules(handle, { rules: texts }));
+	}
+
+	/**
+	 * Lets this machine connect to a TCP port of the guest.
+	 *
+	 * ```ts
+	 * await using web = await vm.network.publish({ guestPort: 8080 });
+	 * await fetch(`http://127.0.0.1:${web.port}/`);
+	 * ```
+	 */
+	async publish(options: PublishOptions): Promise<PublishedPort> {
+		const { address = "127.0.0.1" } = options;
+		const guestPort = port(options.guestPort, "guestPort", 1);
+		const wanted = port(options.port ?? 0, "port", 0);
+		const taken = this.#call((handle) => native().publish(handle, { address, port: wanted, guestPort }));
+		return {
+			address,
+			port: taken,
+			guestPort,
+			[Symbol.asyncDispose]: async () => {
+				this.#machine.about((handle) => native().unpublish(handle, { address, port: taken }));
+			},
+		};
+	}
+}
