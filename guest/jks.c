@@ -145,10 +145,12 @@ static int finish(struct buf *b, uint32_t count)
 
 int jks_add(struct slice store, struct slice der, const char *alias, struct buf *out)
 {
-	if (store.len < HEADER + DIGEST || load_be32(store.p) != (uint32_t)MAGIC || load_be32(store.p + 4) != VERSION || load_be32(store.p + 8) == UINT32_MAX)
+	if (store.len < HEADER + DIGEST || load_be32(store.p) != (uint32_t)MAGIC || load_be32(store.p + 4) != VERSION)
 		return -EINVAL;
 	if (memmem(store.p, store.len, der.p, der.len))
 		return -EEXIST;
+	if (load_be32(store.p + 8) >= INT32_MAX) /* Java reads the number as signed */
+		return -EINVAL;
 	(void)buf_put(out, store.p, store.len - DIGEST);
 	put_entry(out, der, alias);
 	return finish(out, load_be32(store.p + 8) + 1);

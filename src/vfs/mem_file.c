@@ -136,27 +136,38 @@ struct iov_at {
 	size_t at;
 };
 
-/* Copies between the iov and memory: from it into @to, or else from @from into it. The iov has room. */
-static void iov_pass(struct iov_at *i, uint8_t *to, const uint8_t *from, size_t len)
+/* The next piece of the iov, at most @len bytes; NULL: @len is 0, or the iov is at its end. */
+static uint8_t *iov_next(struct iov_at *i, size_t len, size_t *ret)
 {
-	while (len > 0 && i->count > 0) {
-		size_t n = MIN(i->v->iov_len - i->at, len);
+	uint8_t *piece;
 
-		if (n > 0 && to) {
-			memcpy(to, (uint8_t *)i->v->iov_base + i->at, n);
-			to += n;
-		} else if (n > 0) {
-			memcpy((uint8_t *)i->v->iov_base + i->at, from, n);
-			from += n;
-		}
-		len -= n;
-		i->at += n;
-		if (i->at == i->v->iov_len) {
-			i->v++;
-			i->count--;
-			i->at = 0;
-		}
+	while (i->count > 0 && i->at == i->v->iov_len) {
+		i->v++;
+		i->count--;
+		i->at = 0;
 	}
+	if (len == 0 || i->count == 0)
+		return NULL;
+	piece = (uint8_t *)i->v->iov_base + i->at;
+	*ret = MIN(i->v->iov_len - i->at, len);
+	i->at += *ret;
+	return piece;
+}
+
+static void iov_fill(struct iov_at *i, const uint8_t *from, size_t len)
+{
+	uint8_t *piece;
+
+	for (size_t n; (piece = iov_next(i, len, &n)); from += n, len -= n)
+		memcpy(piece, from, n);
+}
+
+static void iov_take(struct iov_at *i, uint8_t *to, size_t len)
+{
+	uint8_t *piece;
+
+	for (size_t n; (piece = iov_next(i, len, &n)); to += n, len -= n)
+		memcpy(to, piece, n);
 }
 
 int mem_read(struct mem *m, struct vfs_op *op)
@@ -174,7 +185,7 @@ int mem_read(struct mem *m, struct vfs_op *op)
 		const uint8_t *page = mem_map_get(&f->map, off / MEM_PAGE);
 		size_t at = off % MEM_PAGE, n = MIN(MEM_PAGE - at, end - off);
 
-		iov_pass(&to, NULL, is_page(page) ? page + at : zeros, n);
+		iov_fill(&to, is_page(page) ? page + at : zeros, n);
 		off += n;
 	}
 	op->done_len = end - op->off;
@@ -206,7 +217,7 @@ int mem_write(struct mem *m, struct vfs_op *op)
 		r = page_to_write(m, f, off / MEM_PAGE, n == MEM_PAGE, &page);
 		if (r < 0)
 			break;
-		iov_pass(&from, page + at, NULL, n);
+		iov_take(&from, page + at, n);
 		off += n;
 	}
 	if (off == start)
