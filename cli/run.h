@@ -35,6 +35,7 @@ struct run_options {
 	struct sbx_mount mount[SBX_MOUNTS_MAX];
 	const char *rule[SBX_RULES_MAX];
 	struct sbx_http_injection header[SBX_HTTP_HOOKS_MAX + 1];
+	struct sbx_http_secret secret[SBX_HTTP_HOOKS_MAX + 1];
 	struct run_copy copy[RUN_COPIES_MAX + 1];
 	unsigned copy_count;
 	uint64_t copy_limit; /* bytes, of each --copy-out */
@@ -58,8 +59,9 @@ bool run_copies(const struct run_options *o, struct sbx_vm *vm, bool out);
 bool run_take_publish(struct run_options *o, const char *value);
 /* Publishes them; false after a complaint. */
 bool run_publish(const struct run_options *o, struct sbx_vm *vm);
-/* run_http.c: the values of --header and --ca-file. False after a complaint. */
+/* run_http.c: the values of --header, --secret and --ca-file. False after a complaint. */
 bool run_take_header(struct run_options *o, const char *value);
+bool run_take_secret(struct run_options *o, const char *value);
 bool run_take_ca_file(struct run_options *o, const char *path);
 /* run_options.c: "64M", "2G", "512K", or bytes. */
 bool run_take_size(const char *option, const char *text, uint64_t *ret);

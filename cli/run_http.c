@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* cli/run_http.c - the values of --header and --ca-file. A header's value may name variables of the caller's environment, so that a credential is in no command line;
+/* cli/run_http.c - the values of --header, --secret and --ca-file. A header's value may name variables of the caller's environment, so that a credential is in no command line;
  * it goes to the host process over its socket, and never to the guest. */
 #include "run.h"
 
@@ -93,6 +93,39 @@ bool run_take_header(struct run_options *o, const char *value)
 	if (!h->value)
 		return false;
 	o->vm.http_injection_count++;
+	o->vm.flags |= SBX_VM_NETWORK;
+	return true;
+}
+
+bool run_take_secret(struct run_options *o, const char *value)
+{
+	struct sbx_http_secret *h = &o->secret[o->vm.http_secret_count];
+	const char *equals = strchr(value, '='), *at = equals ? strchr(equals, '@') : NULL;
+	char placeholder[SBX_HTTP_PLACEHOLDER_BYTES], variable[256];
+
+	if (!at || equals == value || at == equals + 1 || (size_t)(at - equals) > sizeof(variable)) {
+		run_error("--secret %s: write NAME=VARIABLE@ORIGIN, as in API_KEY=MY_KEY@https://api.example.com", value);
+		return false;
+	}
+	if (o->vm.http_secret_count == SBX_HTTP_HOOKS_MAX || o->env_count == RUN_ENV_MAX) {
+		run_error("--secret %s: too many", value);
+		return false;
+	}
+	(void)snprintf(variable, sizeof(variable), "%.*s", (int)(at - equals) - 1, equals + 1);
+	*h = (struct sbx_http_secret)SBX_HTTP_SECRET_INIT;
+	h->origin = at + 1;
+	h->value = getenv(variable);
+	if (!h->value) {
+		run_error("--secret %s: the environment has no %s", value, variable);
+		return false;
+	}
+	if (sbx_http_placeholder(placeholder) < 0 || asprintf((char **)(uintptr_t)&o->env[o->env_count], "%.*s=%s", (int)(equals - value), value, placeholder) < 0) {
+		run_error("--secret %s: no random bytes, or no memory", value);
+		return false;
+	}
+	h->placeholder = o->env[o->env_count] + (equals - value) + 1;
+	o->env_count++;
+	o->vm.http_secret_count++;
 	o->vm.flags |= SBX_VM_NETWORK;
 	return true;
 }

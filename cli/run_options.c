@@ -49,6 +49,8 @@ static const char run_help[] =
 	"HTTP and HTTPS of the guest (which rules must admit; others than to these origins are not looked into):\n"
 	"  --header 'ORIGIN=NAME: VALUE'  every request to ORIGIN (https://api.example.com, http://host:8080) has this header; $NAME in VALUE is a\n"
 	"                      variable of this command's environment, and neither the guest nor a list of processes shows it; may be repeated\n"
+	"  --secret NAME=VARIABLE@ORIGIN  the command's variable NAME holds a random placeholder; in headers to ORIGIN (Basic credentials included) the\n"
+	"                      server gets the value of this command's VARIABLE for it; to other origins it is refused; may be repeated\n"
 	"  --ca-file FILE      trust servers that the authorities in FILE vouch for, too (PEM)\n"
 	"  --http-log FILE     write what became of each request to FILE: lines of JSON\n"
 	"\n"
@@ -92,6 +94,7 @@ enum { OPT_IMAGE = 256,
        OPT_PUBLISH,
        OPT_NET_LOG,
        OPT_HEADER,
+       OPT_SECRET,
        OPT_CA_FILE,
        OPT_HTTP_LOG,
        OPT_ENV,
@@ -123,6 +126,7 @@ static const struct option options[] = {
 	{ "publish", required_argument, NULL, OPT_PUBLISH },
 	{ "net-log", required_argument, NULL, OPT_NET_LOG },
 	{ "header", required_argument, NULL, OPT_HEADER },
+	{ "secret", required_argument, NULL, OPT_SECRET },
 	{ "ca-file", required_argument, NULL, OPT_CA_FILE },
 	{ "http-log", required_argument, NULL, OPT_HTTP_LOG },
 	{ "env", required_argument, NULL, OPT_ENV },
@@ -318,6 +322,8 @@ static bool take_option(struct run_options *o, int c, const char *value)
 		return true;
 	case OPT_HEADER:
 		return run_take_header(o, value);
+	case OPT_SECRET:
+		return run_take_secret(o, value);
 	case OPT_CA_FILE:
 		return run_take_ca_file(o, value);
 	case OPT_HTTP_LOG:
@@ -434,6 +440,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 	o->vm.mounts = o->mount;
 	o->vm.outbound_rules = o->rule;
 	o->vm.http_injections = o->header;
+	o->vm.http_secrets = o->secret;
 	o->exec.env = o->env;
 	o->exec.flags |= (o->tty ? SBX_EXEC_TTY : 0U) | (o->interactive ? SBX_EXEC_STDIN : 0U) | SBX_EXEC_MANUAL_ACK;
 	return 0;

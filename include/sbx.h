@@ -378,6 +378,28 @@ struct sbx_http_injection {
 		.struct_size = sizeof(struct sbx_http_injection) \
 	}
 
+enum { SBX_HTTP_PLACEHOLDER_MIN = 16, /* bytes */
+       SBX_HTTP_PLACEHOLDER_BYTES = 44 };  /* of sbx_http_placeholder(), with the terminator */
+
+/**
+ * A secret that the guest has a placeholder of, in a variable say: in the values of headers to @origin, Basic credentials included, the server gets @value for
+ * @placeholder. A request that is looked into and has it in a header to another origin is refused.
+ */
+struct sbx_http_secret {
+	size_t struct_size;
+	const char *origin;
+	const char *placeholder; /* letters, digits, '-', '_' and '.'; at least SBX_HTTP_PLACEHOLDER_MIN, and random: see sbx_http_placeholder() */
+	const char *value;       /* as the value of a header may be */
+};
+
+#define SBX_HTTP_SECRET_INIT                                  \
+	{                                                     \
+		.struct_size = sizeof(struct sbx_http_secret) \
+	}
+
+/** Writes a random placeholder. 0 or -errno: there are no random bytes. */
+SBX_API int sbx_http_placeholder(char dst[SBX_HTTP_PLACEHOLDER_BYTES]);
+
 /** What to start. Everything is read before sbx_vm_start() returns; no pointer but @user and the callbacks is kept. */
 struct sbx_vm_config {
 	size_t struct_size;
@@ -426,7 +448,7 @@ struct sbx_vm_config {
 	/* Interception of HTTP, with SBX_VM_NETWORK: connections of the guest's to the origins of hooks and headers are ended in the host process and begun
 	 * anew towards the server, whose certificate is verified; others are relayed untouched. Rules decide what may leave as without it. */
 	const struct sbx_http_hook *http_hooks;
-	size_t http_hook_count; /* with the headers, at most SBX_HTTP_HOOKS_MAX */
+	size_t http_hook_count; /* with headers and secrets, at most SBX_HTTP_HOOKS_MAX */
 	const struct sbx_http_injection *http_injections;
 	size_t http_injection_count;
 	const char *http_trust_pem;           /* certificates of authorities that vouch for servers, besides this machine's own; PEM; NULL: none */
@@ -441,6 +463,8 @@ struct sbx_vm_config {
 	 * it could be read has "origin" instead of "method" and "url". No header is logged.
 	 */
 	int http_log_fd;
+	const struct sbx_http_secret *http_secrets;
+	size_t http_secret_count; /* with hooks and headers, at most SBX_HTTP_HOOKS_MAX */
 };
 
 #define SBX_VM_CONFIG_INIT                                                                                             \

@@ -8,7 +8,9 @@
 #include "http/origin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 _Static_assert((int)SBX_HTTP_HOOKS_MAX == (int)PROTO_HOOKS_MAX && (int)SBX_HTTP_CALLS_MAX == (int)PROTO_HTTP_CALLS_MAX &&
 		       (int)SBX_HTTP_BODY_MAX == (int)PROTO_HTTP_BODY_MAX,
@@ -47,6 +49,39 @@ static int check_injection(const struct sbx_http_injection *h, size_t i, struct 
 	return problem ? err_set(err, -EINVAL, "the header %.64s for %s cannot be set: %s", h->name, h->origin, problem) : 0;
 }
 
+static int check_secret(const struct sbx_http_secret *h, size_t i, struct sbx_err *err)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+	struct http_origin o;
+	const char *problem;
+	int r;
+
+	if (h->struct_size != sizeof(*h))
+		return err_set(err, -EINVAL, "http_secrets[%zu]: struct sbx_http_secret of %zu bytes: begin with SBX_HTTP_SECRET_INIT", i, h->struct_size);
+	if (!h->origin || !h->placeholder || !h->value)
+		return err_set(err, -EINVAL, "http_secrets[%zu] needs an origin, a placeholder and a value", i);
+	if (strlen(h->placeholder) < SBX_HTTP_PLACEHOLDER_MIN || h->placeholder[strspn(h->placeholder, allowed)])
+		return err_set(err, -EINVAL, "http_secrets[%zu]: a placeholder has at least %d letters, digits, '-', '_' and '.'", i, SBX_HTTP_PLACEHOLDER_MIN);
+	r = http_origin_parse(h->origin, &o, err);
+	if (r < 0)
+		return r;
+	problem = http_field_problem(text_of("X"), text_of(h->value));
+	return problem ? err_set(err, -EINVAL, "the secret for %s cannot be in a header: %s", h->origin, problem) : 0;
+}
+
+int sbx_http_placeholder(char dst[SBX_HTTP_PLACEHOLDER_BYTES])
+{
+	static const char prefix[] = "sbx-secret-";
+	uint8_t bytes[(SBX_HTTP_PLACEHOLDER_BYTES - sizeof(prefix)) / 2];
+
+	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+		return -EIO;
+	memcpy(dst, prefix, sizeof(prefix));
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		(void)snprintf(dst + sizeof(prefix) - 1 + 2 * i, 3, "%02x", bytes[i]);
+	return 0;
+}
+
 static int check_pem(const char *what, const char *pem, struct sbx_err *err)
 {
 	if (pem && strlen(pem) > PROTO_PEM_MAX)
@@ -56,7 +91,7 @@ static int check_pem(const char *what, const char *pem, struct sbx_err *err)
 
 static bool wants_http(const struct sbx_vm_config *c)
 {
-	return c->http_hook_count > 0 || c->http_injection_count > 0;
+	return c->http_hook_count > 0 || c->http_injection_count > 0 || c->http_secret_count > 0;
 }
 
 static int check_rest(const struct sbx_vm_config *c, struct sbx_err *err)
@@ -78,16 +113,19 @@ static int check_rest(const struct sbx_vm_config *c, struct sbx_err *err)
 
 int http_check(const struct sbx_vm_config *c, struct sbx_err *err)
 {
+	size_t count = c->http_hook_count + c->http_injection_count + c->http_secret_count;
 	int r = 0;
 
-	if (c->http_hook_count + c->http_injection_count > SBX_HTTP_HOOKS_MAX)
-		return err_set(err, -EINVAL, "%zu hooks and headers; at most %d", c->http_hook_count + c->http_injection_count, SBX_HTTP_HOOKS_MAX);
+	if (count > SBX_HTTP_HOOKS_MAX)
+		return err_set(err, -EINVAL, "%zu hooks, headers and secrets; at most %d", count, SBX_HTTP_HOOKS_MAX);
 	if (wants_http(c) && !(c->flags & SBX_VM_NETWORK))
 		return err_set(err, -EINVAL, "hooks of HTTP requests are given for a VM without a network; set SBX_VM_NETWORK and rules that admit the origins");
 	for (size_t i = 0; i < c->http_hook_count && r == 0; i++)
 		r = check_hook(&c->http_hooks[i], i, err);
 	for (size_t i = 0; i < c->http_injection_count && r == 0; i++)
 		r = check_injection(&c->http_injections[i], i, err);
+	for (size_t i = 0; i < c->http_secret_count && r == 0; i++)
+		r = check_secret(&c->http_secrets[i], i, err);
 	return r == 0 ? check_rest(c, err) : r;
 }
 
@@ -109,6 +147,14 @@ static bool put_hooks(struct buf *out, const struct sbx_vm_config *c)
 		const struct sbx_http_injection *h = &c->http_injections[i];
 		struct msg_http_hook m = {
 			.kind = PROTO_HOOK_HEADER, .origin = slice_of(h->origin), .name = slice_of(h->name), .value = slice_of(h->value)
+		};
+
+		fits = msg_http_hook_put(out, 0, &m);
+	}
+	for (size_t i = 0; i < c->http_secret_count && fits; i++) {
+		const struct sbx_http_secret *h = &c->http_secrets[i];
+		struct msg_http_hook m = {
+			.kind = PROTO_HOOK_SECRET, .origin = slice_of(h->origin), .name = slice_of(h->placeholder), .value = slice_of(h->value)
 		};
 
 		fits = msg_http_hook_put(out, 0, &m);

@@ -34,8 +34,10 @@ static int add_hooks(struct host_http *h, const struct vm_config *c, struct http
 			return r;
 		if (k->kind == PROTO_HOOK_CALL)
 			r = httpcalls_add(&h->calls, &h->hooks, &origins[i], k->number, k->timeout_ms);
-		else
+		else if (k->kind == PROTO_HOOK_HEADER)
 			r = http_hooks_add_header(&h->hooks, &origins[i], k->name, k->value);
+		else
+			r = http_hooks_add_secret(&h->hooks, &origins[i], k->name, k->value);
 	}
 	return r < 0 ? err_set(err, r, "cannot add the hooks: %s", strerror(-r)) : 0;
 }

@@ -198,7 +198,7 @@ static void ask_hooks(struct http_conn *c)
 	const struct h1_head *h = c->relay.head;
 	struct http_request *q = &c->run.request;
 
-	if (!http_hooks_match(c->p->hooks, &c->origin)) {
+	if (!http_hooks_look(c->p->hooks, &c->origin)) {
 		forward(c);
 		return;
 	}

@@ -320,7 +320,7 @@ static void ask_hooks(struct conn_stream *x)
 
 void conn_stream_go_on(struct conn_stream *x)
 {
-	if (x->decided || !http_hooks_match(x->c->p->hooks, &x->origin))
+	if (x->decided || !http_hooks_look(x->c->p->hooks, &x->origin))
 		forward(x);
 	else
 		ask_hooks(x);

@@ -105,6 +105,24 @@ int http_fields_set(struct http_fields *f, struct h1_text name, struct h1_text v
 	return 0;
 }
 
+int http_fields_replace(struct http_fields *f, unsigned i, struct h1_text value)
+{
+	char name[H1_LINE_MAX];
+	struct h1_text n = { name, f->at[i].name_len };
+	uint32_t at = 0;
+	int r = -E2BIG;
+
+	if (n.len <= sizeof(name)) {
+		memcpy(name, buf_data(&f->text) + f->at[i].name, n.len); /* the buffer may move */
+		r = put_texts(f, n, value, &at);
+	}
+	if (r < 0)
+		return r;
+	place(f, i, at, n, value);
+	f->at[i].sensitive = true;
+	return 0;
+}
+
 unsigned http_fields_delete(struct http_fields *f, struct h1_text name)
 {
 	return delete_from(f, 0, name);

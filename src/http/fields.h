@@ -30,6 +30,8 @@ struct h1_field http_fields_get(const struct http_fields *f, unsigned i);
 int http_fields_append(struct http_fields *f, struct h1_text name, struct h1_text value);
 /* The first field of that name takes the value and its others go; without one, it is appended. */
 int http_fields_set(struct http_fields *f, struct h1_text name, struct h1_text value);
+/* The value of field @i, which is hidden from now on. */
+int http_fields_replace(struct http_fields *f, unsigned i, struct h1_text value);
 unsigned http_fields_delete(struct http_fields *f, struct h1_text name); /* how many there were */
 
 /* Fields of that name are secrets: they must not get into a table of HPACK (RFC 7541, 7.1.3), nor must what takes their place. */

@@ -6,6 +6,7 @@
 #include "http/hooks.h"
 
 #include "base/cleanup.h"
+#include "http/secret.h"
 
 #include <errno.h>
 #include <string.h>
@@ -67,20 +68,33 @@ int http_hooks_add(struct http_hooks *h, const struct http_origin *o, const stru
 	return 0;
 }
 
-int http_hooks_add_header(struct http_hooks *h, const struct http_origin *o, const char *name, const char *value)
+static int add_texts(struct http_hooks *h, const struct http_origin *o, const char *name, const char *value, bool secret)
 {
 	struct http_hook *k;
 	int r = http_hooks_add(h, o, NULL, NULL, &k);
 
 	if (r < 0)
 		return r;
+	k->secret = secret;
 	k->name = strdup(name);
 	k->value = strdup(value);
+	h->secrets += secret;
 	if (k->name && k->value)
 		return 0;
+	h->secrets -= secret;
 	h->count--;
 	hook_free(k);
 	return -ENOMEM;
+}
+
+int http_hooks_add_header(struct http_hooks *h, const struct http_origin *o, const char *name, const char *value)
+{
+	return add_texts(h, o, name, value, false);
+}
+
+int http_hooks_add_secret(struct http_hooks *h, const struct http_origin *o, const char *placeholder, const char *value)
+{
+	return add_texts(h, o, placeholder, value, true);
 }
 
 void http_hooks_remove(struct http_hooks *h, struct http_hook *k)
@@ -125,6 +139,11 @@ bool http_hooks_match(const struct http_hooks *h, const struct http_origin *o)
 	return false;
 }
 
+bool http_hooks_look(const struct http_hooks *h, const struct http_origin *o)
+{
+	return h->secrets > 0 || http_hooks_match(h, o);
+}
+
 /* ---- Runs ---- */
 
 static void run_done(struct http_run *run, const struct http_verdict *v)
@@ -149,6 +168,54 @@ static const struct http_verdict no_room = { .kind = HTTP_REFUSE,
 					     .why = "a hook's header does not fit",
 					     .text = "the request's head is too large with what a hook adds" };
 
+/* The request's origin gets the secret with that placeholder. */
+static bool has_secret(const struct http_run *run, const char *placeholder)
+{
+	LIST_EACH (node, &run->all->all) {
+		const struct http_hook *k = hook_of(node);
+
+		if (k->secret && strcmp(k->name, placeholder) == 0 && http_origin_equal(&k->origin, run->request.origin))
+			return true;
+	}
+	return false;
+}
+
+static const struct http_verdict stray = { .kind = HTTP_REFUSE,
+					   .status = 403,
+					   .why = "a secret's placeholder is not for this origin",
+					   .text = "outbound denied" };
+
+/* A header has the placeholder of a secret that is for another origin. */
+static bool has_stray(const struct http_run *run)
+{
+	if (run->all->secrets == 0)
+		return false;
+	LIST_EACH (node, &run->all->all) {
+		const struct http_hook *k = hook_of(node);
+
+		if (k->secret && !has_secret(run, k->name) && http_secret_in(&run->request.fields, h1_text_of(k->name)))
+			return true;
+	}
+	return false;
+}
+
+/* Sets a header, or fills a secret in. */
+static bool apply_text(struct http_run *run, const struct http_hook *k)
+{
+	struct http_fields *f = &run->request.fields;
+	int r;
+
+	if (k->secret) {
+		r = http_secret_fill(f, h1_text_of(k->name), h1_text_of(k->value));
+		run->changed |= r > 0;
+		return r >= 0;
+	}
+	r = http_fields_set(f, h1_text_of(k->name), h1_text_of(k->value));
+	http_fields_hide(f, h1_text_of(k->name));
+	run->changed |= r == 0;
+	return r == 0;
+}
+
 static void run_on(struct http_run *run)
 {
 	if (run->running)
@@ -168,10 +235,7 @@ static void run_on(struct http_run *run)
 			run->waiting = true;
 			list_add_tail(&k->runs, &run->node);
 			k->ops->ask(k->user, run);
-		} else if (http_fields_set(&run->request.fields, h1_text_of(k->name), h1_text_of(k->value)) == 0) {
-			http_fields_hide(&run->request.fields, h1_text_of(k->name));
-			run->changed = true;
-		} else {
+		} else if (!apply_text(run, k)) {
 			run->running = false;
 			run_done(run, &no_room);
 			return;
@@ -214,7 +278,10 @@ void http_run_start(struct http_hooks *h, struct http_run *run)
 	run->at = NULL;
 	run->waiting = run->running = false;
 	list_init(&run->node);
-	run_on(run);
+	if (has_stray(run))
+		run_done(run, &stray);
+	else
+		run_on(run);
 }
 
 int http_run_start_h1(struct http_hooks *h, struct http_run *run, const struct h1_head *head)

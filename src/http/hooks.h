@@ -51,14 +51,15 @@ struct http_hook_ops {
 struct http_hook {
 	struct list node, runs;
 	struct http_origin origin;
-	const struct http_hook_ops *ops; /* NULL: sets the header @name to @value */
+	const struct http_hook_ops *ops; /* NULL: sets the header @name to @value, or (secret) replaces @name in values by @value */
+	bool secret;
 	void *user;
 	char *name, *value;
 };
 
 struct http_hooks {
 	struct list all;
-	unsigned count;
+	unsigned count, secrets;
 };
 
 /* The way of one request past the hooks. Embedded in whatever carries it. */
@@ -79,11 +80,14 @@ void http_hooks_done(struct http_hooks *h);
 /* A hook, and one that sets a header; texts are copied. 0, -ENFILE, -ENOMEM. */
 int http_hooks_add(struct http_hooks *h, const struct http_origin *o, const struct http_hook_ops *ops, void *user, struct http_hook **ret);
 int http_hooks_add_header(struct http_hooks *h, const struct http_origin *o, const char *name, const char *value);
+/* Where the value of a header to @o has @placeholder, also within Basic credentials, the server gets @value. A request to another origin that has it is refused. */
+int http_hooks_add_secret(struct http_hooks *h, const struct http_origin *o, const char *placeholder, const char *value);
 /* It is asked no more. Requests that wait for it go on as if it had let them pass. */
 void http_hooks_remove(struct http_hooks *h, struct http_hook *hook);
 
 bool http_hooks_port(const struct http_hooks *h, bool tls, uint16_t port);             /* some origin has it */
 bool http_hooks_match(const struct http_hooks *h, const struct http_origin *o); /* somebody wants to see its requests */
+bool http_hooks_look(const struct http_hooks *h, const struct http_origin *o);  /* or to know that it does not get a secret's placeholder */
 
 /* @run->request is filled in; done() follows, possibly from inside. */
 void http_run_start(struct http_hooks *h, struct http_run *run);

@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 11
+#define PROTO_VERSION 12
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -228,6 +228,7 @@ enum proto_config_flags {
 enum proto_hook_kind {
 	PROTO_HOOK_CALL,
 	PROTO_HOOK_HEADER, /* the header name is set to value */
+	PROTO_HOOK_SECRET, /* name in the values of headers is replaced by value */
 	PROTO_HOOK_COUNT_
 };
 

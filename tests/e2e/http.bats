@@ -153,6 +153,23 @@ guest() {
 	[ ! -s "$DIR/got" ]
 }
 
+@test "a placeholder becomes the secret in headers to its origin, and goes nowhere else" {
+	# shellcheck disable=SC2016
+	run guest --secret "KEY=TOKEN@$SITE" --http-log "$DIR/log" -- sh -c '
+		wget -q -O /dev/null --header "X-Api-Key: $KEY" "$0/plain"
+		wget -q -O /dev/null --header "Authorization: Basic $(printf "user:%s" "$KEY" | base64 -w 0)" "$0/basic"
+		wget -O - --header "X-Api-Key: $KEY" "http://10.0.2.1:'"$PORT"'/elsewhere" 2>&1
+		echo "$KEY"' "$SITE"
+	[[ $output != *s3cret* ]]
+	[[ ${lines[-1]} == sbx-secret-* ]]
+	assert_output_has "403 Forbidden"
+	grep -q '/plain.*"X-Api-Key: s3cret-d7a1"' "$DIR/got"
+	grep -q "/basic.*\"Authorization: Basic $(printf user:s3cret-d7a1 | base64 -w 0)\"" "$DIR/got"
+	run grep -c elsewhere "$DIR/got"
+	[ "$output" = 0 ]
+	[ "$(jq -r 'select(.status == 403) | .reason' "$DIR/log")" = "a secret's placeholder is not for this origin" ]
+}
+
 @test "a header that hooks may not write is told before anything starts" {
 	run sbx --header 'https://a.example=Host: b' -- true
 	assert_status 125

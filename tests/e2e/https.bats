@@ -129,9 +129,11 @@ others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 	# The guest's memory is a memfd, which its host process maps. The answer is in it, so it is the right one.
 	# shellcheck disable=SC2046
 	python3 - $(pgrep -x sandbox-host) <<-'END'
-		import re, sys
+		import os, re, sys
 		found = seen = size = 0
 		for pid in sys.argv[1:]:
+		    if not os.path.exists(f'/proc/{pid}/mem'):
+		        continue
 		    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
 		        for line in maps:
 		            m = re.match(r'([0-9a-f]+)-([0-9a-f]+) .*memfd', line)

@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "http/origin.h"
+#include "http/secret.h"
 #include "../test.h"
 
 static struct h1_text text(const char *s)
@@ -131,4 +132,41 @@ TEST(an_origin_is_scheme_host_and_port)
 	}
 }
 
-RUN_TESTS(T(fields_keep_their_order_and_case), T(fields_are_bounded), T(what_says_where_a_message_goes_or_ends_is_not_for_hooks), T(an_origin_is_scheme_host_and_port))
+TEST(placeholders_of_secrets_are_filled_in)
+{
+	static const struct {
+		const char *name, *value, *want; /* NULL: it has none */
+	} cases[] = {
+		{ "Authorization", "Bearer sbx-secret-0123456789", "Bearer k3y" },
+		{ "X", "sbx-secret-0123456789", "k3y" },
+		{ "X", "a sbx-secret-0123456789,sbx-secret-0123456789 b", "a k3y,k3y b" },
+		{ "X", "sbx-secret-012345678", NULL },
+		{ "X", "", NULL },
+		{ "Authorization", "Basic dXNlcjpzYngtc2VjcmV0LTAxMjM0NTY3ODk=", "Basic dXNlcjprM3k=" },
+		{ "authorization", "basic c2J4LXNlY3JldC0wMTIzNDU2Nzg5Og==", "Basic azN5Og==" },
+		{ "Other", "Basic dXNlcjpzYngtc2VjcmV0LTAxMjM0NTY3ODk=", NULL }, /* no credentials */
+		{ "Authorization", "Basic dXNlcjpzYngtc2VjcmV0LTAxMjM0NTY3ODk", NULL }, /* no base64 */
+		{ "Authorization", "Basic ====", NULL },
+		{ "Authorization", "Basic ", NULL },
+		{ "Authorization", "Basic !!!!", NULL },
+	};
+	static const struct h1_text placeholder = { "sbx-secret-0123456789", 21 }, secret = { "k3y", 3 };
+	struct http_fields *f = malloc(sizeof(*f));
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *want = cases[i].want ? cases[i].want : cases[i].value;
+		struct h1_text value = { guard_copy(cases[i].value, strlen(cases[i].value)), strlen(cases[i].value) };
+
+		http_fields_init(f);
+		CHECK(http_fields_append(f, text("Host"), text("x")) == 0 && http_fields_append(f, text(cases[i].name), value) == 0, "append");
+		CHECK(http_secret_in(f, placeholder) == (cases[i].want != NULL), "in: %s", cases[i].value);
+		CHECK(http_secret_fill(f, placeholder, secret) == (cases[i].want != NULL), "fill: %s", cases[i].value);
+		CHECK(h1_text_is(http_fields_get(f, 1).value, want) && f->at[1].sensitive == (cases[i].want != NULL), "%s: %s", cases[i].value, told(f));
+		CHECK(!http_secret_in(f, placeholder), "none is left");
+		http_fields_done(f);
+	}
+	free(f);
+}
+
+RUN_TESTS(T(fields_keep_their_order_and_case), T(fields_are_bounded), T(what_says_where_a_message_goes_or_ends_is_not_for_hooks), T(an_origin_is_scheme_host_and_port),
+	  T(placeholders_of_secrets_are_filled_in))
