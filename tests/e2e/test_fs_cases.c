@@ -19,7 +19,8 @@
 
 enum { LINES_MAX = 1000,
        MOUNTS = 6,
-       FSX_OPERATIONS = 1000 };
+       FSX_OPERATIONS = 1000,
+       FSX_OPERATIONS_LAB = 200 }; /* an emulated machine's guest */
 
 static char base[64], paths[4][4096], programs[4096];
 static struct dirfs dirfs;
@@ -276,7 +277,8 @@ static void run_fsx(struct sbx_vm *vm, const char *dir, unsigned seed, char *ret
 	struct sbx_err err;
 	char script[256];
 
-	(void)snprintf(script, sizeof(script), "exec /mnt/programs/fsx %s/fsx %u %d", dir, seed, FSX_OPERATIONS);
+	(void)snprintf(script, sizeof(script), "exec /mnt/programs/fsx %s/fsx %u %d", dir, seed,
+		       getenv("SBX_LAB") ? FSX_OPERATIONS_LAB : FSX_OPERATIONS);
 	s.argv = (const char *const[]){ "sh", "-c", script, NULL };
 	CHECK(sbx_exec_wait(vm, &s, NULL, 0, 0, &r, &err) == 0, "%s", err.message);
 	CHECK(r.code == 0, "%s: code %d\n%s%s", script, r.code, r.out, r.err);
