@@ -90,12 +90,14 @@ bool http_secret_in(const struct http_fields *f, struct h1_text placeholder)
 	return found;
 }
 
-/* The value of a field with the secret in it. 1; 0: it has no placeholder; -E2BIG. */
+/* The value of a field with the secret in it. 1; 0: it has no placeholder, or is none that may be changed; -E2BIG. */
 static int filled(const struct h1_field *f, struct h1_text placeholder, struct h1_text value, struct buf *plain, struct buf *out)
 {
 	struct buf inner;
 	bool fits;
 
+	if (http_field_problem(f->name, (struct h1_text){ "", 0 }))
+		return 0;
 	if (contains(f->value, placeholder))
 		return replace(f->value, placeholder, value, out) ? 1 : -E2BIG;
 	if (!decode_basic(f, plain) || !contains(text_in(plain), placeholder))
@@ -118,7 +120,7 @@ int http_secret_fill(struct http_fields *f, struct h1_text placeholder, struct h
 		buf_init(&out, WORK_BYTES_MAX);
 		r = filled(&v, placeholder, value, &plain, &out);
 		if (r > 0)
-			r = http_fields_replace(f, i, text_in(&out));
+			r = http_field_problem(v.name, text_in(&out)) ? -E2BIG : http_fields_replace(f, i, text_in(&out));
 		else if (r == 0)
 			changed--;
 		changed += r >= 0;

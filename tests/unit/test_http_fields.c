@@ -165,6 +165,9 @@ TEST(placeholders_of_secrets_are_filled_in)
 		CHECK(!http_secret_in(f, placeholder), "none is left");
 		http_fields_done(f);
 	}
+	http_fields_init(f);
+	CHECK(http_fields_append(f, text("Connection"), placeholder) == 0 && http_secret_fill(f, placeholder, text("close")) == 0, "what is not for hooks is not for secrets");
+	http_fields_done(f);
 	free(f);
 }
 
