@@ -230,10 +230,10 @@ $(node_dir)/sandbox.node: $(call objs,addon,$(src_addon)) $(BUILD)/libsbx.a
 	$(call say,LINK)$(CC) $(CFLAGS_obj) -shared -Wl,--exclude-libs,ALL -Wl,-z,relro,-z,now -Wl,--gc-sections -o $@ $^
 
 # Sources are linked, not copied: messages and source maps name files whose text is the source's.
-$(node_dir)/.typescript: $(wildcard node/src/*.ts node/test/*.ts node/tsconfig*.json) $(node_dir)/.modules
-	@mkdir -p $(@D) && ln -sfn $(CURDIR)/node/src $(@D)/src && ln -sfn $(CURDIR)/node/test $(@D)/test && cp node/tsconfig*.json $(@D)/
-	@rm -rf $(@D)/dist $(@D)/test-dist
-	$(call say,TSC,$(@D)/dist)for p in tsconfig.json tsconfig.test.json; do $(NODE_ENV_PATH) $(node_dir)/node_modules/.bin/tsc -p $(@D)/$$p; done
+$(node_dir)/.typescript: $(wildcard node/src/*.ts node/test/*.ts node/tsconfig*.json examples/typescript/*.ts) $(node_dir)/.modules
+	@mkdir -p $(@D) && ln -sfn $(CURDIR)/node/src $(@D)/src && ln -sfn $(CURDIR)/node/test $(@D)/test && ln -sfn $(CURDIR)/examples/typescript $(@D)/examples && cp node/tsconfig*.json $(@D)/
+	@rm -rf $(@D)/dist $(@D)/test-dist $(@D)/examples-dist
+	$(call say,TSC,$(@D)/dist)for p in tsconfig.json tsconfig.test.json tsconfig.examples.json; do $(NODE_ENV_PATH) $(node_dir)/node_modules/.bin/tsc -p $(@D)/$$p; done
 	@touch $@
 
 $(node_dir)/.package: $(node_dir)/.typescript $(node_dir)/sandbox.node $(programs) $(images)

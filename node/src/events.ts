@@ -127,13 +127,30 @@ export class EventChannel<T> {
 	}
 }
 
-/** Reads a pipe of the addon's as text. It keeps no event loop alive, and ends with the host process. */
-export function readPipe(fd: number, onText: (text: string) => void): void {
-	const decoder = new StringDecoder("utf8");
-	const socket = new Socket({ fd, readable: true, writable: false });
-	socket.on("data", (data) => onText(decoder.write(data)));
-	socket.on("error", () => socket.destroy());
-	socket.unref();
+/** How long the rest of a pipe may take when its writer has gone, in milliseconds. */
+const DRAIN_MS = 250;
+
+/** A pipe of the addon's, read as text. It keeps no event loop alive, and ends with the host process. */
+export class PipeReader {
+	readonly #socket: Socket;
+	readonly #ended: Promise<void>;
+
+	constructor(fd: number, onText: (text: string) => void) {
+		const decoder = new StringDecoder("utf8");
+		this.#socket = new Socket({ fd, readable: true, writable: false });
+		this.#socket.on("data", (data) => onText(decoder.write(data)));
+		this.#socket.on("error", () => this.#socket.destroy());
+		this.#ended = new Promise((resolve) => this.#socket.on("close", () => resolve()));
+		this.#socket.unref();
+	}
+
+	/** The writer has gone: waits until everything that it wrote has been read. */
+	async drain(): Promise<void> {
+		this.#socket.ref();
+		const timer = setTimeout(() => this.#socket.destroy(), DRAIN_MS);
+		await this.#ended;
+		clearTimeout(timer);
+	}
 }
 
 /** Cuts text into lines; one that is longer than any of ours is dropped. */

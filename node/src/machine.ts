@@ -3,7 +3,7 @@
  * A running VM behind the public classes: the addon's handle, what it tells, and its end. Everything that waits for the guest registers here, so that
  * nothing waits for a guest that is gone.
  */
-import { EventChannel, type SandboxVmEvents, lineSplitter, parseEvent, parseFlow, parseRequest, readPipe } from "./events.js";
+import { EventChannel, type SandboxVmEvents, lineSplitter, parseEvent, parseFlow, parseRequest, PipeReader } from "./events.js";
 import { SandboxError, errnoName, fromNative } from "./errors.js";
 import type { SandboxAnyFileSystem } from "./filesystem.js";
 import { type SandboxHttp, answerRequest } from "./http.js";
@@ -87,6 +87,7 @@ export class Machine {
 
 	readonly #http: SandboxHttp;
 	readonly #requests = new Set<number>();
+	readonly #pipes: PipeReader[] = [];
 
 	/** `sources`: the file systems that calls name by their place. */
 	constructor(config: NativeConfig, sources: readonly SandboxAnyFileSystem[], http: SandboxHttp) {
@@ -106,14 +107,18 @@ export class Machine {
 		try {
 			this.#handle = await native().start(config, this.#handlers());
 			const { consoleFd, flowsFd, requestsFd } = this.#handle;
-			if (consoleFd !== undefined) readPipe(consoleFd, (text) => this.events.console.emit(text));
-			if (flowsFd !== undefined) readPipe(flowsFd, lineSplitter((line) => parseEvent(line, parseFlow, this.events.flow)));
-			if (requestsFd !== undefined) readPipe(requestsFd, lineSplitter((line) => parseEvent(line, parseRequest, this.events.request)));
+			if (consoleFd !== undefined) this.#read(consoleFd, (text) => this.events.console.emit(text));
+			if (flowsFd !== undefined) this.#read(flowsFd, lineSplitter((line) => parseEvent(line, parseFlow, this.events.flow)));
+			if (requestsFd !== undefined) this.#read(requestsFd, lineSplitter((line) => parseEvent(line, parseRequest, this.events.request)));
 			this.#http.attach(this.#handle);
 		} catch (cause) {
 			const error = fromNative(cause);
 			this.#end(error instanceof SandboxError ? error : new SandboxError("ERR_SANDBOX_LAUNCH", String(cause), { cause }));
 		}
+	}
+
+	#read(fd: number, onText: (text: string) => void): void {
+		this.#pipes.push(new PipeReader(fd, onText));
 	}
 
 	#handlers(): NativeHandlers {
@@ -275,5 +280,6 @@ export class Machine {
 		await this.#starting; // also leaves the handler that this may have been called from
 		if (this.#handle) await native().close(this.#handle);
 		this.#handle = undefined;
+		await Promise.all(this.#pipes.map((pipe) => pipe.drain()));
 	}
 }

@@ -51,6 +51,9 @@ export const FileOp = {
 /** Numbers of `enum sbx_file_type`. */
 export const FileType = { file: 1, directory: 2, symlink: 3 } as const;
 
+/** Numbers of `enum sbx_cache`. */
+export const Cache = { auto: 0, none: 1 } as const;
+
 /** Numbers of `enum sbx_fs_tool`. */
 export const Tool = {
 	stat: 0,
@@ -193,6 +196,8 @@ export interface NativeMount {
 	/** `host`: a directory; `same`: the path of a binding or an earlier mount. */
 	readonly source?: string;
 	readonly readonly?: boolean;
+	/** Numbers of `enum sbx_cache`. */
+	readonly cache?: number;
 	/** `callbacks`: bits of {@link FileOp}, and the number that calls come with. */
 	readonly ops?: number;
 	readonly number?: number;

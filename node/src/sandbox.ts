@@ -7,7 +7,7 @@ import { BoundDirectory, MemoryFileSystem, type SandboxAnyFileSystem, type Sandb
 import { SandboxHttp, validateOrigin } from "./http.js";
 import { Machine } from "./machine.js";
 import { SandboxMounts } from "./mounts.js";
-import { type NativeConfig, type NativeMount, Tool, ToolFlag, findArtifacts } from "./native.js";
+import { Cache, type NativeConfig, type NativeMount, Tool, ToolFlag, findArtifacts } from "./native.js";
 import { ruleText } from "./network.js";
 import type { SandboxBinding, SandboxEngine, SandboxMount, SandboxOptions } from "./options.js";
 import { fileOps } from "./serve.js";
@@ -33,11 +33,11 @@ class Sources {
 		const { fs } = item;
 		if (fs instanceof BoundDirectory) return { path, kind: "host", source: fs.source, readonly: fs.access === "ro", masks: fs.mask };
 		const earlier = this.#seen.get(fs);
-		if (earlier !== undefined) return { path, kind: "same", source: earlier };
+		if (earlier !== undefined) return { path, kind: "same", source: earlier, cache: fs instanceof MemoryFileSystem ? Cache.none : Cache.auto };
 		this.#seen.set(fs, path);
 		if (fs instanceof MemoryFileSystem) {
 			this.memory.set(fs, path);
-			return { path, kind: "memory", maxBytes: fs.maxBytes ?? 0 };
+			return { path, kind: "memory", maxBytes: fs.maxBytes ?? 0, cache: Cache.none };
 		}
 		return { path, kind: "callbacks", ops: fileOps(fs), number: this.list.push(fs) - 1 };
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /**
- * A root image with busybox and this very Node.js in it, and what it is linked with.
+ * Root images for tests: busybox, and what a test adds.
  */
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
@@ -8,24 +8,37 @@ import { dirname, join } from "node:path";
 
 const COMMANDS = ["sh", "cat", "ls", "wget", "mkdir", "rm"];
 
-/** Builds it below `directory` and gives its path. */
-export function nodeImage(directory: string): string {
-	const root = join(directory, "root");
-	const add = (from: string, to: string, mode?: number): void => {
+type Add = (from: string, to: string) => void;
+
+/** Builds an image below `directory` and gives its path. `more` adds files of this machine. */
+function buildImage(directory: string, name: string, more: (add: Add, root: string) => void): string {
+	const root = join(directory, `${name}.root`);
+	const add: Add = (from, to) => {
 		mkdirSync(dirname(join(root, to)), { recursive: true });
-		copyFileSync(from, join(root, to), mode);
+		copyFileSync(from, join(root, to));
 	};
 	add("/bin/busybox", "bin/busybox");
-	for (const name of COMMANDS) symlinkSync("busybox", join(root, "bin", name));
-	add(realpathSync(process.execPath), "usr/bin/node");
-	const linked = execFileSync("ldd", [process.execPath], { encoding: "utf8", env: { PATH: process.env["PATH"] } });
-	for (const [, path] of linked.matchAll(/(?:=>\s+|^\s+)(\/\S+)/gm)) if (path) add(realpathSync(path), path);
-	for (const name of ["proc", "sys", "dev", "run", "tmp", "mnt", "workspace", "sandbox"]) mkdirSync(join(root, name), { recursive: true });
-	mkdirSync(join(root, "etc"), { recursive: true });
+	for (const command of COMMANDS) symlinkSync("busybox", join(root, "bin", command));
+	for (const path of ["proc", "sys", "dev", "run", "tmp", "mnt", "workspace", "sandbox", "etc", "usr/bin"]) mkdirSync(join(root, path), { recursive: true });
 	writeFileSync(join(root, "etc/passwd"), "root:x:0:0:root:/:/bin/sh\n");
 	writeFileSync(join(root, "etc/nsswitch.conf"), "hosts: files dns\n");
-	for (const name of ["hosts", "resolv.conf"]) writeFileSync(join(root, "etc", name), "");
-	const image = join(directory, "node.erofs");
+	for (const path of ["hosts", "resolv.conf"]) writeFileSync(join(root, "etc", path), "");
+	more(add, root);
+	const image = join(directory, `${name}.erofs`);
 	execFileSync(join(process.env["SBX_BUILD"] ?? "", "sandbox"), ["image", "build", root, image, "--all-root", "-q"]);
 	return image;
+}
+
+/** With this very Node.js, and what it is linked with. */
+export function nodeImage(directory: string): string {
+	return buildImage(directory, "node", (add) => {
+		add(realpathSync(process.execPath), "usr/bin/node");
+		const linked = execFileSync("ldd", [process.execPath], { encoding: "utf8", env: { PATH: process.env["PATH"] } });
+		for (const [, path] of linked.matchAll(/(?:=>\s+|^\s+)(\/\S+)/gm)) if (path) add(realpathSync(path), path);
+	});
+}
+
+/** With a script in the place of Node.js, which says how it was called. */
+export function scriptImage(directory: string): string {
+	return buildImage(directory, "script", (_, root) => writeFileSync(join(root, "usr/bin/node"), '#!/bin/sh\necho "node $*"\n', { mode: 0o755 }));
 }
