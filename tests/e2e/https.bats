@@ -8,7 +8,7 @@ load helper
 
 # The image is made once and kept beside the other caches.
 setup_file() {
-	local packages=ca-certificates,curl,wget,git,python3,nodejs cache
+	local packages=ca-certificates,curl,wget,git,python3,python3-requests,nodejs,openssl,gron,ant cache
 	cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests
 	export HTTP_IMAGE
 	HTTP_IMAGE=$cache/http-$(sha256sum <<<"$packages" | head -c 16).erofs
@@ -29,10 +29,11 @@ setup_file() {
 		            f.write(json.dumps([self.requestline] + ['%s: %s' % h for h in self.headers.items()]) + '\n')
 		        if self.path.startswith('/repo.git/'):
 		            return super().do_GET()
+		        body = b'"served"' if self.path == '/go' else b'served'
 		        self.send_response(200)
-		        self.send_header('Content-Length', '6')
+		        self.send_header('Content-Length', str(len(body)))
 		        self.end_headers()
-		        self.wfile.write(b'served')
+		        self.wfile.write(body)
 		    def log_message(self, *args):
 		        pass
 		server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
@@ -81,17 +82,46 @@ guest() {
 authorised() { grep -c '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 
-@test "curl, Wget, Python, Node and Git trust the VM's authority, and the server gets the header of each" {
+@test "curl, Wget, Python, Node, Git, Go and Java trust the VM's authority, and the server gets the header of each" {
 	run guest --header "$HEADER" --ca-file "$DIR/ca.pem" -- bash -euc "
 		curl -sS $SITE/curl && echo
 		wget -q -O - $SITE/wget && echo
 		python3 -c 'import urllib.request as u; print(u.urlopen(\"$SITE/python\").read().decode())'
 		node -e 'fetch(\"$SITE/node\").then(r => r.text()).then(console.log)'
-		git clone -q $SITE/repo.git /tmp/clone && git -C /tmp/clone log --format=%s"
+		git clone -q $SITE/repo.git /tmp/clone && git -C /tmp/clone log --format=%s
+		python3 -c 'import requests; print(requests.get(\"$SITE/requests\").text)'
+		gron $SITE/go
+		echo '<project><get src=\"$SITE/java\" dest=\"/tmp/java\" quiet=\"true\"/></project>' >/tmp/build.xml
+		ant -q -f /tmp/build.xml >/tmp/ant.log || cat /tmp/ant.log
+		cat /tmp/java"
 	assert_status 0
-	[ "$output" = $'served\nserved\nserved\nserved\nfirst' ]
-	[ "$(authorised)" -ge 7 ]
+	[ "$output" = $'served\nserved\nserved\nserved\nfirst\nserved\njson = "served";\nserved' ]
+	[ "$(authorised)" -ge 10 ]
 	[ "$(others)" -eq 0 ]
+}
+
+@test "on a writable root the files themselves have the authority, and keep it when packages make them anew" {
+	# shellcheck disable=SC2016
+	run guest --writable --header "$HEADER" --ca-file "$DIR/ca.pem" --env SSL_CERT_FILE=/mine -- bash -euc '
+		! grep certs /proc/mounts
+		grep -q sandbox /etc/ssl/certs/java/cacerts
+		curl -sS --cacert /etc/ssl/certs/ca-certificates.crt "$0/" && echo
+		update-ca-certificates --fresh >/tmp/log 2>&1
+		curl -sS --cacert /etc/ssl/certs/ca-certificates.crt "$0/" && echo
+		openssl verify -CApath /etc/ssl/certs /run/sandbox/ca.pem
+		openssl x509 -in /run/sandbox/ca.pem -noout -ext nameConstraints
+		echo "$SSL_CERT_FILE $CURL_CA_BUNDLE"' "$SITE"
+	assert_status 0
+	[ "$(grep -c "^served$" <<<"$output")" = 2 ]
+	assert_output_has "/run/sandbox/ca.pem: OK"
+	assert_output_has "DNS:host.sandbox.internal" # and no other
+	assert_output_has "/mine /etc/ssl/certs/ca-certificates.crt"
+}
+
+@test "a VM without hooks has no authority, and nothing of its files" {
+	run guest -- bash -c 'ls /run; env; cat /proc/mounts'
+	assert_status 0
+	[[ $output != *SSL_CERT_FILE* && $output != *certs* && $output != *$'sandbox\n'* ]]
 }
 
 @test "other names at the same server are relayed untouched" {
