@@ -13,17 +13,12 @@
  *	request_many CPU_NS				MANY at once
  *	idle_flow BYTES					of the server's memory, each of FLOWS open connections
  *	fair LEAST TENTH				what the slowest, and the slowest tenth, of ACTIVE connections got of what all got on average */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/virtio_net.h>
-#include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,6 +27,7 @@
 #include "base/clock.h"
 #include "base/rd.h"
 #include "net/network.h"
+#include "peers.h"
 #include "vhost.h"
 
 enum {
@@ -48,15 +44,12 @@ enum {
 	RX_AT = QUEUES * VHOST_QUEUE_BYTES,
 	TX_AT = RX_AT + QUEUE_SIZE * RX_BYTES,
 	MEM_BYTES = TX_AT + TX_SLOTS * TX_SLOT_BYTES,
-	PIECE = 1 << 16,
 	REQUEST_BYTES = 64,
 	REQUESTS = 40000,
 	MANY = 64,
 	FLOWS = 5000,
 	ACTIVE = 1000,
 	SPIN_NS = 200000,
-	BACKLOG = 4096,
-	EVENTS = 256,
 };
 #define STREAM_BYTES (UINT64_C(4) << 30)
 #define FAIR_NS (8 * NS_PER_S)
@@ -87,63 +80,7 @@ static struct {
 	uint16_t next_port;
 } m;
 
-static const uint8_t zeros[PIECE];
-
-/* ---- The other ends ---- */
-
-enum peer { SOURCE,
-	    SINK,
-	    ECHO };
-
-static void serve_one(enum peer what, int fd)
-{
-	static uint8_t bytes[PIECE];
-	ssize_t n = what == SOURCE ? send(fd, zeros, PIECE, MSG_DONTWAIT | MSG_NOSIGNAL) : recv(fd, bytes, PIECE, MSG_DONTWAIT);
-
-	if (what == ECHO && n > 0)
-		(void)!send(fd, bytes, (size_t)n, MSG_NOSIGNAL);
-	if (n == 0 || (n < 0 && errno != EAGAIN))
-		close(fd);
-}
-
-static _Noreturn void serve(enum peer what, int listener)
-{
-	int ep = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event e = { .events = EPOLLIN, .data.fd = listener }, event[EVENTS];
-
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	(void)epoll_ctl(ep, EPOLL_CTL_ADD, listener, &e);
-	for (;;) {
-		int n = epoll_wait(ep, event, EVENTS, -1);
-
-		for (int i = 0; i < n; i++) {
-			if (event[i].data.fd != listener) {
-				serve_one(what, event[i].data.fd);
-				continue;
-			}
-			for (int fd; (fd = accept(listener, NULL, NULL)) >= 0;) {
-				e = (struct epoll_event){ .events = what == SOURCE ? EPOLLOUT : EPOLLIN, .data.fd = fd };
-				(void)epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
-			}
-		}
-	}
-}
-
-static uint16_t start_peer(enum peer what)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	pid_t child;
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) < 0 || listen(fd, BACKLOG) < 0 || getsockname(fd, (struct sockaddr *)&a, &len) < 0)
-		vhost_die("cannot listen: %s", strerror(errno));
-	child = fork();
-	if (child == 0)
-		serve(what, fd);
-	close(fd);
-	return ntohs(a.sin_port);
-}
+static const uint8_t zeros[REQUEST_BYTES];
 
 /* ---- The driver ---- */
 
@@ -564,9 +501,9 @@ int main(int argc, char **argv)
 		(void)setrlimit(RLIMIT_NOFILE, &l);
 	}
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	source = start_peer(SOURCE);
-	sink = start_peer(SINK);
-	echo = start_peer(ECHO);
+	source = peer_start(PEER_SOURCE, 0);
+	sink = peer_start(PEER_SINK, 0);
+	echo = peer_start(PEER_ECHO, 0);
 	start_driver(argv[1]);
 	if (wanted("idle_flow", only))
 		idle(echo); /* first: memory that was freed is not given back */
