@@ -102,11 +102,25 @@ TEST(a_decoded_list_can_be_sent_on)
 		longer(#NAME, &f);                                                                                                            \
 	}
 
+/* Whether a message's last field takes whatever there is. */
 static bool ends_in_bytes(uint16_t type)
 {
-	return type == PROTO_EXEC_STDIN || type == PROTO_EXEC_STDOUT || type == PROTO_EXEC_STDERR || type == PROTO_GUEST_CONFIG ||
-	       type == PROTO_FS_CALL || type == PROTO_FS_ENTRIES || type == PROTO_FS_DATA || type == PROTO_FS_TOOL || type == PROTO_FS_RESULT ||
-	       type == PROTO_GUEST_NET || type == PROTO_UNPUBLISH;
+	bool last = false;
+
+#define ENDS_u32 false
+#define ENDS_u64 false
+#define ENDS_str false
+#define ENDS_strs false
+#define ENDS_bytes true
+#define ENDS_(kind, name) last = ENDS_##kind;
+#define CASE_(num, name, NAME)          \
+	case num: MSG_##NAME(ENDS_) break;
+	switch (type) {
+		PROTO_MESSAGES(CASE_)
+	}
+#undef CASE_
+#undef ENDS_
+	return last;
 }
 
 static int decode_any(uint16_t type, const uint8_t *body, size_t len)
