@@ -215,11 +215,6 @@ bool h2_takes_requests(const struct h2 *h2)
 	return !h2->broken && !h2->goaway && h2->error[0] == '\0' && nghttp2_session_check_request_allowed(h2->session);
 }
 
-unsigned h2_stream_count(const struct h2 *h2)
-{
-	return h2->count;
-}
-
 /* ---- Streams ---- */
 
 struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
@@ -232,7 +227,6 @@ struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
 	s->id = id;
 	sbuf_init(&s->in, h2->config.pool);
 	list_add_tail(&h2->streams, &s->node);
-	h2->count++;
 	return s;
 }
 
@@ -245,7 +239,6 @@ static void free_head(struct http_head *h)
 
 void h2_stream_drop(struct h2_stream *s)
 {
-	s->h2->count--;
 	list_del(&s->node);
 	free_head(s->gathered);
 	free_head(s->trailers);

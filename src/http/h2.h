@@ -96,7 +96,6 @@ void h2_cut(struct h2 *h2, uint32_t code);
 /* The peer should send no new requests. H2_NO_ERROR: those that it sends before it knows are taken; else they are refused. Those that came go on. */
 void h2_goaway(struct h2 *h2, uint32_t code);
 bool h2_takes_requests(const struct h2 *h2); /* clients: the server has not said otherwise */
-unsigned h2_stream_count(const struct h2 *h2);
 
 /* ---- Streams ---- */
 

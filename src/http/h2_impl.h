@@ -13,7 +13,6 @@ struct h2 {
 	struct h2_config config;
 	nghttp2_session *session;
 	struct list streams;
-	unsigned count;
 	const uint8_t *chunk; /* of nghttp2's: what of a frame is not given out yet */
 	size_t chunk_len;
 	bool busy;    /* in a call that the owner follows with h2_output() */
