@@ -2,7 +2,7 @@
 /** The examples, as their readers run them. */
 import assert from "node:assert/strict";
 import { type ExecFileOptions, execFile, execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { scriptImage } from "./image.js";
 
 const build = process.env["SBX_BUILD"] ?? "";
 const env = { ...process.env, SANDBOX_ENGINE: process.env["SBX_ENGINE"], API_TOKEN: "t0ken" };
-const sources = fileURLToPath(new URL("../../../examples", import.meta.url));
+const sources = join(realpathSync(fileURLToPath(new URL("../src", import.meta.url))), "../../examples"); // linked there
 const authorizations: (string | undefined)[] = [];
 const server = createServer((request, response) => {
 	authorizations.push(request.headers.authorization);
