@@ -496,6 +496,9 @@ SBX_API int sbx_vm_start(const struct sbx_vm_config *config, struct sbx_vm **ret
  */
 SBX_API void sbx_vm_free(struct sbx_vm *vm);
 
+/** The process that has the VM, for diagnostics: to look at it, or to kill it in a test. 0 when it is gone. */
+SBX_API pid_t sbx_vm_host_pid(const struct sbx_vm *vm);
+
 /** The descriptor to poll for reading (also when the library has something to write). The library's; do not read or close it. */
 SBX_API int sbx_vm_fd(const struct sbx_vm *vm);
 

@@ -9,6 +9,7 @@ NAPI_MODULE_INIT(/* env, exports */)
 	static const napi_property_descriptor functions[] = {
 		{ "start", NULL, vm_start, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "close", NULL, vm_close, NULL, NULL, NULL, napi_enumerable, NULL },
+		{ "hostPid", NULL, vm_host_pid, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "exec", NULL, proc_exec, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "write", NULL, proc_write, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "closeStdin", NULL, proc_close_stdin, NULL, NULL, NULL, napi_enumerable, NULL },

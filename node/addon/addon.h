@@ -163,8 +163,9 @@ struct vm_handle {
 	struct slots requests;     /* struct sbx_http_call that JavaScript has to answer */
 };
 
-napi_value vm_start(napi_env env, napi_callback_info info); /* (config, handlers) -> Promise of a handle */
-napi_value vm_close(napi_env env, napi_callback_info info); /* (handle) -> Promise */
+napi_value vm_start(napi_env env, napi_callback_info info);    /* (config, handlers) -> Promise of a handle */
+napi_value vm_close(napi_env env, napi_callback_info info);    /* (handle) -> Promise */
+napi_value vm_host_pid(napi_env env, napi_callback_info info); /* (handle) -> process */
 /* The VM of a handle that is open; else an exception says that it is closed. */
 struct vm_handle *vm_get(napi_env env, napi_value handle);
 

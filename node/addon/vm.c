@@ -493,3 +493,13 @@ napi_value vm_close(napi_env env, napi_callback_info info)
 	free(c);
 	return NULL;
 }
+
+napi_value vm_host_pid(napi_env env, napi_callback_info info)
+{
+	napi_value args[ARGS_MAX];
+	struct vm_handle *vm;
+
+	if (!args_get(env, info, 1, args) || !(vm = vm_get(env, args[0])))
+		return NULL;
+	return number_value(env, sbx_vm_host_pid(vm->vm));
+}

@@ -269,6 +269,8 @@ export interface NativeEngineProbe {
 export interface NativeBinding {
 	start(config: NativeConfig, handlers: NativeHandlers): Promise<NativeHandle>;
 	close(handle: NativeHandle): Promise<void>;
+	/** The host process, or 0. */
+	hostPid(handle: NativeHandle): number;
 	exec(handle: NativeHandle, spec: NativeExecSpec): number;
 	write(handle: NativeHandle, proc: number, data: Uint8Array): number;
 	closeStdin(handle: NativeHandle, proc: number): number;

@@ -7,7 +7,7 @@ import type { SandboxVmEvents } from "./events.js";
 import { GuestFileSystem } from "./guest-fs.js";
 import type { Machine } from "./machine.js";
 import type { SandboxMounts } from "./mounts.js";
-import type { NativeReady } from "./native.js";
+import { type NativeReady, native } from "./native.js";
 import { type ExecOptions, type ExecResult, execProgram, runBuffered } from "./process.js";
 import { type PtyOptions, SandboxProcess, SandboxPty, type SpawnOptions } from "./spawn.js";
 import { VmNetwork } from "./vm-network.js";
@@ -22,6 +22,11 @@ export class SandboxVm implements AsyncDisposable {
 	readonly fs: GuestFileSystem;
 	/** Rules and published ports of the running VM. */
 	readonly network: VmNetwork;
+	/** For tests of your own error handling. */
+	readonly diagnostics: {
+		/** Kills the host process, and the VM with it. */
+		terminateHostForTest(): void;
+	};
 	readonly #machine: Machine;
 
 	/** Made by `run()` and `spawnSandbox()`. */
@@ -30,6 +35,12 @@ export class SandboxVm implements AsyncDisposable {
 		this.mounts = mounts;
 		this.fs = new GuestFileSystem(machine);
 		this.network = new VmNetwork(machine);
+		this.diagnostics = {
+			terminateHostForTest: () => {
+				const pid = native().hostPid(machine.handle());
+				if (pid > 0) process.kill(pid, "SIGKILL");
+			},
+		};
 		this.control = new HostControlTransport({
 			exec: async (command, limits) => {
 				const result = await runBuffered(machine, { argv: command.argv, env: command.env, timeoutMs: limits.timeoutMs }, { signal: limits.signal });

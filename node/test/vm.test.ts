@@ -173,6 +173,14 @@ test("a guest that panics says so, with the console's last lines", async () => {
 	});
 });
 
+test("the host process is killed: whoever waits hears it at once", async () => {
+	await using own = await spawnSandbox(options());
+	const running = assert.rejects(within(own.control.exec({ argv: ["sleep", "1000"] })), isError("ERR_SANDBOX_HOST", /killed by signal 9/));
+	own.diagnostics.terminateHostForTest();
+	await running;
+	assert.throws(() => own.diagnostics.terminateHostForTest(), isError("ERR_SANDBOX_HOST"));
+});
+
 test("several VMs at once do not meet", async () => {
 	await using a = await spawnSandbox(writable({ name: "one" }));
 	await using b = await spawnSandbox(writable({ name: "two" }));

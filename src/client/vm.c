@@ -370,6 +370,11 @@ void sbx_vm_free(struct sbx_vm *vm)
 	free(vm);
 }
 
+pid_t sbx_vm_host_pid(const struct sbx_vm *vm)
+{
+	return vm->host.pid;
+}
+
 int sbx_vm_fd(const struct sbx_vm *vm)
 {
 	return loop_pollfd(vm->loop);
