@@ -16,12 +16,12 @@ function programs(text: string): string[] {
 	return [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, program]) => program ?? "");
 }
 
-test("README and docs/typescript.md", async (t) => {
+test("the READMEs and docs/typescript.md", async (t) => {
 	const sources = join(realpathSync(join(packageDirectory, "src")), "../.."); // they are linked into the package's directory
 	mkdirSync(checkDirectory, { recursive: true });
 	t.after(() => rmSync(checkDirectory, { recursive: true }));
 	let count = 0;
-	for (const file of ["node/README.md", "docs/typescript.md"]) {
+	for (const file of ["README.md", "node/README.md", "docs/typescript.md"]) {
 		const found = programs(readFileSync(join(sources, file), "utf8"));
 		assert.ok(found.length > 0, file);
 		for (const program of found) writeFileSync(join(checkDirectory, `program-${count++}.ts`), `${program}\nexport {};\n`);
