@@ -208,6 +208,16 @@ static bool is_target(struct h1_text t)
 	return t.len > 0;
 }
 
+bool h1_is_method(struct h1_text t)
+{
+	static const char *const framing[] = { "CONNECT", "HEAD", "OPTIONS" };
+
+	for (size_t i = 0; i < ARRAY_LEN(framing); i++)
+		if (h1_text_is(t, framing[i]))
+			return memcmp(t.p, framing[i], t.len) == 0;
+	return h1_is_token(t.p, t.len) && t.len <= H1_METHOD_MAX;
+}
+
 static bool has_path_form(struct h1_text path, struct h1_text method)
 {
 	return path.len > 0 && (path.p[0] == '/' || (h1_text_is(path, "*") && h1_text_is(method, "OPTIONS")));
@@ -249,7 +259,7 @@ static int parse_request_line(struct h1_text t, struct h1_head *h, struct h1_ref
 		return refuse(why, 400, "the request line has not three parts");
 	h->method = (struct h1_text){ t.p, (size_t)(first - t.p) };
 	h->target = (struct h1_text){ first + 1, (size_t)(last - first) - 1 };
-	if (!h1_is_token(h->method.p, h->method.len) || h->method.len > H1_METHOD_MAX)
+	if (!h1_is_method(h->method))
 		return refuse(why, 400, "the method is none");
 	r = parse_version((struct h1_text){ last + 1, t.len - (size_t)(last - t.p) - 1 }, h, why);
 	if (r < 0)

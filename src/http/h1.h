@@ -91,6 +91,8 @@ static inline struct h1_text h1_text_of(const char *s)
 bool h1_text_is(struct h1_text t, const char *s); /* ASCII letters in any case */
 struct h1_text h1_text_trimmed(struct h1_text t);  /* without spaces and tabs around it */
 bool h1_is_token(const char *p, size_t len);      /* a method or the name of a field */
+/* A method is case-sensitive (RFC 9110, 9.1), and not every server knows: those that say where a message goes or ends are none in another spelling. */
+bool h1_is_method(struct h1_text t);
 bool h1_is_value(const char *p, size_t len);      /* may be a field's value: no control characters, no spaces around it */
 bool h1_is_path(struct h1_text path, struct h1_text method);  /* a target that begins with '/', or is the "*" of OPTIONS */
 bool h1_length_parse(struct h1_text t, uint64_t *ret);        /* a Content-Length: one number, written in one way */

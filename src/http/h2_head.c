@@ -84,7 +84,7 @@ const char *h2_judge_request(struct http_head *h)
 {
 	const char *why;
 
-	if (!h1_is_token(h->method.p, h->method.len) || h->method.len > H1_METHOD_MAX)
+	if (!h1_is_method(h->method))
 		return "the method is none";
 	why = judge_authority(h);
 	if (why)

@@ -243,7 +243,7 @@ int map_request_to_h1(const struct http_head *h, bool end, struct buf *dst, enum
 	struct h1_text length = { 0 };
 	enum h1_body body;
 
-	if (!h1_is_token(h->method.p, h->method.len) || h1_text_is(h->method, "CONNECT") || !h1_is_path(h->path, h->method) || !h1_is_value(h->authority.p, h->authority.len))
+	if (!h1_is_method(h->method) || h1_text_is(h->method, "CONNECT") || !h1_is_path(h->path, h->method) || !h1_is_value(h->authority.p, h->authority.len))
 		return -EINVAL;
 	if (!http_fields_find(&h->fields, "content-length", &length) && end && has_body_always(h->method))
 		length = h1_text_of("0");

@@ -451,6 +451,7 @@ TEST(requests_that_are_malformed_are_reset)
 		{ "a space in the path", { ":method=GET", ":scheme=http", ":authority=a", ":path=/ HTTP/1.1" } },
 		{ "a fragment", { ":method=GET", ":scheme=http", ":authority=a", ":path=/#a" } },
 		{ "a star that is not of OPTIONS", { ":method=GET", ":scheme=http", ":authority=a", ":path=*" } },
+		{ "a method that some take for HEAD", { ":method=head", ":scheme=http", ":authority=a", ":path=/" } },
 		{ "a method that is none", { ":method=G T", ":scheme=http", ":authority=a", ":path=/" } },
 		{ "a scheme that is not of the web", { ":method=GET", ":scheme=ftp", ":authority=a", ":path=/" } },
 		{ "a user in the authority", { ":method=GET", ":scheme=http", ":authority=u@a", ":path=/" } },
