@@ -8,20 +8,16 @@
  * A record is handed to the library only when the output has room for all of it: nothing is ever half written, so that a later call may come with other bytes.
  *
  * Servers have no certificate when the client's hello arrives. The handshake stops there until the caller, who may have to ask the real server first, has
- * chosen a name and a protocol. Their sessions are tickets, kept by the clients. Sessions with real servers are kept here, by name and port: a session is
- * only as good as the verification it came from. */
-#include "http/tls.h"
+ * chosen a name and a protocol. Their sessions are tickets, kept by the clients. */
+#include "http/tls_impl.h"
 
 #include "base/cleanup.h"
-#include "base/list.h"
 #include "http/ca.h"
 #include "http/ossl.h"
-#include "http/roots.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,44 +25,11 @@ enum {
 	RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH,
 	/* A record on the wire, and the answer to a key update or an alert before it. */
 	RECORD_ROOM = RECORD_MAX + SSL3_RT_MAX_ENCRYPTED_OVERHEAD + SSL3_RT_HEADER_LENGTH + 1024,
-	SECURITY_LEVEL = 2, /* 112 bits: RSA from 2048 bits, no SHA-1 in chains */
-	NAMES_SHOWN_MAX = 4,
-	SESSION_KEY_MAX = POLICY_NAME_MAX + sizeof(":65535"),
 };
 
 static_assert((int)RECORD_ROOM <= (int)TLS_OUT_MAX, "a record must fit");
 
-struct session {
-	struct list node; /* in context->sessions, the oldest first */
-	SSL_SESSION *s;
-	char key[SESSION_KEY_MAX];
-};
-
-struct tls_context {
-	struct ca *ca;
-	BIO_METHOD *bio;
-	SSL_CTX *server, *client;
-	struct list sessions;
-	size_t session_count;
-};
-
-struct tls {
-	struct tls_context *c;
-	SSL *ssl;
-	struct buf in, out;
-	enum tls_state state;
-	bool is_server, in_ended, accepted, ended;
-	uint8_t alpn_len;               /* of the client's list that was kept; 0: none */
-	char name[POLICY_NAME_MAX + 1]; /* asked for by the client; whom a client asks */
-	char protocol[TLS_PROTOCOL_MAX + 1];
-	char key[SESSION_KEY_MAX]; /* of a client's session */
-	uint8_t alpn[TLS_ALPN_MAX - 1];
-	int code;  /* of the failure; 0: none */
-	char *why; /* NULL: no memory for words, or none */
-};
-
-/* The end fails for good, by the first cause that is known. */
-static int fail(struct tls *t, const struct sbx_err *err)
+int tls_fail(struct tls *t, const struct sbx_err *err)
 {
 	t->state = TLS_FAILED;
 	ERR_clear_error();
@@ -124,7 +87,7 @@ static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
 	}
 }
 
-static BIO_METHOD *make_bio_method(void)
+BIO_METHOD *tls_bio_method(void)
 {
 	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "sandbox");
 
@@ -164,11 +127,11 @@ static int hello_error(struct tls *t, int *ret_alert, const char *why)
 
 	*ret_alert = SSL_AD_DECODE_ERROR;
 	(void)err_set(&err, -EPROTO, "%s", why);
-	(void)fail(t, &err);
+	(void)tls_fail(t, &err);
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
-static int on_hello(SSL *ssl, int *ret_alert, void *ctx)
+int tls_on_hello(SSL *ssl, int *ret_alert, void *ctx)
 {
 	struct tls *t = SSL_get_app_data(ssl);
 	const uint8_t *p;
@@ -185,7 +148,7 @@ static int on_hello(SSL *ssl, int *ret_alert, void *ctx)
 	return SSL_CLIENT_HELLO_RETRY;
 }
 
-static int on_alpn(SSL *ssl, const uint8_t **ret, uint8_t *ret_len, const uint8_t *offered, unsigned len, void *ctx)
+int tls_on_alpn(SSL *ssl, const uint8_t **ret, uint8_t *ret_len, const uint8_t *offered, unsigned len, void *ctx)
 {
 	const struct tls *t = SSL_get_app_data(ssl);
 
@@ -224,194 +187,15 @@ int tls_accept(struct tls *t, const char *name, const char *protocol, uint64_t n
 
 	assert(t->state == TLS_HELLO && t->c->ca && (!protocol || tls_hello_offers(t, protocol)));
 	if (ca_leaf(t->c->ca, name, now_s, &cert, &err) < 0)
-		return fail(t, &err);
+		return tls_fail(t, &err);
 	if (SSL_use_certificate(t->ssl, cert) != 1 || SSL_use_PrivateKey(t->ssl, ca_leaf_key(t->c->ca)) != 1) {
 		(void)ossl_err(&err, -ENOMEM, "cannot use the certificate for '%s'", name);
-		return fail(t, &err);
+		return tls_fail(t, &err);
 	}
 	(void)snprintf(t->protocol, sizeof(t->protocol), "%s", protocol ? protocol : "");
 	t->accepted = true;
 	t->state = TLS_HANDSHAKE;
 	return 0;
-}
-
-/* ---- Sessions with servers ---- */
-
-static void session_free(struct tls_context *c, struct session *s)
-{
-	list_del(&s->node);
-	c->session_count--;
-	SSL_SESSION_free(s->s);
-	free(s);
-}
-
-/* Called when a server has sent a ticket. 1: the session is ours now. */
-static int on_session(SSL *ssl, SSL_SESSION *session)
-{
-	const struct tls *t = SSL_get_app_data(ssl);
-	struct tls_context *c = t->c;
-	struct session *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return 0; /* the next connection will do without */
-	s->s = session;
-	memcpy(s->key, t->key, sizeof(s->key));
-	if (c->session_count == TLS_SESSIONS_MAX)
-		session_free(c, CONTAINER_OF(c->sessions.next, struct session, node));
-	list_add_tail(&c->sessions, &s->node);
-	c->session_count++;
-	return 1;
-}
-
-/* The newest session with the server. Tickets of TLS 1.3 should be shown once (RFC 8446, C.4), and new ones come; TLS 1.2 has one for many connections. */
-static bool resume(struct tls *t)
-{
-	for (struct list *node = t->c->sessions.prev; node != &t->c->sessions; node = node->prev) {
-		struct session *s = CONTAINER_OF(node, struct session, node);
-		bool ok;
-
-		if (strcmp(s->key, t->key) != 0)
-			continue;
-		ok = SSL_set_session(t->ssl, s->s) == 1;
-		if (SSL_SESSION_get_protocol_version(s->s) >= TLS1_3_VERSION) {
-			session_free(t->c, s);
-		} else {
-			list_del(&s->node);
-			list_add_tail(&t->c->sessions, &s->node);
-		}
-		return ok;
-	}
-	return true;
-}
-
-/* ---- Verification ---- */
-
-/* The host names of a certificate, "a, *.b". It is of the network's making: what is no host name is not repeated in a log. */
-static size_t list_names(const GENERAL_NAMES *names, char *dst, size_t cap)
-{
-	size_t len = 0;
-	int shown = 0;
-
-	for (int i = 0; i < sk_GENERAL_NAME_num(names) && shown < NAMES_SHOWN_MAX; i++) {
-		int kind;
-		const ASN1_STRING *s = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &kind);
-		const char *text = (const char *)ASN1_STRING_get0_data(s);
-		size_t n = kind == GEN_DNS ? (size_t)ASN1_STRING_length(s) : 0;
-		size_t star = n > 2 && memcmp(text, "*.", 2) == 0 ? 2 : 0;
-		char name[POLICY_NAME_MAX + 1];
-
-		if (!host_name_normalise(text + star, n - star, name) || strlen(name) + sizeof(", *.") > cap - len)
-			continue;
-		len += (size_t)snprintf(dst + len, cap - len, "%s%.*s%s", shown++ > 0 ? ", " : "", (int)star, text, name);
-	}
-	return len;
-}
-
-static void explain_name(const struct tls *t, const X509 *cert, struct sbx_err *err)
-{
-	GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
-	char text[NAMES_SHOWN_MAX * (POLICY_NAME_MAX + sizeof(", *."))] = "";
-	size_t len = list_names(names, text, sizeof(text));
-
-	GENERAL_NAMES_free(names);
-	(void)err_set(err, -EPROTO, "the server's certificate is not for '%s'%s%s", t->name, len > 0 ? " but for " : "", text);
-}
-
-/* Called at each step of a verification; nothing is forgiven. */
-static int on_verify(int ok, X509_STORE_CTX *v)
-{
-	struct tls *t = SSL_get_app_data(X509_STORE_CTX_get_ex_data(v, SSL_get_ex_data_X509_STORE_CTX_idx()));
-	int e = X509_STORE_CTX_get_error(v);
-	struct sbx_err err;
-
-	if (ok)
-		return 1;
-	if (e == X509_V_ERR_HOSTNAME_MISMATCH || e == X509_V_ERR_IP_ADDRESS_MISMATCH)
-		explain_name(t, X509_STORE_CTX_get0_cert(v), &err);
-	else
-		(void)err_set(&err, -EPROTO, "the certificate of '%s' cannot be verified: %s", t->name, X509_verify_cert_error_string(e));
-	(void)fail(t, &err);
-	return 0;
-}
-
-/* ---- Contexts ---- */
-
-static SSL_CTX *make_context(const SSL_METHOD *method)
-{
-	SSL_CTX *x = SSL_CTX_new(method);
-
-	if (!x)
-		return NULL;
-	SSL_CTX_set_security_level(x, SECURITY_LEVEL);
-	(void)SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-	(void)SSL_CTX_set_mode(x, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	if (SSL_CTX_set_min_proto_version(x, TLS1_2_VERSION) == 1)
-		return x;
-	SSL_CTX_free(x);
-	return NULL;
-}
-
-static bool make_server(struct tls_context *c)
-{
-	static const uint8_t id[] = "guest";
-
-	c->server = make_context(TLS_server_method());
-	if (!c->server || SSL_CTX_set_session_id_context(c->server, id, sizeof(id) - 1) != 1 || SSL_CTX_set_num_tickets(c->server, 1) != 1)
-		return false;
-	(void)SSL_CTX_set_session_cache_mode(c->server, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_client_hello_cb(c->server, on_hello, NULL);
-	SSL_CTX_set_alpn_select_cb(c->server, on_alpn, NULL);
-	return true;
-}
-
-static bool make_client(struct tls_context *c, struct roots *roots)
-{
-	X509_STORE *store = roots_store(roots);
-
-	c->client = make_context(TLS_client_method());
-	if (!c->client || !store) {
-		X509_STORE_free(store);
-		return false;
-	}
-	SSL_CTX_set_cert_store(c->client, store);
-	SSL_CTX_set_verify(c->client, SSL_VERIFY_PEER, on_verify);
-	SSL_CTX_set_max_cert_list(c->client, TLS_PEER_CHAIN_MAX);
-	(void)SSL_CTX_set_session_cache_mode(c->client, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(c->client, on_session);
-	return true;
-}
-
-int tls_context_create(const struct tls_config *config, struct tls_context **ret, struct sbx_err *err)
-{
-	struct tls_context *c;
-	int e = ossl_init();
-
-	if (e < 0)
-		return e;
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		return -ENOMEM;
-	c->ca = config->ca;
-	list_init(&c->sessions);
-	c->bio = make_bio_method();
-	if (!c->bio || (config->ca && !make_server(c)) || (config->roots && !make_client(c, config->roots))) {
-		tls_context_free(c);
-		return ossl_err(err, -ENOMEM, "cannot set up TLS");
-	}
-	*ret = c;
-	return 0;
-}
-
-void tls_context_free(struct tls_context *c)
-{
-	if (!c)
-		return;
-	LIST_EACH (node, &c->sessions)
-		session_free(c, CONTAINER_OF(node, struct session, node));
-	SSL_CTX_free(c->server);
-	SSL_CTX_free(c->client);
-	BIO_meth_free(c->bio);
-	free(c);
 }
 
 /* ---- Ends ---- */
@@ -484,7 +268,7 @@ static int set_identity(struct tls *t, const struct tls_peer *peer, struct sbx_e
 		ok = SSL_set1_host(t->ssl, t->name) == 1 && SSL_set_tlsext_host_name(t->ssl, t->name) == 1;
 	}
 	(void)snprintf(t->key, sizeof(t->key), "%s:%u", t->name, peer->port);
-	if (!ok || !resume(t) || (t->alpn_len > 0 && SSL_set_alpn_protos(t->ssl, t->alpn, t->alpn_len) != 0))
+	if (!ok || !tls_resume(t) || (t->alpn_len > 0 && SSL_set_alpn_protos(t->ssl, t->alpn, t->alpn_len) != 0))
 		return ossl_err(err, -ENOMEM, "cannot connect to '%s'", peer->name);
 	return 0;
 }
@@ -573,7 +357,7 @@ static int outcome(struct tls *t, int r)
 		(void)ossl_err(&err, -EPROTO, "TLS with the guest failed");
 	else
 		(void)ossl_err(&err, -EPROTO, "TLS with '%s' failed", t->name);
-	return fail(t, &err);
+	return tls_fail(t, &err);
 }
 
 enum tls_state tls_step(struct tls *t)
@@ -588,7 +372,7 @@ enum tls_state tls_step(struct tls *t)
 	r = SSL_do_handshake(t->ssl);
 	if (r != 1) {
 		if (outcome(t, r) == 0)
-			(void)fail(t, &(struct sbx_err){ .code = -ECONNRESET, .message = "the peer ended TLS before it began" });
+			(void)tls_fail(t, &(struct sbx_err){ .code = -ECONNRESET, .message = "the peer ended TLS before it began" });
 		return t->state;
 	}
 	SSL_get0_alpn_selected(t->ssl, &protocol, &len);
