@@ -46,8 +46,9 @@ static void die(struct http_conn *c, const char *why)
 	loop_task_add(c->p->config.loop, &c->task, reap);
 }
 
-void conn_abort(struct http_conn *c)
+void conn_abort(struct http_conn *c, enum net_end why)
 {
+	net_flow_done(&c->flow, why);
 	if (c->t)
 		tcp_abort(c->t);
 	die(c, "the connection was aborted");
@@ -55,6 +56,7 @@ void conn_abort(struct http_conn *c)
 
 void conn_free(struct http_conn *c)
 {
+	net_flow_done(&c->flow, NET_END_STOPPED);
 	conn_request_done(c);
 	if (c->h2)
 		conn_h2_end(c, "the VM ends");
@@ -71,12 +73,20 @@ void conn_free(struct http_conn *c)
 
 /* ---- To the guest ---- */
 
+static size_t write_guest(struct http_conn *c, const void *p, size_t len)
+{
+	size_t n = tcp_write(c->t, p, len);
+
+	c->flow.bytes_in += n;
+	return n;
+}
+
 static void flush_tls(struct http_conn *c)
 {
 	struct buf *out = tls_out(c->tls);
 
 	if (c->t && buf_len(out) > 0)
-		buf_consume(out, tcp_write(c->t, buf_data(out), buf_len(out)));
+		buf_consume(out, write_guest(c, buf_data(out), buf_len(out)));
 }
 
 size_t conn_send_guest(void *user, const void *p, size_t len)
@@ -87,7 +97,7 @@ size_t conn_send_guest(void *user, const void *p, size_t len)
 	if (!c->t)
 		return len;
 	if (!c->tls)
-		return tcp_write(c->t, p, len);
+		return write_guest(c, p, len);
 	while (done < len) {
 		ssize_t n = tls_write(c->tls, (const uint8_t *)p + done, len - done);
 
@@ -186,7 +196,7 @@ static void fulfil(struct http_conn *c)
 	if (r->finish_guest)
 		conn_finish_guest(c);
 	if (r->abort)
-		conn_abort(c);
+		conn_abort(c, NET_END_HOST);
 }
 
 static enum conn_wait waits_for(const struct http_conn *c)
@@ -213,7 +223,7 @@ static void conn_timeout(struct loop_timer *t)
 	struct http_conn *c = CONTAINER_OF(t, struct http_conn, timer);
 
 	if (c->wait == WAIT_LINGER || c->phase != CONN_HTTP) {
-		conn_abort(c);
+		conn_abort(c, NET_END_IDLE);
 		return;
 	}
 	if (c->h2)
@@ -239,7 +249,7 @@ static void arm(struct http_conn *c, bool moved)
 	if (w == WAIT_NOTHING)
 		loop_timer_del(c->p->config.loop, &c->timer);
 	else if (loop_timer_set(c->p->config.loop, &c->timer, loop_now_ns(c->p->config.loop) + limit_ms[w] * NS_PER_MS, conn_timeout) < 0)
-		conn_abort(c);
+		conn_abort(c, NET_END_RESOURCES);
 }
 
 /* ---- Moving ---- */
@@ -260,7 +270,7 @@ static bool knows_version(struct http_conn *c)
 		return false;
 	c->spoken = true;
 	if (r > 0 && conn_h2_begin(c) < 0)
-		conn_abort(c);
+		conn_abort(c, NET_END_RESOURCES);
 	return true;
 }
 
@@ -358,9 +368,10 @@ static size_t take(struct http_conn *c, const uint8_t *p, size_t len)
 	size_t n = c->phase == CONN_DEAD ? 0 : MIN(len, buf_room(guest_in(c)));
 
 	if (n > 0 && !buf_put(guest_in(c), p, n)) {
-		conn_abort(c);
+		conn_abort(c, NET_END_RESOURCES);
 		return 0;
 	}
+	c->flow.bytes_out += n;
 	return n;
 }
 
@@ -431,7 +442,7 @@ static void on_closed(void *user, int reason)
 {
 	struct http_conn *c = user;
 
-	(void)reason;
+	net_flow_done(&c->flow, net_end_of_tcp(reason));
 	c->t = NULL;
 	die(c, "the guest ended the connection");
 }
@@ -440,15 +451,23 @@ static const struct tcp_ops conn_tcp_ops = { .data = on_data, .fin = on_fin, .ro
 
 /* ---- Its beginning ---- */
 
-struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, bool by_name)
+/* New rules do not admit it. */
+static void conn_end(struct net_flow *f)
+{
+	conn_abort(CONTAINER_OF(f, struct http_conn, flow), NET_END_RULES);
+}
+
+struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, const struct policy_verdict *v)
 {
 	struct http_conn *c = calloc(1, sizeof(*c));
 
-	if (!c)
+	if (!c || net_flow_begin(p->config.network, &c->flow, tcp_key(t), v, conn_end) < 0) {
+		free(c);
 		return NULL;
+	}
 	c->p = p;
 	c->t = t;
-	c->by_name = by_name;
+	c->by_name = v->name != NULL;
 	c->original = tcp_key(t)->remote;
 	c->original_port = tcp_key(t)->remote_port;
 	buf_init(&c->first, HELLO_BYTES_MAX);
@@ -466,7 +485,7 @@ void conn_begin_plain(struct http_conn *c)
 {
 	c->phase = CONN_HTTP;
 	if (!buf_put(&c->relay.guest.in, buf_data(&c->first), buf_len(&c->first)))
-		conn_abort(c);
+		conn_abort(c, NET_END_RESOURCES);
 	buf_done(&c->first);
 }
 
@@ -479,13 +498,17 @@ void conn_begin_tls(struct http_conn *c, const char *name)
 	c->origin = (struct http_origin){ .tls = true, .port = k->remote_port };
 	memcpy(c->origin.host, name, strnlen(name, sizeof(c->origin.host) - 1));
 	c->origin.is_address = ip_parse(name, strlen(name), &c->origin.address);
+	if (!c->origin.is_address && net_flow_rename(&c->flow, name) < 0) {
+		conn_abort(c, NET_END_RESOURCES);
+		return;
+	}
 	if (tls_server_create(c->p->config.tls, &c->tls) == 0 && buf_put(tls_in(c->tls), buf_data(&c->first), buf_len(&c->first)))
 		s = tls_step(c->tls);
 	buf_done(&c->first);
 	if (s != TLS_HELLO) {
 		if (c->tls)
 			flush_tls(c);
-		conn_abort(c);
+		conn_abort(c, NET_END_PROTOCOL);
 		return;
 	}
 	c->phase = CONN_TLS_HELLO;

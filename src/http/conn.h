@@ -32,6 +32,7 @@ struct http_conn {
 	struct list node;
 	struct http_proxy *p;
 	struct tcp *t; /* NULL: gone */
+	struct net_flow flow;
 	enum conn_phase phase;
 	bool by_name;  /* what it asks for must be admitted by name */
 	bool ended;    /* the guest sends no more */
@@ -70,8 +71,8 @@ struct http_conn {
 /* conn.c */
 void conn_pump(struct http_conn *c);
 size_t conn_send_guest(void *user, const void *p, size_t len);
-void conn_abort(struct http_conn *c);
-struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, bool by_name);
+void conn_abort(struct http_conn *c, enum net_end why);
+struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, const struct policy_verdict *v);
 void conn_free(struct http_conn *c);
 /* Goes on with what was read in CONN_LOOK, as HTTP. */
 void conn_begin_plain(struct http_conn *c);

@@ -311,6 +311,8 @@ struct conn_refusal conn_judge(struct http_conn *c, const struct h1_authority *a
 		return (struct conn_refusal){ c->up_status, c->up_why, c->up_text };
 	if (c->by_name && !network_admits_name(c->p->config.network, tcp_key(c->t), o.host))
 		return (struct conn_refusal){ 403, "the guest's address is not admitted for this name", "outbound denied" };
+	if (!o.is_address && net_flow_rename(&c->flow, o.host) < 0)
+		return (struct conn_refusal){ 502, "out of memory", "the host has no memory" };
 	return (struct conn_refusal){ 0 };
 }
 

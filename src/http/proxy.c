@@ -29,9 +29,13 @@ static void leave(struct http_conn *c, const char *name)
 {
 	struct tcp *t = c->t;
 
+	if (name && net_flow_rename(&c->flow, name) < 0) {
+		conn_abort(c, NET_END_RESOURCES);
+		return;
+	}
 	c->t = NULL;
-	network_relay(c->p->config.network, t, name, buf_data(&c->first), buf_len(&c->first));
-	conn_abort(c);
+	network_relay(c->p->config.network, t, &c->flow, buf_data(&c->first), buf_len(&c->first));
+	conn_abort(c, NET_END_CLOSED); /* its account is the relay's */
 }
 
 static void look_at_name(struct http_conn *c, const char *name)
@@ -40,7 +44,7 @@ static void look_at_name(struct http_conn *c, const char *name)
 
 	memcpy(o.host, name, strlen(name) + 1);
 	if (c->by_name && !network_admits_name(c->p->config.network, tcp_key(c->t), name))
-		conn_abort(c);
+		conn_abort(c, NET_END_NAME);
 	else if (http_hooks_match(c->p->hooks, &o))
 		conn_begin_tls(c, name);
 	else
@@ -53,7 +57,7 @@ static void look_at_address(struct http_conn *c)
 
 	ip_format(&o.address, o.host);
 	if (c->by_name)
-		conn_abort(c);
+		conn_abort(c, NET_END_NAME);
 	else if (http_hooks_match(c->p->hooks, &o))
 		conn_begin_tls(c, o.host);
 	else
@@ -67,7 +71,7 @@ void conn_look(struct http_conn *c)
 	switch (hello_parse(buf_data(&c->first), buf_len(&c->first), name)) {
 	case HELLO_NAMED: look_at_name(c, name); return;
 	case HELLO_UNNAMED: look_at_address(c); return;
-	case HELLO_BAD: conn_abort(c); return;
+	case HELLO_BAD: conn_abort(c, NET_END_PROTOCOL); return;
 	case HELLO_NOT_TLS:
 		if (http_hooks_port(c->p->hooks, false, c->original_port))
 			conn_begin_plain(c);
@@ -77,12 +81,12 @@ void conn_look(struct http_conn *c)
 	case HELLO_MORE: break;
 	}
 	if (c->ended)
-		conn_abort(c); /* it ends in the middle of a hello, or says nothing */
+		conn_abort(c, buf_len(&c->first) > 0 ? NET_END_PROTOCOL : NET_END_CLOSED); /* it ends in the middle of a hello, or says nothing */
 }
 
 /* ---- The network's calls ---- */
 
-static bool on_tcp(void *user, struct tcp *t, bool by_name)
+static bool on_tcp(void *user, struct tcp *t, const struct policy_verdict *v)
 {
 	struct http_proxy *p = user;
 	uint16_t port = tcp_key(t)->remote_port;
@@ -91,8 +95,9 @@ static bool on_tcp(void *user, struct tcp *t, bool by_name)
 
 	if (!tls && !http_hooks_port(p->hooks, false, port))
 		return false;
-	c = p->count < HTTP_CONNS_MAX ? conn_new(p, t, by_name) : NULL;
+	c = p->count < HTTP_CONNS_MAX ? conn_new(p, t, v) : NULL;
 	if (!c) {
+		net_flow_fail(p->config.network, tcp_key(t), v, NET_END_RESOURCES);
 		tcp_refuse(t, -ECONNREFUSED); /* never past the hooks */
 		return true;
 	}
@@ -102,17 +107,10 @@ static bool on_tcp(void *user, struct tcp *t, bool by_name)
 	return true;
 }
 
+/* Its servers: the guest's own connection has been asked about. */
 static bool still_admitted(const struct http_conn *c)
 {
-	struct network *n = c->p->config.network;
-
-	if (c->up.state >= HTTP_UP_DIALLING && !http_up_admitted(&c->up))
-		return false;
-	if (!conn_h2_admitted(c))
-		return false;
-	if (!c->by_name)
-		return network_admits(n, &c->original, c->original_port, NULL);
-	return c->origin.host[0] == '\0' || network_admits_name(n, tcp_key(c->t), c->origin.host);
+	return (c->up.state < HTTP_UP_DIALLING || http_up_admitted(&c->up)) && conn_h2_admitted(c);
 }
 
 static void on_policy_changed(void *user)
@@ -123,7 +121,7 @@ static void on_policy_changed(void *user)
 		struct http_conn *c = CONTAINER_OF(node, struct http_conn, node);
 
 		if (c->t && !still_admitted(c))
-			conn_abort(c);
+			conn_abort(c, NET_END_RULES);
 	}
 }
 

@@ -105,131 +105,12 @@ bool network_admits_name(struct network *n, const struct flow_key *k, const char
 	return policy_decide(n->policy, &f).admit;
 }
 
-/* ---- Flows ---- */
-
-static const char *end_text(enum net_end why)
-{
-	static const char *const text[] = {
-		[NET_END_CLOSED] = "closed",
-		[NET_END_GUEST] = "reset by the guest",
-		[NET_END_HOST] = "reset by the other end",
-		[NET_END_REFUSED] = "refused by the other end",
-		[NET_END_NOBODY] = "refused by the guest",
-		[NET_END_UNREACHABLE] = "the other end cannot be reached",
-		[NET_END_TIMEOUT] = "no answer",
-		[NET_END_NAME] = "TLS does not ask for a name that a rule admits here",
-		[NET_END_RULES] = "the rules have changed",
-		[NET_END_IDLE] = "silent for long",
-		[NET_END_ROOM] = "made room for another",
-		[NET_END_RESTART] = "the guest restarted its network",
-		[NET_END_RESOURCES] = "the host is short of memory or descriptors",
-		[NET_END_STOPPED] = "the VM has ended",
-	};
-
-	static_assert(ARRAY_LEN(text) == NET_END_COUNT_, "a text for each reason");
-	return text[why];
-}
-
-static const struct rule *rule_at(const struct network *n, int rule)
-{
-	return rule >= 0 ? &n->policy->rule[rule] : NULL;
-}
-
-struct policy_verdict net_flow_judge(struct network *n, const struct flow_key *k, struct policy_flow *ret, const char **names)
-{
-	struct policy_verdict v;
-
-	if (k->proto == IP_PROTO_ICMP) {
-		*ret = (struct policy_flow){ .dst = k->remote };
-		v = policy_echo(n->policy, &k->remote);
-	} else {
-		*ret = network_flow(n, k->proto == IP_PROTO_TCP ? POLICY_TCP : POLICY_UDP, &k->remote, k->remote_port, names);
-		v = policy_decide(n->policy, ret);
-	}
-	if (v.admit)
-		return v;
-	n->stats.denied++;
-	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = ++n->last_flow, .key = k, .name = ret->name_count > 0 ? names[0] : NULL, .reason = policy_reason_text(v.reason) });
-	return v;
-}
-
-int net_flow_begin(struct network *n, struct net_flow *f, const struct flow_key *key, const struct policy_verdict *v, void (*end)(struct net_flow *f))
-{
-	*f = (struct net_flow){ .key = key, .end = end, .n = n, .rule = v->rule, .id = ++n->last_flow, .begun_ns = loop_now_ns(n->loop) };
-	f->name = v->name ? strdup(v->name) : NULL;
-	if (v->name && !f->name) {
-		f->n = NULL;
-		return -ENOMEM;
-	}
-	list_add_tail(&n->flows, &f->node);
-	n->stats.admitted++;
-	n->stats.open++;
-	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = f->id, .inbound = !end, .key = key, .name = f->name, .admit = true, .rule = rule_at(n, f->rule) });
-	return 0;
-}
-
-int net_flow_rename(struct net_flow *f, const char *name)
-{
-	char *copy = strdup(name);
-
-	if (!copy)
-		return -ENOMEM;
-	free(f->name);
-	f->name = copy;
-	return 0;
-}
-
-void net_flow_done(struct net_flow *f, enum net_end why)
-{
-	struct network *n = f->n;
-
-	if (!n)
-		return;
-	f->n = NULL;
-	n->stats.open--;
-	flowlog_put(n->flowlog, &(struct flowlog_entry){ .id = f->id,
-							 .end = true,
-							 .inbound = !f->end,
-							 .key = f->key,
-							 .name = f->name,
-							 .admit = true,
-							 .rule = rule_at(n, f->rule),
-							 .reason = end_text(why),
-							 .bytes_out = f->bytes_out,
-							 .bytes_in = f->bytes_in,
-							 .duration_ns = loop_now_ns(n->loop) - f->begun_ns });
-	list_del(&f->node);
-	free(f->name);
-}
-
-/* Which of the new rules admits an open flow, or -1. A pin that has ended since does not end a flow; and a flow that asked for no name is not admitted by one
- * afterwards. */
-static int rule_of(struct network *n, const struct net_flow *f)
-{
-	const char *names[NETWORK_NAMES_MAX], *name = f->name;
-	const struct flow_key *k = f->key;
-	struct policy_flow p;
-
-	if (k->proto == IP_PROTO_ICMP)
-		return policy_echo(n->policy, &k->remote).rule;
-	p = network_flow(n, k->proto == IP_PROTO_TCP ? POLICY_TCP : POLICY_UDP, &k->remote, k->remote_port, names);
-	p.names = &name;
-	p.name_count = name != NULL;
-	return policy_decide(n->policy, &p).rule;
-}
+/* ---- What the rules say ---- */
 
 void network_set_policy(struct network *n, const struct policy *p)
 {
 	*n->policy = *p;
-	LIST_EACH (node, &n->flows) {
-		struct net_flow *f = CONTAINER_OF(node, struct net_flow, node);
-
-		if (!f->end)
-			continue;
-		f->rule = rule_of(n, f);
-		if (f->rule < 0)
-			f->end(f);
-	}
+	net_flow_judge_all(n);
 	if (n->interceptor.policy_changed)
 		n->interceptor.policy_changed(n->interceptor.user);
 	run(n);
@@ -254,7 +135,7 @@ static void on_tcp_open(void *user, struct tcp *t)
 		return;
 	}
 	v = net_flow_judge(n, k, &f, names);
-	if (v.admit && n->interceptor.tcp && n->interceptor.tcp(n->interceptor.user, t, v.name != NULL))
+	if (v.admit && n->interceptor.tcp && n->interceptor.tcp(n->interceptor.user, t, &v))
 		return;
 	if (v.admit)
 		relay_tcp_open(n, t, &f, &v);
@@ -288,19 +169,13 @@ int network_dial(struct network *n, const struct ip *dst, uint16_t port, const c
 	return dial_tcp(n->policy, &f, ret_fd);
 }
 
-void network_relay(struct network *n, struct tcp *t, const char *name, const void *first, size_t len)
+void network_relay(struct network *n, struct tcp *t, struct net_flow *admitted, const void *first, size_t len)
 {
 	const struct flow_key *k = tcp_key(t);
 	const char *names[NETWORK_NAMES_MAX];
-	struct policy_flow f;
-	struct policy_verdict v = net_flow_judge(n, k, &f, names);
+	struct policy_flow f = network_flow(n, POLICY_TCP, &k->remote, k->remote_port, names);
 
-	if (!v.admit) {
-		tcp_abort(t);
-		return;
-	}
-	v.name = name;
-	relay_tcp_take(n, t, &f, &v, first, len);
+	relay_tcp_take(n, t, &f, admitted, first, len);
 }
 
 static void serve_udp(struct network *n, const struct stack_datagram *d)

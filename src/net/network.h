@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/loop.h"
+#include "net/net_flow.h"
 #include "net/policy.h"
 #include "net/stack.h"
 
@@ -45,10 +46,10 @@ enum { NETWORK_SERVICE_BYTES = 4096,
 
 /* What takes connections that a rule admits over before they are relayed: HTTP, where somebody wants to see it. */
 struct network_interceptor {
-	/* Sets ops and accepts, or refuses, now; or false: it is relayed. @by_name: the rule that admits it has a name, and so must what the guest asks for:
-	 * network_admits_name(). */
-	bool (*tcp)(void *user, struct tcp *t, bool by_name);
-	void (*policy_changed)(void *user); /* what it has taken over may not be admitted any more: network_admits_name(), network_admits() */
+	/* Sets ops and accepts, or refuses, now, and keeps the account of it: net_flow_begin(). Or false: it is relayed. @v->name: the rule that admits it has a
+	 * name, and so must what the guest asks for: network_admits_name(). */
+	bool (*tcp)(void *user, struct tcp *t, const struct policy_verdict *v);
+	void (*policy_changed)(void *user); /* what was dialled for the guest may not be admitted any more: network_admits() */
 	void *user;
 };
 
@@ -93,8 +94,8 @@ bool network_admits_name(struct network *n, const struct flow_key *k, const char
 bool network_admits(struct network *n, const struct ip *dst, uint16_t port, const char *name);
 /* A socket on its way there, as dial_tcp() makes it. -EACCES: no rule admits that. */
 int network_dial(struct network *n, const struct ip *dst, uint16_t port, const char *name, int *ret_fd);
-/* Gives a connection that it accepted to the relay after all, with the @len bytes that it has read of it (at most NETWORK_HELD_BYTES), which ask for @name
- * (NULL: for none). */
-void network_relay(struct network *n, struct tcp *t, const char *name, const void *first, size_t len);
+/* Gives a connection that it accepted to the relay after all, with its account and the @len bytes that it has read of it (at most NETWORK_HELD_BYTES), which are the
+ * relay's to count. */
+void network_relay(struct network *n, struct tcp *t, struct net_flow *admitted, const void *first, size_t len);
 
 #endif

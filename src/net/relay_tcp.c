@@ -225,25 +225,13 @@ static void relay_room(void *user)
 		(void)relay_watch(r);
 }
 
-static enum net_end end_of(int reason)
-{
-	switch (reason) {
-	case 0: return NET_END_CLOSED;
-	case -ECONNRESET: return NET_END_GUEST;
-	case -ETIMEDOUT: return NET_END_TIMEOUT;
-	case -ENETRESET: return NET_END_RESTART;
-	case -ECONNREFUSED: return NET_END_NOBODY;
-	default: return NET_END_RESOURCES;
-	}
-}
-
 static void relay_closed(void *user, int reason)
 {
 	struct relay *r = user;
 
 	if (reason < 0)
 		dial_linger_none(r->fd);
-	relay_free(r, end_of(reason));
+	relay_free(r, net_end_of_tcp(reason));
 }
 
 static const struct tcp_ops relay_ops = {
@@ -336,58 +324,69 @@ static void relay_ready(struct loop_fd *w, uint32_t events)
 	}
 }
 
-/* 0: its socket is on its way; else the connection is as it was. */
-static int relay_dial(struct network *n, struct tcp *t, const struct policy_flow *f, const struct policy_verdict *v, struct relay **ret)
+static struct relay *relay_new(struct network *n, struct tcp *t)
 {
 	struct relay *r = calloc(1, sizeof(*r));
-	int e;
 
 	if (!r)
-		return -ENOMEM;
+		return NULL;
 	r->n = n;
 	r->t = t;
-	buf_init(&r->held, HELLO_BYTES_MAX);
 	r->fd = -1;
-	r->wants_write = true;
+	buf_init(&r->held, HELLO_BYTES_MAX);
 	list_add_tail(&n->relays, &r->node);
-	e = net_flow_begin(n, &r->flow, tcp_key(t), v, relay_end);
+	return r;
+}
+
+/* 0: its socket is on its way; else the connection is as it was. */
+static int relay_dial(struct relay *r, const struct policy_flow *f)
+{
+	int e = dial_tcp(r->n->policy, f, &r->fd);
+
+	r->wants_write = true;
 	if (e == 0)
-		e = dial_tcp(n->policy, f, &r->fd);
+		e = loop_fd_add(r->n->loop, &r->watch, r->fd, EPOLLOUT, relay_ready);
 	if (e == 0)
-		e = loop_fd_add(n->loop, &r->watch, r->fd, EPOLLOUT, relay_ready);
-	if (e < 0) {
-		relay_free(r, end_of_dial(e));
-		return e;
-	}
-	tcp_set_ops(t, &relay_ops, r);
-	*ret = r;
-	return 0;
+		tcp_set_ops(r->t, &relay_ops, r);
+	return e;
 }
 
 void relay_tcp_open(struct network *n, struct tcp *t, const struct policy_flow *f, const struct policy_verdict *v)
 {
-	struct relay *r;
-	int e = relay_dial(n, t, f, v, &r);
+	struct relay *r = relay_new(n, t);
+	int e = r ? net_flow_begin(n, &r->flow, tcp_key(t), v, relay_end) : -ENOMEM;
 
-	if (e < 0)
-		tcp_refuse(t, e);
-	else
+	if (e == 0)
+		e = relay_dial(r, f);
+	if (e == 0) {
 		r->looking = v->name != NULL;
+		return;
+	}
+	if (r)
+		relay_free(r, end_of_dial(e));
+	else
+		net_flow_fail(n, tcp_key(t), v, NET_END_RESOURCES);
+	tcp_refuse(t, e);
 }
 
 _Static_assert((int)NETWORK_HELD_BYTES == (int)HELLO_BYTES_MAX, "what was read to find a name fits");
 
-void relay_tcp_take(struct network *n, struct tcp *t, const struct policy_flow *f, const struct policy_verdict *v, const void *first, size_t len)
+void relay_tcp_take(struct network *n, struct tcp *t, const struct policy_flow *f, struct net_flow *admitted, const void *first, size_t len)
 {
-	struct relay *r;
+	struct relay *r = relay_new(n, t);
+	int e;
 
-	if (relay_dial(n, t, f, v, &r) < 0) {
+	if (!r) {
+		net_flow_done(admitted, NET_END_RESOURCES);
 		tcp_abort(t);
 		return;
 	}
+	net_flow_move(&r->flow, admitted, relay_end);
+	r->flow.bytes_out = 0;
 	r->accepted = true;
-	if (!buf_put(&r->held, first, len))
-		relay_abort(r, NET_END_RESOURCES);
+	e = buf_put(&r->held, first, len) ? relay_dial(r, f) : -ENOMEM;
+	if (e < 0)
+		relay_fail(r, e, end_of_dial(e));
 }
 
 int relay_tcp_inbound(struct network *n, int fd, const struct flow_key *key, const struct flow_key *shown)

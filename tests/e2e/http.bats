@@ -79,6 +79,13 @@ guest() {
 	[ "$status" -eq 1 ]
 }
 
+@test "the log of flows has the guest's connections, also those that are looked into" {
+	run guest --header "$HEADER" --net-log "$DIR/flows" -- wget -q -O /dev/null "$SITE/quiet"
+	assert_status 0
+	[ "$(jq -r "select(.dst_port == $PORT) | [.event, .flow, .verdict, .reason] | join(\" \")" "$DIR/flows")" = $'flow 1 allow \nend 1 allow closed' ]
+	jq -e -s '.[1] | .name == "host.sandbox.internal" and .bytes_out > 50 and .bytes_in > 100 and .duration_ms >= 0' <"$DIR/flows"
+}
+
 @test "no list of processes on the host shows it" {
 	mkfifo "$DIR/in"
 	guest --header "$HEADER" -i -- sh -c 'echo up; cat' <"$DIR/in" >"$DIR/out" &

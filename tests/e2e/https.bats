@@ -126,13 +126,14 @@ others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 
 @test "other names at the same server are relayed untouched" {
 	# shellcheck disable=SC2094
-	run guest --header "$HEADER" --ca-file "$DIR/ca.pem" -i -- bash -euc "
+	run guest --header "$HEADER" --ca-file "$DIR/ca.pem" --net-log "$DIR/flows" -i -- bash -euc "
 		cat >/tmp/ca.pem
 		curl -sS -v --cacert /tmp/ca.pem --resolve other.example.com:$PORT:10.0.2.1 https://other.example.com:$PORT/ 2>&1 | grep -E 'issuer|served'" <"$DIR/ca.pem"
 	assert_status 0
 	assert_output_has "issuer: CN=Test Root"
 	assert_output_has served
 	[ "$(authorised)" -eq 0 ]
+	[ "$(jq -r "select(.dst_port == $PORT) | [.event, .flow, .name] | join(\" \")" "$DIR/flows")" = $'flow 1 \nend 1 other.example.com' ]
 }
 
 @test "a server that nobody vouches for is a 502 that says so, and hears nothing" {

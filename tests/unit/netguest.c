@@ -11,7 +11,9 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "../test.h"
 
@@ -312,4 +314,32 @@ void nguest_down(struct nguest *g)
 	loop_task_del(g->loop, &g->task);
 	loop_timer_del(g->loop, &g->timer);
 	loop_free(g->loop);
+}
+
+/* ---- The log ---- */
+
+int nguest_log(struct nguest *g)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+
+	CHECK(fd >= 0 && network_log_to(g->n, dup(fd)) == 0, "log");
+	return fd;
+}
+
+void nguest_check_logged(int log, unsigned index, const char *const *texts, unsigned count)
+{
+	static char text[1 << 16];
+	ssize_t n = pread(log, text, sizeof(text) - 1, 0);
+	char *line = text;
+
+	CHECK(n >= 0, "read");
+	text[n] = '\0';
+	for (unsigned i = 0; i < index; i++) {
+		line = strchr(line, '\n');
+		CHECK(line, "there is no line %u in:\n%s", index, text);
+		line++;
+	}
+	line[strcspn(line, "\n")] = '\0';
+	for (unsigned i = 0; i < count; i++)
+		CHECK(strstr(line, texts[i]), "no %s in line %u: %s", texts[i], index, line);
 }

@@ -56,6 +56,13 @@ void nguest_settle(struct nguest *g, unsigned ms);
 void nguest_connect(struct nguest *g, struct nguest_end *e, const struct ip *to, uint16_t port);
 void nguest_send_udp(struct nguest *g, const struct ip *to, uint16_t from_port, uint16_t port, const void *data, size_t len);
 
+/* The log of flows, from now on: a descriptor to be closed. */
+int nguest_log(struct nguest *g);
+/* The @index-th line of it has every one of the texts. */
+void nguest_check_logged(int log, unsigned index, const char *const *texts, unsigned count);
+#define NGUEST_LOGGED(log, index, ...) \
+	nguest_check_logged(log, index, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+
 /* Sockets of the host's. */
 int nguest_listen(const struct ip *a, int type, uint16_t *ret_port); /* SOCK_STREAM: listens; SOCK_DGRAM: bound */
 

@@ -36,7 +36,7 @@ static int no_upstream(struct dns_upstream *u, const char *name, uint16_t type, 
 	(void)name;
 	(void)type;
 	(void)l;
-	return -ENETDOWN;
+	return rig.dns_silent ? 0 : -ENETDOWN;
 }
 
 static void nothing_to_free(struct dns_upstream *u)
@@ -46,13 +46,13 @@ static void nothing_to_free(struct dns_upstream *u)
 
 static struct dns_upstream upstream = { .ask = no_upstream, .free = nothing_to_free };
 
-void proxyrig_up(const char *const *texts, unsigned count)
+void proxyrig_up_to(const struct ip *remote, const char *const *texts, unsigned count)
 {
 	struct dns_config d = { .policy = &rig.rules, .upstream = &upstream, .gateway4 = proxyrig_gateway, .gateway6 = { .family = 6, .bytes = { 0xfd } } };
 	struct http_proxy_config c = { .record = on_record };
 
 	nguest_rules(&rig.rules, texts, count);
-	nguest_up(&rig.g, &rig.rules, &proxyrig_gateway);
+	nguest_up(&rig.g, &rig.rules, remote);
 	d.loop = c.loop = rig.g.loop;
 	c.network = rig.g.n;
 	CHECK(dns_create(&d, &rig.dns) == 0, "dns");
@@ -60,6 +60,11 @@ void proxyrig_up(const char *const *texts, unsigned count)
 	http_hooks_init(&rig.hooks);
 	CHECK(http_proxy_create(&c, &rig.hooks, &rig.proxy) == 0, "proxy");
 	memset(&rig.last, 0, sizeof(rig.last));
+}
+
+void proxyrig_up(const char *const *texts, unsigned count)
+{
+	proxyrig_up_to(&proxyrig_gateway, texts, count);
 }
 
 void proxyrig_down(void)

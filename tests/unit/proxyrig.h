@@ -12,6 +12,7 @@ struct proxyrig {
 	struct http_hooks hooks;
 	struct http_proxy *proxy;
 	struct dns *dns;
+	bool dns_silent; /* what this machine does not know itself is never answered */
 	/* The last record. */
 	struct {
 		unsigned count, status, hooks;
@@ -25,6 +26,8 @@ extern struct proxyrig rig;
 extern const struct ip proxyrig_gateway, proxyrig_loopback;
 
 void proxyrig_up(const char *const *rules, unsigned count);
+/* The guest speaks to @remote instead, which nothing answers for. */
+void proxyrig_up_to(const struct ip *remote, const char *const *rules, unsigned count);
 void proxyrig_down(void);
 struct http_origin proxyrig_origin(const char *host, uint16_t port);
 struct nguest_end *proxyrig_dial(uint16_t port); /* a connection of the guest's to the gateway's @port; to be freed */

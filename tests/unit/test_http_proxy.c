@@ -127,6 +127,81 @@ TEST(a_connection_is_used_again_and_pipelined_requests_keep_their_order)
 	proxyrig_down();
 }
 
+TEST(a_connection_is_a_flow_in_the_log_and_the_counters)
+{
+	static const char request[] = "GET / HTTP/1.0\r\nHost: host.sandbox.internal:@\r\n\r\n";
+	struct network_stats st;
+	struct http_origin o;
+	struct nguest_end *e;
+	char text[64];
+	uint16_t port;
+	int listener, fd, log;
+
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	log = nguest_log(&rig.g);
+	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+	o = proxyrig_origin("host.sandbox.internal", port);
+	CHECK(http_hooks_add_header(&rig.hooks, &o, "Authorization", "Bearer s3cret") == 0, "add");
+	e = proxyrig_dial(port);
+	(void)snprintf(text, sizeof(text), "\"dst\":\"10.0.2.1\",\"dst_port\":%u", port);
+	NGUEST_LOGGED(log, 0, "\"event\":\"flow\",\"flow\":1,\"direction\":\"out\"", text, "\"allow\",\"rule\":\"tcp:127.0.0.1/32\"");
+	say(e, request, port);
+	fd = proxyrig_take(listener);
+	(void)head_at(fd);
+	server_says(fd, OK);
+	close(fd);
+	network_get_stats(rig.g.n, &st);
+	CHECK(st.admitted == 1 && st.open == 1, "open: %u", st.open);
+	NGUEST_UNTIL(&rig.g, e->fin);
+	tcp_shutdown(e->t);
+	NGUEST_UNTIL(&rig.g, e->closed);
+	nguest_settle(&rig.g, 20);
+	network_get_stats(rig.g.n, &st);
+	CHECK(st.open == 0, "open: %u", st.open);
+	(void)snprintf(text, sizeof(text), "\"bytes_out\":%zu,\"bytes_in\":%zu,", sizeof(request) - 2 + (size_t)snprintf(NULL, 0, "%u", port), e->len);
+	NGUEST_LOGGED(log, 1, "\"event\":\"end\",\"flow\":1,", "\"name\":\"host.sandbox.internal\"", text, "\"reason\":\"closed\"");
+	free(e);
+	close(listener);
+	proxyrig_down();
+	close(log);
+}
+
+/* Rules are asked about the host of the last request, as the one that the connection stands for. */
+TEST(a_connection_by_name_lives_while_a_rule_admits_what_it_asks_for)
+{
+	static const char *const names[] = { "a.example", "b.example" };
+	static const struct ip remote = { .family = 4, .bytes = { 93, 184, 216, 34 } };
+	struct http_origin o;
+	struct nguest_end *e = calloc(1, sizeof(*e));
+	int log;
+
+	proxyrig_up_to(&remote, (const char *const[]){ "host:*.example" }, 1);
+	rig.g.names_of = &remote;
+	rig.g.names = names;
+	rig.g.name_count = 2;
+	rig.dns_silent = true;
+	log = nguest_log(&rig.g);
+	o = proxyrig_origin("c.example", 7000);
+	CHECK(e && http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
+	nguest_connect(&rig.g, e, &remote, 7000);
+	NGUEST_UNTIL(&rig.g, e->open);
+	NGUEST_LOGGED(log, 0, "\"name\":\"a.example\"", "\"allow\"");
+	say(e, "GET / HTTP/1.1\r\nHost: b.example:7000\r\n\r\n", 0);
+	nguest_settle(&rig.g, 20); /* its name is being looked up */
+	nguest_rules(&rig.rules, (const char *const[]){ "host:b.example" }, 1);
+	network_set_policy(rig.g.n, &rig.rules);
+	nguest_settle(&rig.g, 20);
+	CHECK(!e->closed, "it is b's");
+	nguest_rules(&rig.rules, (const char *const[]){ "host:a.example" }, 1);
+	network_set_policy(rig.g.n, &rig.rules);
+	NGUEST_UNTIL(&rig.g, e->closed);
+	NGUEST_LOGGED(log, 1, "\"end\"", "\"name\":\"b.example\"", "the rules have changed");
+	free(e);
+	proxyrig_down();
+	rig.dns_silent = false;
+	close(log);
+}
+
 TEST(only_the_ports_of_origins_are_taken)
 {
 	struct http_origin o;
@@ -369,17 +444,21 @@ TEST(new_rules_end_what_they_do_not_admit)
 	struct http_hook *hook;
 	struct nguest_end *e;
 	uint16_t port;
-	int listener, fd;
+	int listener, fd, log;
 
 	e = waiting(&port, &listener, &fd, &hook);
+	log = nguest_log(&rig.g);
 	nguest_rules(&rig.rules, (const char *const[]){ "public" }, 1);
 	network_set_policy(rig.g.n, &rig.rules);
 	NGUEST_UNTIL(&rig.g, e->closed);
 	CHECK(cancelled == 1 && e->reason == -ECONNRESET, "%d", e->reason);
+	NGUEST_LOGGED(log, 0, "\"event\":\"end\"", "the rules have changed");
+	close(log);
 	over(e, listener, fd);
 }
 
 RUN_TESTS(T(a_header_is_set_for_its_origin_and_no_other), T(a_connection_is_used_again_and_pipelined_requests_keep_their_order),
+	  T(a_connection_is_a_flow_in_the_log_and_the_counters), T(a_connection_by_name_lives_while_a_rule_admits_what_it_asks_for),
 	  T(only_the_ports_of_origins_are_taken), T(requests_for_somebody_else_are_refused_and_nobody_is_called), T(a_server_that_is_not_there_is_a_502),
 	  T(a_hook_sees_the_request_and_changes_it_later), T(a_hook_answers_itself_and_the_connection_goes_on), T(a_hook_that_is_removed_lets_go),
 	  T(a_guest_that_goes_cancels), T(a_server_that_goes_while_a_hook_thinks_is_called_again), T(new_rules_end_what_they_do_not_admit))

@@ -307,6 +307,7 @@ TEST(the_gateway_is_the_loopback_for_rules_that_say_so_only)
 /* An interceptor that takes a connection, reads a byte of it and gives it back to the relay. */
 struct taker {
 	struct tcp *t;
+	struct net_flow flow;
 	bool leaves, by_name;
 	unsigned changes, offered;
 };
@@ -316,7 +317,7 @@ static size_t taker_data(void *user, const struct iovec *iov, unsigned count, si
 	struct taker *k = user;
 
 	CHECK(count > 0 && len > 0, "data");
-	network_relay(g.n, k->t, NULL, iov[0].iov_base, 1);
+	network_relay(g.n, k->t, &k->flow, iov[0].iov_base, 1);
 	return 1;
 }
 
@@ -333,15 +334,24 @@ static void taker_closed(void *user, int reason)
 
 static const struct tcp_ops taker_ops = { .data = taker_data, .fin = taker_nothing, .room = taker_nothing, .closed = taker_closed };
 
-static bool taker_tcp(void *user, struct tcp *t, bool by_name)
+static void taker_end(struct net_flow *f)
+{
+	struct taker *k = CONTAINER_OF(f, struct taker, flow);
+
+	net_flow_done(f, NET_END_RULES);
+	tcp_abort(k->t);
+}
+
+static bool taker_tcp(void *user, struct tcp *t, const struct policy_verdict *v)
 {
 	struct taker *k = user;
 
 	k->offered++;
-	k->by_name = by_name;
+	k->by_name = v->name != NULL;
 	if (k->leaves)
 		return false;
 	k->t = t;
+	CHECK(net_flow_begin(g.n, &k->flow, tcp_key(t), v, taker_end) == 0, "begin");
 	tcp_set_ops(t, &taker_ops, k);
 	tcp_accept(t);
 	return true;
@@ -365,9 +375,10 @@ TEST(what_was_taken_over_can_be_given_back)
 	struct nguest_end e;
 	char got[4] = "";
 	uint16_t port;
-	int fd, s;
+	int fd, s, log;
 
 	up_with(&k, "tcp:127.0.0.1/32", &gateway);
+	log = nguest_log(&g);
 	fd = nguest_listen(&loopback, SOCK_STREAM, &port);
 	nguest_connect(&g, &e, &gateway, port);
 	NGUEST_UNTIL(&g, e.open);
@@ -383,10 +394,39 @@ TEST(what_was_taken_over_can_be_given_back)
 	close(s);
 	NGUEST_UNTIL(&g, e.closed);
 	CHECK(e.reason == 0, "%d", e.reason);
+	nguest_settle(&g, 20);
+	NGUEST_LOGGED(log, 0, "\"event\":\"flow\",\"flow\":1,", "\"allow\",\"rule\":\"tcp:127.0.0.1/32\"");
+	NGUEST_LOGGED(log, 1, "\"event\":\"end\",\"flow\":1,", "\"bytes_out\":3,\"bytes_in\":1,", "\"closed\"");
+	close(log);
 	network_set_policy(g.n, &(struct policy){ 0 });
 	CHECK(k.changes == 1, "it hears of new rules");
 	close(fd);
 	nguest_down(&g);
+}
+
+TEST(what_was_taken_over_and_new_rules_do_not_admit_ends)
+{
+	struct taker k = { 0 };
+	struct network_stats st;
+	struct nguest_end e;
+	int log;
+
+	up_with(&k, "tcp:127.0.0.1/32", &gateway);
+	log = nguest_log(&g);
+	nguest_connect(&g, &e, &gateway, 7);
+	NGUEST_UNTIL(&g, e.open);
+	nguest_rules(&rules, (const char *const[]){ "tcp:127.0.0.1/32:1-9" }, 1);
+	network_set_policy(g.n, &rules);
+	network_get_stats(g.n, &st);
+	CHECK(st.open == 1 && st.admitted == 1 && !e.closed, "open: %u", st.open);
+	nguest_rules(&rules, (const char *const[]){ "tcp:127.0.0.1/32:1-6" }, 1);
+	network_set_policy(g.n, &rules);
+	NGUEST_UNTIL(&g, e.closed);
+	network_get_stats(g.n, &st);
+	CHECK(st.open == 0 && e.reason == -ECONNRESET, "open: %u", st.open);
+	NGUEST_LOGGED(log, 1, "\"event\":\"end\",\"flow\":1,", "the rules have changed");
+	nguest_down(&g);
+	close(log);
 }
 
 TEST(what_was_given_back_and_cannot_be_reached_is_reset)
@@ -452,30 +492,10 @@ static int log_fd;
 static void up_with_log(const struct ip *to)
 {
 	up(to);
-	log_fd = memfd_create("log", MFD_CLOEXEC);
-	CHECK(log_fd >= 0 && network_log_to(g.n, dup(log_fd)) == 0, "log");
+	log_fd = nguest_log(&g);
 }
 
-/* The @index-th line holds every one of the texts. */
-static void check_logged(unsigned index, const char *const *texts, unsigned count)
-{
-	static char text[1 << 16];
-	ssize_t n = pread(log_fd, text, sizeof(text) - 1, 0);
-	char *line = text;
-
-	CHECK(n >= 0, "read");
-	text[n] = '\0';
-	for (unsigned i = 0; i < index; i++) {
-		line = strchr(line, '\n');
-		CHECK(line, "there is no line %u in:\n%s", index, text);
-		line++;
-	}
-	line[strcspn(line, "\n")] = '\0';
-	for (unsigned i = 0; i < count; i++)
-		CHECK(strstr(line, texts[i]), "no %s in line %u: %s", texts[i], index, line);
-}
-
-#define LOGGED(index, ...) check_logged(index, (const char *const[]){ __VA_ARGS__ }, sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *))
+#define LOGGED(index, ...) NGUEST_LOGGED(log_fd, index, __VA_ARGS__)
 
 TEST(each_decision_and_each_end_is_logged_and_counted)
 {
@@ -755,7 +775,8 @@ RUN_TESTS(T(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on),
 	  T(a_connection_that_is_still_being_made_is_refused), T(datagrams_that_new_rules_do_not_admit_are_prohibited_at_once),
 	  T(a_flow_by_name_lives_by_its_name_and_not_by_its_pin), T(a_flow_by_address_is_not_saved_by_a_name),
 	  T(the_gateway_is_the_loopback_for_rules_that_say_so_only), T(what_was_taken_over_can_be_given_back),
-	  T(what_was_given_back_and_cannot_be_reached_is_reset), T(an_interceptor_is_offered_what_is_admitted_and_leaves_what_it_likes),
+	  T(what_was_taken_over_and_new_rules_do_not_admit_ends), T(what_was_given_back_and_cannot_be_reached_is_reset),
+	  T(an_interceptor_is_offered_what_is_admitted_and_leaves_what_it_likes),
 	  T(the_host_dials_by_the_rules_only), T(each_decision_and_each_end_is_logged_and_counted),
 	  T(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended), T(datagrams_are_flows_too),
 	  T(who_connects_to_a_published_port_speaks_with_the_guest), T(a_guest_that_refuses_resets_who_has_connected),
