@@ -271,6 +271,8 @@ $(npm_dir)/.packed: $(node_dir)/.package tools/npm-package node/README.md LICENS
 
 # Calls that FAULT_LOOP can fail; the list is in the file that defines them.
 fault_wrap := $(shell sed -n 's/^WRAP.[^,]*,[^,]*,[^,]*, \([a-z0-9_]*\),.*/-Wl,--wrap=\1/p' tests/support/fault.c)
+# And the clock, which a test may let run ahead (tests/support/clock.c).
+clock_wrap := -Wl,--wrap=clock_mono_ns
 
 # $(call test_rules,SET): the archives of a set and how each kind of test program is linked from them.
 define test_rules
@@ -279,7 +281,7 @@ $$(BUILD)/$1/libsrc.a: $$(call objs,$1,$$(src_testable))
 $$(BUILD)/$1/libtest.a: $$(call objs,$1,$$(test_support))
 	$$(call say,AR)$$(ARCHIVE)
 $$(BUILD)/$1/tests/unit/test_%: $$(BUILD)/$1/tests/unit/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
-	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) $$(fault_wrap) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS_host)
+	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) $$(fault_wrap) $$(clock_wrap) -o $$@ $$< -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $$(LIBS_host)
 $$(BUILD)/$1/tests/kvm/test_%: $$(BUILD)/$1/tests/kvm/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a
 	$$(call say,LINK)$$(CC_$1) $$(CFLAGS_$1) -o $$@ $$^ $$(LIBS_host)
 $$(BUILD)/$1/tests/e2e/test_%: $$(BUILD)/$1/tests/e2e/test_%.o $$(BUILD)/$1/libtest.a $$(BUILD)/$1/libsrc.a

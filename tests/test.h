@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct test_case {
 	const char *name;
@@ -89,6 +90,9 @@ bool fault_loop_next(void);
 bool fault_happened(void); /* in this pass, up to now */
 void fault_pause(void);
 void fault_resume(void);
+
+/* The monotonic clock (base/clock.h) of unit tests: runs as ever, and ahead by @ns more from now on. */
+void test_clock_advance(uint64_t ns);
 
 /* How many descriptors this process has open. Compare before and after. */
 unsigned int test_count_fds(void);

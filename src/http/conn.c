@@ -40,6 +40,8 @@ static void die(struct http_conn *c, const char *why)
 	conn_request_done(c);
 	if (c->h2)
 		conn_h2_end(c, why);
+	else if (h1_relay_up_is_spare(&c->relay))
+		http_pool_put(&c->p->spare, &c->up);
 	http_up_close(&c->up, true);
 	loop_timer_del(c->p->config.loop, &c->timer);
 	loop_task_del(c->p->config.loop, &c->task);
@@ -184,13 +186,22 @@ static bool read_up(struct http_conn *c)
 
 /* ---- What is wished, and what to wait for ---- */
 
+void conn_leave_up(struct http_conn *c)
+{
+	struct h1_relay *r = &c->relay;
+
+	if (r->drop_up && r->spare_up)
+		http_pool_put(&c->p->spare, &c->up);
+	else if (r->drop_up)
+		http_up_close(&c->up, r->abort);
+	r->drop_up = r->spare_up = false;
+}
+
 static void fulfil(struct http_conn *c)
 {
 	struct h1_relay *r = &c->relay;
 
-	if (r->drop_up)
-		http_up_close(&c->up, r->abort);
-	r->drop_up = false;
+	conn_leave_up(c);
 	if (r->finish_up)
 		http_up_finish(&c->up);
 	if (r->finish_guest)
@@ -515,5 +526,5 @@ void conn_begin_tls(struct http_conn *c, const char *name)
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (tls_hello_offers(c->tls, known[i]))
 			c->offers[c->offer_count++] = known[i];
-	http_up_open(&c->up, &c->origin, &k->remote, c->offers, c->offer_count);
+	conn_learn_protocol(c);
 }

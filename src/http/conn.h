@@ -5,11 +5,13 @@
 
 #include "http/h1_relay.h"
 #include "http/h2.h"
+#include "http/pool.h"
 #include "http/proxy.h"
 
 struct http_proxy {
 	struct http_proxy_config config;
 	struct http_up_config up;
+	struct http_pool spare; /* connections to servers */
 	struct http_hooks *hooks;
 	struct list conns;
 	unsigned count;
@@ -72,6 +74,7 @@ struct http_conn {
 void conn_pump(struct http_conn *c);
 size_t conn_send_guest(void *user, const void *p, size_t len);
 void conn_abort(struct http_conn *c, enum net_end why);
+void conn_leave_up(struct http_conn *c); /* as the relay wishes: to others, or closed */
 struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, const struct policy_verdict *v);
 void conn_free(struct http_conn *c);
 /* Goes on with what was read in CONN_LOOK, as HTTP. */
@@ -105,6 +108,7 @@ void conn_describe(const struct http_conn *c, const struct http_origin *o, const
 void conn_record(struct http_conn *c, const struct http_up *up, struct http_record *rec);
 extern const struct h1_relay_ops conn_relay_ops;
 extern const struct http_up_ops conn_up_ops;
+void conn_learn_protocol(struct http_conn *c); /* of its server, and answers the hello of its TLS */
 void conn_refuse(struct http_conn *c, unsigned status, const char *why, const char *text);
 void conn_request_done(struct http_conn *c); /* cancels what is on its way */
 

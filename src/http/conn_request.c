@@ -90,28 +90,43 @@ static bool put_text(struct buf *b, struct h1_text t)
 	return t.len == 0 || buf_put(b, t.p, t.len);
 }
 
-static bool put_fields(struct buf *b, const struct http_fields *f)
+static bool put_fields(struct buf *b, const struct http_fields *f, bool without_connection)
 {
 	bool fits = true;
 
 	for (unsigned i = 0; fits && i < f->count; i++) {
 		struct h1_field v = http_fields_get(f, i);
 
+		if (without_connection && h1_text_is(v.name, "Connection"))
+			continue;
 		fits = put_text(b, v.name) && buf_put(b, ": ", 2) && put_text(b, v.value) && buf_put(b, "\r\n", 2);
 	}
 	return fits;
 }
 
-/* The request's head with the fields of the hooks. */
+static bool any_binds(const struct http_fields *f)
+{
+	for (unsigned i = 0; i < f->count; i++) {
+		const struct h1_field v = http_fields_get(f, i);
+
+		if (h1_field_binds(&v))
+			return true;
+	}
+	return false;
+}
+
+/* The request's head with the fields of the hooks. That the guest's connection ends is no reason for ours to end. */
 static void forward_changed(struct http_conn *c)
 {
+	const struct h1_head *h = c->relay.head;
 	const char *bytes = c->relay.head_bytes;
 	size_t line = (size_t)((const char *)memchr(bytes, '\n', c->relay.head_len) - bytes) + 1;
 	struct buf head;
 	bool fits;
 
 	buf_init(&head, HTTP_FIELDS_BYTES_MAX + H1_HEAD_BYTES_MAX);
-	fits = buf_put(&head, bytes, line) && put_fields(&head, &c->run.request.fields) && buf_put(&head, "\r\n", 2);
+	fits = buf_put(&head, bytes, line) && put_fields(&head, &c->run.request.fields, h->lasts_only && !h->persistent) && buf_put(&head, "\r\n", 2);
+	c->relay.up_bound |= any_binds(&c->run.request.fields);
 	if (!fits || h1_relay_forward(&c->relay, buf_data(&head), buf_len(&head)) < 0)
 		conn_refuse(c, 502, "a hook's headers do not fit", "the request's head is too large with what hooks add");
 	buf_done(&head);
@@ -135,7 +150,7 @@ static void answer(struct http_conn *c, const struct http_verdict *v)
 
 	buf_init(&out, HTTP_FIELDS_BYTES_MAX + HTTP_ANSWER_BYTES_MAX + sizeof(line) * 2);
 	n = snprintf(line, sizeof(line), "HTTP/1.1 %u %s\r\n", v->status, h1_status_text(v->status));
-	fits = buf_put(&out, line, (size_t)n) && put_fields(&out, v->fields);
+	fits = buf_put(&out, line, (size_t)n) && put_fields(&out, v->fields, false);
 	n = v->status == 204 || v->status == 304 ? 0 : snprintf(line, sizeof(line), "Content-Length: %zu\r\n", v->len);
 	fits = fits && buf_put(&out, line, (size_t)n) && (!last || buf_put(&out, "Connection: close\r\n", 19)) && buf_put(&out, "\r\n", 2);
 	if (fits && !to_head && n > 0)
@@ -145,14 +160,33 @@ static void answer(struct http_conn *c, const struct http_verdict *v)
 	buf_done(&out);
 }
 
+/* It may be made twice (RFC 9110, 9.2.2), with all there is to it at hand. */
+static bool may_repeat(const struct h1_head *h)
+{
+	static const char *const idempotent[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };
+
+	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++)
+		if (h1_text_is(h->method, idempotent[i]))
+			return h->body == H1_BODY_NONE && !h->upgrade;
+	return false;
+}
+
 static void ask_server(struct http_conn *c)
 {
-	const struct ip *preferred = &tcp_key(c->t)->remote;
-
-	if (c->up.state != HTTP_UP_CLOSED)
-		http_up_close(&c->up, false);
+	http_up_close(&c->up, false);
 	h1_relay_new_up(&c->relay);
-	http_up_open(&c->up, &c->origin, preferred, protocols, c->tls && tls_hello_offers(c->tls, protocols[0]));
+	http_up_open(&c->up, &c->origin, &c->original, protocols, c->tls && tls_hello_offers(c->tls, protocols[0]));
+}
+
+/* One that others have used. That its server is just ending it cannot be known: what may not be asked twice goes over one of its own. */
+static bool take_spare(struct http_conn *c)
+{
+	if (!may_repeat(c->relay.head))
+		return false;
+	http_up_close(&c->up, false);
+	h1_relay_new_up(&c->relay);
+	c->relay.may_repeat = http_pool_take(&c->p->spare, &c->up, &c->origin, &c->original);
+	return c->relay.may_repeat;
 }
 
 /* The connection is good for a request: open, to whom it asks, and nothing has come on it unasked. */
@@ -212,17 +246,22 @@ static void ask_hooks(struct http_conn *c)
 
 /* ---- The server ---- */
 
-static void answer_hello(struct http_conn *c)
+static void answer_hello(struct http_conn *c, const char *protocol)
 {
-	const char *protocol = tls_hello_offers(c->tls, protocols[0]) ? protocols[0] : "h2"; /* in which an error is told, if there is no server */
-
-	if (c->up.state == HTTP_UP_OPEN)
-		protocol = tls_protocol(c->up.tls);
-	if (!tls_hello_offers(c->tls, protocol))
-		protocol = NULL;
 	c->phase = CONN_TLS;
-	(void)tls_accept(c->tls, c->origin.host, protocol, clock_wall_ns() / NS_PER_S); /* its failure is the end's: move_tls() sees it */
+	(void)tls_accept(c->tls, c->origin.host, tls_hello_offers(c->tls, protocol) ? protocol : NULL, clock_wall_ns() / NS_PER_S); /* its failure is the end's: move_tls() sees it */
 	conn_pump(c);
+}
+
+/* Whom a guest's TLS is for: with a connection that is there already, what it has agreed on is known, and that it can be trusted. */
+void conn_learn_protocol(struct http_conn *c)
+{
+	const char *protocol = http_pool_protocol(&c->p->spare, &c->origin, &c->original, c->offers, c->offer_count);
+
+	if (protocol)
+		answer_hello(c, protocol);
+	else
+		http_up_open(&c->up, &c->origin, &c->original, c->offers, c->offer_count);
 }
 
 static void on_up_opened(void *user)
@@ -231,7 +270,7 @@ static void on_up_opened(void *user)
 
 	if (c->phase == CONN_TLS_HELLO) {
 		h1_relay_new_up(&c->relay);
-		answer_hello(c);
+		answer_hello(c, tls_protocol(c->up.tls));
 		return;
 	}
 	if (c->decided)
@@ -249,7 +288,7 @@ static void on_up_failed(void *user, unsigned status, const char *why, const cha
 		c->up_status = status;
 		c->up_why = why;
 		(void)snprintf(c->up_text, sizeof(c->up_text), "%s", text);
-		answer_hello(c);
+		answer_hello(c, tls_hello_offers(c->tls, protocols[0]) ? protocols[0] : "h2"); /* in which that is told */
 		return;
 	}
 	if (c->relay.state == H1_RELAY_ASKED)
@@ -325,14 +364,12 @@ static void on_request(void *user, const struct h1_head *h)
 	c->requests++;
 	c->began_ns = clock_mono_ns();
 	c->began_wall_ns = clock_wall_ns();
-	if (c->relay.drop_up)
-		http_up_close(&c->up, false);
-	c->relay.drop_up = false;
+	conn_leave_up(c);
 	if (!c->tls)
 		c->origin = o;
 	if (no.status) {
 		conn_refuse(c, no.status, no.why, no.text);
-	} else if (up_usable(c)) {
+	} else if (up_usable(c) || take_spare(c)) {
 		ask_hooks(c);
 	} else {
 		c->asked = true;
@@ -340,4 +377,14 @@ static void on_request(void *user, const struct h1_head *h)
 	}
 }
 
-const struct h1_relay_ops conn_relay_ops = { .request = on_request, .over = on_over, .send_guest = conn_send_guest, .send_up = send_up };
+/* Hooks are not asked again: the request is what it was. */
+static void on_again(void *user)
+{
+	struct http_conn *c = user;
+
+	conn_leave_up(c);
+	c->decided = true;
+	ask_server(c);
+}
+
+const struct h1_relay_ops conn_relay_ops = { .request = on_request, .over = on_over, .again = on_again, .send_guest = conn_send_guest, .send_up = send_up };

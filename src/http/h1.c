@@ -70,6 +70,27 @@ struct h1_text h1_text_trimmed(struct h1_text t)
 	return t;
 }
 
+static bool mentions(struct h1_text t, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (size_t at = 0; at + len <= t.len; at++)
+		if (strncasecmp(t.p + at, word, len) == 0)
+			return true;
+	return false;
+}
+
+/* A list of challenges has its schemes anywhere, so to be mentioned is enough. */
+bool h1_field_binds(const struct h1_field *f)
+{
+	static const char *const names[] = { "Authorization", "WWW-Authenticate", "Proxy-Authorization", "Proxy-Authenticate" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (h1_text_is(f->name, names[i]))
+			return mentions(f->value, "NTLM") || mentions(f->value, "Negotiate");
+	return false;
+}
+
 const struct h1_field *h1_field_find(const struct h1_head *h, const char *name)
 {
 	for (unsigned i = 0; i < h->field_count; i++)
@@ -310,7 +331,7 @@ static int parse_field(struct h1_text t, struct h1_head *h, struct h1_refusal *w
 /* What is gathered before it is judged. */
 struct meaning {
 	unsigned hosts, lengths, codings;
-	bool close, keep_alive, names_upgrade, has_upgrade;
+	bool close, keep_alive, names_upgrade, names_others, has_upgrade;
 };
 
 bool h1_length_parse(struct h1_text t, uint64_t *ret)
@@ -359,6 +380,7 @@ static int mean_option(struct h1_text o, struct meaning *m, struct h1_refusal *w
 	m->close |= h1_text_is(o, "close");
 	m->keep_alive |= h1_text_is(o, "keep-alive");
 	m->names_upgrade |= h1_text_is(o, "upgrade");
+	m->names_others |= !h1_text_is(o, "close") && !h1_text_is(o, "keep-alive");
 	return 0;
 }
 
@@ -395,6 +417,7 @@ static int mean_field(const struct h1_field *f, struct meaning *m, struct h1_hea
 	if (h1_text_is(f->name, "Connection"))
 		return mean_connection(f->value, m, why);
 	m->has_upgrade |= h1_text_is(f->name, "Upgrade");
+	h->binds |= h1_field_binds(f);
 	if (!h1_text_is(f->name, "Expect") || !request)
 		return 0;
 	h->expects_continue = h1_text_is(f->value, "100-continue");
@@ -409,6 +432,7 @@ static int mean_framing(const struct meaning *m, struct h1_head *h, struct h1_re
 		return refuse(why, 400, "Transfer-Encoding in HTTP/1.0");
 	h->body = m->codings ? H1_BODY_CHUNKED : m->lengths && h->length > 0 ? H1_BODY_LENGTH : H1_BODY_NONE;
 	h->persistent = !m->close && (h->minor == 1 || m->keep_alive);
+	h->lasts_only = h->minor == 1 && !m->names_others;
 	h->upgrade = h->minor == 1 && m->has_upgrade && m->names_upgrade;
 	return 0;
 }

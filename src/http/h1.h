@@ -61,6 +61,8 @@ struct h1_head {
 	uint64_t length;  /* of H1_BODY_LENGTH */
 	bool persistent;  /* the connection may be used again after the body */
 	bool upgrade;     /* asks for (101: is) another protocol: HTTP/1.1, Upgrade, and Connection names it */
+	bool lasts_only;  /* HTTP/1.1, and Connection says nothing but how long the connection lasts */
+	bool binds;       /* has a field of h1_field_binds() */
 	bool expects_continue;
 	unsigned field_count;
 	struct h1_field field[H1_HEADERS_MAX]; /* in their order */
@@ -81,6 +83,8 @@ int h1_request_parse(const uint8_t *p, size_t len, struct h1_head *ret, struct h
 /* @to_head: it answers a HEAD, so no body follows whatever it says. */
 int h1_response_parse(const uint8_t *p, size_t len, bool to_head, struct h1_head *ret, struct h1_refusal *ret_why);
 
+/* Carries or asks for credentials that hold for a connection instead of a request (NTLM, Negotiate). */
+bool h1_field_binds(const struct h1_field *f);
 /* The first field of that name, in any case; NULL: there is none. */
 const struct h1_field *h1_field_find(const struct h1_head *h, const char *name);
 static inline struct h1_text h1_text_of(const char *s)

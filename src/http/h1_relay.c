@@ -61,19 +61,35 @@ void h1_relay_done(struct h1_relay *r)
 	side_done(&r->up);
 }
 
+static void forget_up(struct h1_relay *r)
+{
+	side_done(&r->up);
+	side_init(&r->up);
+	r->up_used = r->up_last = r->up_bound = r->may_repeat = false;
+}
+
 static void drop_up(struct h1_relay *r)
 {
 	r->drop_up = true;
-	side_done(&r->up);
-	side_init(&r->up);
+	r->spare_up = false;
+	forget_up(r);
 }
 
 void h1_relay_new_up(struct h1_relay *r)
 {
 	assert(r->state == H1_RELAY_ASKED || r->state == H1_RELAY_HEAD);
-	side_done(&r->up);
-	side_init(&r->up);
-	r->up_used = false;
+	forget_up(r);
+}
+
+/* Between exchanges, or at the end of one. */
+static bool is_spare(const struct h1_relay *r)
+{
+	return !r->up_last && !r->up_bound && !r->up.ended && buf_len(&r->up.in) == 0 && buf_len(&r->up.out) == 0;
+}
+
+bool h1_relay_up_is_spare(const struct h1_relay *r)
+{
+	return r->state == H1_RELAY_HEAD && !r->drop_up && is_spare(r);
 }
 
 /* ---- How exchanges end ---- */
@@ -90,6 +106,15 @@ static void close_behind_answer(struct h1_relay *r)
 {
 	drop_up(r);
 	end_exchange(r, H1_RELAY_CLOSING);
+}
+
+/* The guest's connection ends, but the upstream one need not. */
+static void spare_up(struct h1_relay *r)
+{
+	bool spare = is_spare(r);
+
+	drop_up(r);
+	r->spare_up = spare;
 }
 
 static void abort_both(struct h1_relay *r, const char *why)
@@ -149,12 +174,27 @@ static void up_ended_idle(struct h1_relay *r)
 		r->state = H1_RELAY_CLOSING;
 }
 
+static bool body_over(const struct h1_side *s)
+{
+	return s->body.done && s->passed == 0;
+}
+
+/* The server may have ended the connection before it saw the request. Its body, if any, is gone. */
+static bool may_ask_again(const struct h1_relay *r)
+{
+	return r->state == H1_RELAY_EXCHANGE && r->may_repeat && r->x.up == 0 && body_over(&r->guest) && !r->answering && buf_len(&r->up.in) == 0 && r->interim == 0;
+}
+
 void h1_relay_up_failed(struct h1_relay *r, const char *why)
 {
 	if (r->state == H1_RELAY_HEAD) {
 		up_ended_idle(r);
 	} else if (r->state == H1_RELAY_ASKED) {
 		drop_up(r); /* the owner will see that there is none */
+	} else if (may_ask_again(r)) {
+		drop_up(r);
+		r->state = H1_RELAY_ASKED;
+		r->ops->again(r->user);
 	} else if (r->state == H1_RELAY_EXCHANGE && r->up_used && !r->answering && buf_len(&r->up.in) == 0 && r->interim == 0) {
 		r->x.why = why;
 		close_behind_answer(r);
@@ -195,11 +235,6 @@ static int look_at_body(struct h1_side *s, struct h1_refusal *ret_why)
 		s->passed += (size_t)n;
 	}
 	return 0;
-}
-
-static bool body_over(const struct h1_side *s)
-{
-	return s->body.done && s->passed == 0;
 }
 
 /* ---- Requests ---- */
@@ -273,7 +308,7 @@ static bool step_head(struct h1_relay *r)
 		return false;
 	n = h1_head_end(&g->scan, buf_data(&g->in), buf_len(&g->in), &why);
 	if (n == 0 && g->ended) {
-		drop_up(r);
+		spare_up(r);
 		r->state = H1_RELAY_CLOSING;
 		return true;
 	}
@@ -299,6 +334,8 @@ int h1_relay_forward(struct h1_relay *r, const void *head, size_t len)
 		return -ENOMEM;
 	r->state = H1_RELAY_EXCHANGE;
 	r->up.scan = (struct h1_scan){ 0 };
+	r->up_last = r->last && !(head && r->head->lasts_only);
+	r->up_bound |= r->head->binds;
 	return 0;
 }
 
@@ -346,6 +383,32 @@ static bool fitting_upgrade(const struct h1_relay *r, const struct h1_head *h)
 	return r->head->upgrade && h->upgrade && body_over(&r->guest);
 }
 
+/* The guest has said that its connection ends, and the server was not told: the answer says it. */
+static bool put_last_answer(struct h1_relay *r, const struct h1_head *h, const char *head, const char *end)
+{
+	const char *from = head, *empty = end - strlen("\r\n");
+	bool fits = true;
+
+	for (unsigned i = 0; i < h->field_count && fits; i++) {
+		const char *line = h->field[i].name.p, *next = memchr(line, '\n', (size_t)(end - line));
+
+		if (!next || !h1_text_is(h->field[i].name, "Connection"))
+			continue;
+		fits = buf_put(&r->guest.out, from, (size_t)(line - from));
+		from = next + 1;
+	}
+	return fits && buf_put(&r->guest.out, from, (size_t)(empty - from)) && buf_put(&r->guest.out, "Connection: close\r\n\r\n", 21);
+}
+
+static bool put_answer(struct h1_relay *r, const struct h1_head *h, size_t len)
+{
+	const char *head = (const char *)buf_data(&r->up.in);
+
+	if (r->last && !r->up_last && h->status >= 200 && h->persistent && h->lasts_only)
+		return put_last_answer(r, h, head, head + len);
+	return buf_put(&r->guest.out, head, len);
+}
+
 /* A whole head of an answer. NULL, or what is wrong with it. */
 static const char *take_answer(struct h1_relay *r, const struct h1_head *h, size_t len)
 {
@@ -357,13 +420,15 @@ static const char *take_answer(struct h1_relay *r, const struct h1_head *h, size
 		return "an upgrade that was not asked for";
 	if (!interim)
 		r->x.status = h->status;
-	if ((!interim || r->head->minor == 1) && !buf_put(&r->guest.out, buf_data(&r->up.in), len))
+	if ((!interim || r->head->minor == 1) && !put_answer(r, h, len))
 		return "out of memory";
 	h1_framer_init(&r->up.body, h->body, h->length);
 	r->answering = !interim;
 	if (h->status == 101)
 		r->state = H1_RELAY_TUNNEL;
-	else if (!interim && !h->persistent)
+	r->up_bound |= h->binds;
+	r->up_last |= !interim && (!h->persistent || h->minor == 0);
+	if (!interim && !h->persistent)
 		r->last = true;
 	return NULL;
 }
@@ -400,11 +465,19 @@ static bool step_answer_head(struct h1_relay *r)
 
 static void answer_over(struct h1_relay *r)
 {
+	bool clean = body_over(&r->guest) && buf_len(&r->up.out) == 0;
+
 	r->up_used = true;
-	if (r->last || !body_over(&r->guest) || buf_len(&r->up.out) > 0)
-		close_behind_answer(r);
-	else
+	r->may_repeat = false;
+	if (!r->last && clean) {
 		end_exchange(r, H1_RELAY_HEAD);
+		return;
+	}
+	if (clean)
+		spare_up(r);
+	else
+		drop_up(r);
+	end_exchange(r, H1_RELAY_CLOSING);
 }
 
 static bool step_answer_body(struct h1_relay *r)

@@ -22,6 +22,9 @@ struct h1_relay_ops {
 	void (*request)(void *user, const struct h1_head *h);
 	/* An answer is over, or the request is: relay.x says how. */
 	void (*over)(void *user);
+	/* The upstream connection failed before an answer, and the request may be made again: as request(), but @up has become another or none. NULL where that is
+	 * never so: without h1_relay.may_repeat. */
+	void (*again)(void *user);
 	size_t (*send_guest)(void *user, const void *p, size_t len);
 	size_t (*send_up)(void *user, const void *p, size_t len);
 };
@@ -61,10 +64,14 @@ struct h1_relay {
 	size_t head_len;
 	unsigned interim;
 	bool up_used;         /* an answer has come from this upstream connection before */
+	bool up_last;         /* it ends after this exchange */
+	bool up_bound;        /* what was said on it holds for the whole of it (NTLM, Negotiate) */
+	bool may_repeat;      /* the owner's: on this upstream connection the request is made for the first time, and may be made again on another */
 	bool answering;       /* the final answer's head was passed on */
 	bool last;            /* the guest's connection ends after this exchange */
 	/* Wishes, for the owner to look at after each call; it resets those it has fulfilled. */
-	bool drop_up;         /* close the upstream connection */
+	bool drop_up;         /* close the upstream connection, */
+	bool spare_up;        /* or give it to others: all that went over it has ended in order */
 	bool finish_up;       /* send it no more (tunnel) */
 	bool finish_guest;    /* send the guest no more; then wait for its end */
 	bool abort;           /* reset both: the guest must not take what it got for whole */
@@ -75,9 +82,11 @@ void h1_relay_init(struct h1_relay *r, const struct h1_relay_ops *ops, void *use
 void h1_relay_done(struct h1_relay *r);
 void h1_relay_run(struct h1_relay *r);
 
+/* The upstream connection is good for others' requests, too: nothing is asked or answered, and nothing about it is special. */
+bool h1_relay_up_is_spare(const struct h1_relay *r);
 /* There is another upstream connection. In H1_RELAY_ASKED or H1_RELAY_HEAD. */
 void h1_relay_new_up(struct h1_relay *r);
-/* Sends the request up: its head as it came, or @head. -ENOMEM, -E2BIG: h1_relay_refuse() then. */
+/* Sends the request up: its head as it came, or @head, which says nothing of how long connections last. -ENOMEM, -E2BIG: h1_relay_refuse() then. */
 int h1_relay_forward(struct h1_relay *r, const void *head, size_t len);
 /* Answers it instead. @bytes is a whole answer of that status; @last: the connection ends after it. */
 int h1_relay_answer(struct h1_relay *r, unsigned status, const void *bytes, size_t len, bool last);

@@ -123,6 +123,7 @@ static void on_policy_changed(void *user)
 		if (c->t && !still_admitted(c))
 			conn_abort(c, NET_END_RULES);
 	}
+	http_pool_review(&p->spare);
 }
 
 int http_proxy_create(const struct http_proxy_config *c, struct http_hooks *hooks, struct http_proxy **ret)
@@ -133,6 +134,7 @@ int http_proxy_create(const struct http_proxy_config *c, struct http_hooks *hook
 		return -ENOMEM;
 	p->config = *c;
 	p->up = (struct http_up_config){ .loop = c->loop, .network = c->network, .dns = c->dns, .tls = c->tls };
+	http_pool_init(&p->spare, &p->up);
 	p->hooks = hooks;
 	list_init(&p->conns);
 	sbuf_pool_init(&p->pool, CONN_BODY_BLOCKS);
@@ -153,6 +155,7 @@ void http_proxy_free(struct http_proxy *p)
 			tcp_abort(c->t);
 		conn_free(c);
 	}
+	http_pool_done(&p->spare);
 	sbuf_pool_done(&p->pool);
 	free(p);
 }

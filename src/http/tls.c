@@ -432,3 +432,9 @@ int tls_end(struct tls *t)
 	t->ended = r >= 0;
 	return r >= 0 ? 0 : outcome(t, r);
 }
+
+bool tls_quiet(const struct tls *t)
+{
+	return t->state == TLS_OPEN && !t->ended && !t->in_ended && buf_len(&t->in) == 0 && buf_len(&t->out) == 0 && !SSL_has_pending(t->ssl) &&
+	       (SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN) == 0;
+}

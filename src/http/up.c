@@ -10,6 +10,7 @@
 #include "http/tls.h"
 #include "net/dial.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -196,6 +197,63 @@ void http_up_reading(struct http_up *u, bool wanted)
 		(void)watch(u);
 }
 
+/* ---- To others ---- */
+
+bool http_up_quiet(const struct http_up *u)
+{
+	bool open = u->state == HTTP_UP_OPEN && !u->ended && !u->finishing && !u->finished && !u->blocked && u->broken == 0;
+	char byte;
+
+	return open && (!u->tls || tls_quiet(u->tls)) && recv(u->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+int http_up_move(struct http_up *to, struct http_up *from)
+{
+	int e;
+
+	assert(to->state == HTTP_UP_CLOSED && from->state == HTTP_UP_OPEN);
+	loop_fd_del(from->config->loop, &from->watch);
+	to->fd = from->fd;
+	to->reading = true;
+	to->blocked = from->blocked;
+	to->ended = to->finishing = to->finished = false;
+	to->broken = 0;
+	to->state = HTTP_UP_OPEN;
+	e = watch(to);
+	if (e < 0) {
+		to->state = HTTP_UP_CLOSED;
+		to->fd = -1;
+		return e;
+	}
+	from->fd = -1;
+	from->state = HTTP_UP_CLOSED;
+	to->tls = TAKE_PTR(from->tls);
+	to->origin = from->origin;
+	to->address = from->address;
+	to->preferred = from->preferred;
+	to->opened_ns = from->opened_ns;
+	memcpy(to->offer, from->offer, sizeof(to->offer));
+	return 0;
+}
+
+static void write_offer(char dst[HTTP_UP_OFFER_MAX], const char *const *protocols, unsigned count)
+{
+	size_t len = 0;
+
+	dst[0] = '\0';
+	for (unsigned i = 0; i < count; i++)
+		len += (size_t)snprintf(dst + len, HTTP_UP_OFFER_MAX - len, "%s,", protocols[i]);
+	assert(len < HTTP_UP_OFFER_MAX);
+}
+
+bool http_up_offered(const struct http_up *u, const char *const *protocols, unsigned count)
+{
+	char offer[HTTP_UP_OFFER_MAX];
+
+	write_offer(offer, protocols, count);
+	return strcmp(offer, u->offer) == 0;
+}
+
 bool http_up_admitted(const struct http_up *u)
 {
 	return network_admits(u->config->network, &u->address, u->origin.port, u->origin.is_address ? NULL : u->origin.host);
@@ -207,6 +265,7 @@ static void opened(struct http_up *u)
 {
 	u->state = HTTP_UP_OPEN;
 	u->reading = true;
+	u->opened_ns = loop_now_ns(u->config->loop);
 	loop_timer_del(u->config->loop, &u->timer);
 	if (watch(u) < 0)
 		fail(u, 502, "the host has no memory", "the host has no memory");
@@ -353,6 +412,7 @@ void http_up_open(struct http_up *u, const struct http_origin *o, const struct i
 	u->preferred = *preferred;
 	u->protocols = protocols;
 	u->protocol_count = count;
+	write_offer(u->offer, protocols, count);
 	u->reading = u->blocked = u->ended = u->finishing = u->finished = false;
 	u->broken = 0;
 	u->lookup = (struct dns_resolve){ .done = looked_up };

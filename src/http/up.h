@@ -17,6 +17,7 @@ struct tls_context;
 enum {
 	HTTP_UP_OPEN_MS = 30000, /* from the look-up to an open connection */
 	HTTP_UP_ERROR_MAX = 256,
+	HTTP_UP_OFFER_MAX = 16, /* names of protocols, together */
 };
 
 struct http_up_config {
@@ -45,7 +46,9 @@ struct http_up {
 	struct ip address; /* that it is connected to */
 	const char *const *protocols;
 	unsigned protocol_count;
+	char offer[HTTP_UP_OFFER_MAX]; /* the same, once they are not to be borrowed any more */
 	struct ip preferred;
+	uint64_t opened_ns;
 	struct dns_resolve lookup;
 	struct ip candidate[DNS_RESOLVE_MAX];
 	unsigned candidates, next;
@@ -73,6 +76,12 @@ ssize_t http_up_read(struct http_up *u, void *dst, size_t len);
 size_t http_up_write(struct http_up *u, const void *p, size_t len);
 void http_up_finish(struct http_up *u);              /* no more will be written */
 void http_up_reading(struct http_up *u, bool wanted); /* moved() for what comes in */
+/* It is open both ways, and nothing is on its way on it that has reached this end. */
+bool http_up_quiet(const struct http_up *u);
+/* The open connection of @from becomes @to's, which is closed, with its owner; moved() follows for what comes in. 0, or -errno: @from is still open, and to be closed. */
+int http_up_move(struct http_up *to, struct http_up *from);
+/* It was opened with just this offer. */
+bool http_up_offered(const struct http_up *u, const char *const *protocols, unsigned count);
 /* The rules still admit it. */
 bool http_up_admitted(const struct http_up *u);
 

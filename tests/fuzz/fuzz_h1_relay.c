@@ -41,6 +41,34 @@ static size_t send_up(void *user, const void *p, size_t len)
 	return n;
 }
 
+static void check_up(const struct world *w);
+
+static void new_up(struct world *w)
+{
+	check_up(w);
+	w->up_len = 0;
+	w->tunnel = false;
+	w->r.drop_up = false;
+}
+
+/* Every other one as if a hook had changed it. */
+static void forward(struct world *w, const struct h1_head *h)
+{
+	bool changed = h->path.len % 2;
+
+	w->forwarded++;
+	assert(h1_relay_forward(&w->r, changed ? w->r.head_bytes : NULL, changed ? w->r.head_len : 0) == 0);
+}
+
+static void on_again(void *user)
+{
+	struct world *w = user;
+
+	assert(w->r.head->body == H1_BODY_NONE);
+	new_up(w);
+	forward(w, w->r.head);
+}
+
 static void on_request(void *user, const struct h1_head *h)
 {
 	struct world *w = user;
@@ -48,16 +76,16 @@ static void on_request(void *user, const struct h1_head *h)
 	assert(h->method.len > 0 && h->target.len > 0);
 	w->decided++;
 	if (w->r.drop_up) {
-		w->r.drop_up = false;
+		new_up(w);
 		h1_relay_new_up(&w->r);
+		w->r.may_repeat = h->body == H1_BODY_NONE;
 	}
 	if (h->path.len % 3 == 1) {
 		h1_relay_refuse(&w->r, 403, "refused", "refused");
 	} else if (h->path.len % 3 == 2) {
 		assert(h1_relay_answer(&w->r, 200, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 38, false) == 0);
 	} else {
-		w->forwarded++;
-		assert(h1_relay_forward(&w->r, NULL, 0) == 0);
+		forward(w, h);
 	}
 }
 
@@ -66,7 +94,7 @@ static void on_over(void *user)
 	(void)user;
 }
 
-static const struct h1_relay_ops ops = { .request = on_request, .over = on_over, .send_guest = send_guest, .send_up = send_up };
+static const struct h1_relay_ops ops = { .request = on_request, .over = on_over, .again = on_again, .send_guest = send_guest, .send_up = send_up };
 
 static void check_up(const struct world *w)
 {
@@ -138,12 +166,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		case 7: w->r.up.ended = w->forwarded > 0; break;
 		}
 		h1_relay_run(&w->r);
-		if (w->r.drop_up) { /* another connection, another stream of requests */
-			check_up(w);
-			w->up_len = 0;
-			w->tunnel = false;
-			w->r.drop_up = false;
-		}
+		if (w->r.drop_up) /* another connection, another stream of requests */
+			new_up(w);
 	}
 	check_up(w);
 	h1_relay_done(&w->r);

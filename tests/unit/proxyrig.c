@@ -107,3 +107,45 @@ int proxyrig_take(int listener)
 	NGUEST_UNTIL(&rig.g, proxyrig_calls(listener));
 	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
+
+void proxyrig_say(struct nguest_end *e, const char *text, uint16_t port)
+{
+	char bytes[1024], number[8];
+	size_t len = 0;
+
+	(void)snprintf(number, sizeof(number), "%u", port);
+	for (; *text; text++) {
+		size_t n = *text == '@' ? strlen(number) : 1;
+
+		CHECK(len + n <= sizeof(bytes), "too long");
+		memcpy(bytes + len, *text == '@' ? number : text, n);
+		len += n;
+	}
+	CHECK(tcp_write(e->t, bytes, len) == len, "write");
+}
+
+const char *proxyrig_head(int fd)
+{
+	static char got[8192];
+	size_t len = 0;
+	ssize_t n;
+
+	got[0] = '\0';
+	while (!strstr(got, "\r\n\r\n")) {
+		NGUEST_UNTIL(&rig.g, (n = recv(fd, got + len, sizeof(got) - 1 - len, 0)) >= 0);
+		CHECK(n > 0, "it ended instead, after: %s", got);
+		len += (size_t)n;
+		got[len] = '\0';
+	}
+	return got;
+}
+
+void proxyrig_serve(int fd, const char *text)
+{
+	CHECK(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text), "send");
+}
+
+bool proxyrig_has(const struct nguest_end *e, const char *text)
+{
+	return memmem(e->got, e->len, text, strlen(text)) != NULL;
+}

@@ -15,50 +15,6 @@
 #include "base/cleanup.h"
 #include "../test.h"
 
-/* Writes @text with @port for each '@'. */
-static void say(struct nguest_end *e, const char *text, uint16_t port)
-{
-	char bytes[1024], number[8];
-	size_t len = 0;
-
-	(void)snprintf(number, sizeof(number), "%u", port);
-	for (; *text; text++) {
-		size_t n = *text == '@' ? strlen(number) : 1;
-
-		CHECK(len + n <= sizeof(bytes), "too long");
-		memcpy(bytes + len, *text == '@' ? number : text, n);
-		len += n;
-	}
-	CHECK(tcp_write(e->t, bytes, len) == len, "write");
-}
-
-/* What the server has got, up to the end of a head. */
-static const char *head_at(int fd)
-{
-	static char got[8192];
-	size_t len = 0;
-	ssize_t n;
-
-	got[0] = '\0';
-	while (!strstr(got, "\r\n\r\n")) {
-		NGUEST_UNTIL(&rig.g, (n = recv(fd, got + len, sizeof(got) - 1 - len, 0)) >= 0);
-		CHECK(n > 0, "it ended instead, after: %s", got);
-		len += (size_t)n;
-		got[len] = '\0';
-	}
-	return got;
-}
-
-static void server_says(int fd, const char *text)
-{
-	CHECK(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text), "send");
-}
-
-static bool guest_has(const struct nguest_end *e, const char *text)
-{
-	return memmem(e->got, e->len, text, strlen(text)) != NULL;
-}
-
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 TEST(a_header_is_set_for_its_origin_and_no_other)
@@ -74,20 +30,20 @@ TEST(a_header_is_set_for_its_origin_and_no_other)
 	o = proxyrig_origin("host.sandbox.internal", port);
 	CHECK(http_hooks_add_header(&rig.hooks, &o, "Authorization", "Bearer s3cret") == 0, "add");
 	e = proxyrig_dial(port);
-	say(e, "GET /a HTTP/1.1\r\nhost: Host.Sandbox.Internal.:@\r\nAUTHORIZATION: guess\r\nX-Odd:  1 \r\n\r\n", port);
+	proxyrig_say(e, "GET /a HTTP/1.1\r\nhost: Host.Sandbox.Internal.:@\r\nAUTHORIZATION: guess\r\nX-Odd:  1 \r\n\r\n", port);
 	fd = proxyrig_take(listener);
 	(void)snprintf(want, sizeof(want), "GET /a HTTP/1.1\r\nhost: Host.Sandbox.Internal.:%u\r\nAuthorization: Bearer s3cret\r\nX-Odd: 1\r\n\r\n", port);
-	CHECK(strcmp(head_at(fd), want) == 0, "the server got:\n%s", head_at(fd));
-	server_says(fd, OK);
-	NGUEST_UNTIL(&rig.g, guest_has(e, "\r\n\r\nok"));
+	CHECK(strcmp(proxyrig_head(fd), want) == 0, "the server got:\n%s", proxyrig_head(fd));
+	proxyrig_serve(fd, OK);
+	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "\r\n\r\nok"));
 	CHECK(rig.last.count == 1 && rig.last.status == 200 && rig.last.hooks == 1 && rig.last.changed && rig.last.down == 2, "record: %u", rig.last.status);
-	say(e, "GET /b HTTP/1.1\r\nhost:   10.0.2.1:@\r\nX-Odd:  1 \r\n\r\n", port);
+	proxyrig_say(e, "GET /b HTTP/1.1\r\nhost:   10.0.2.1:@\r\nX-Odd:  1 \r\n\r\n", port);
 	NGUEST_UNTIL(&rig.g, recv(fd, want, 1, MSG_PEEK) == 0); /* another origin, another connection */
 	close(fd);
 	fd = proxyrig_take(listener);
 	(void)snprintf(want, sizeof(want), "GET /b HTTP/1.1\r\nhost:   10.0.2.1:%u\r\nX-Odd:  1 \r\n\r\n", port);
-	CHECK(strcmp(head_at(fd), want) == 0, "the server got:\n%s", head_at(fd));
-	server_says(fd, OK);
+	CHECK(strcmp(proxyrig_head(fd), want) == 0, "the server got:\n%s", proxyrig_head(fd));
+	proxyrig_serve(fd, OK);
 	NGUEST_UNTIL(&rig.g, rig.last.count == 2);
 	CHECK(rig.last.hooks == 0 && !rig.last.changed && strcmp(rig.last.path, "/b") == 0, "untouched");
 	close(fd);
@@ -109,14 +65,14 @@ TEST(a_connection_is_used_again_and_pipelined_requests_keep_their_order)
 	o = proxyrig_origin("10.0.2.1", port);
 	CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
 	e = proxyrig_dial(port);
-	say(e, "GET /1 HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\nGET /2 HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
+	proxyrig_say(e, "GET /1 HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\nGET /2 HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
 	fd = proxyrig_take(listener);
 	for (unsigned i = 1; i <= 2; i++) {
 		char want[16];
 
 		(void)snprintf(want, sizeof(want), "GET /%u ", i);
-		CHECK(strncmp(head_at(fd), want, strlen(want)) == 0, "%u", i);
-		server_says(fd, OK);
+		CHECK(strncmp(proxyrig_head(fd), want, strlen(want)) == 0, "%u", i);
+		proxyrig_serve(fd, OK);
 		NGUEST_UNTIL(&rig.g, rig.last.count == i);
 	}
 	tcp_abort(e->t);
@@ -145,10 +101,10 @@ TEST(a_connection_is_a_flow_in_the_log_and_the_counters)
 	e = proxyrig_dial(port);
 	(void)snprintf(text, sizeof(text), "\"dst\":\"10.0.2.1\",\"dst_port\":%u", port);
 	NGUEST_LOGGED(log, 0, "\"event\":\"flow\",\"flow\":1,\"direction\":\"out\"", text, "\"allow\",\"rule\":\"tcp:127.0.0.1/32\"");
-	say(e, request, port);
+	proxyrig_say(e, request, port);
 	fd = proxyrig_take(listener);
-	(void)head_at(fd);
-	server_says(fd, OK);
+	(void)proxyrig_head(fd);
+	proxyrig_serve(fd, OK);
 	close(fd);
 	network_get_stats(rig.g.n, &st);
 	CHECK(st.admitted == 1 && st.open == 1, "open: %u", st.open);
@@ -186,7 +142,7 @@ TEST(a_connection_by_name_lives_while_a_rule_admits_what_it_asks_for)
 	nguest_connect(&rig.g, e, &remote, 7000);
 	NGUEST_UNTIL(&rig.g, e->open);
 	NGUEST_LOGGED(log, 0, "\"name\":\"a.example\"", "\"allow\"");
-	say(e, "GET / HTTP/1.1\r\nHost: b.example:7000\r\n\r\n", 0);
+	proxyrig_say(e, "GET / HTTP/1.1\r\nHost: b.example:7000\r\n\r\n", 0);
 	nguest_settle(&rig.g, 20); /* its name is being looked up */
 	nguest_rules(&rig.rules, (const char *const[]){ "host:b.example" }, 1);
 	network_set_policy(rig.g.n, &rig.rules);
@@ -218,8 +174,8 @@ TEST(only_the_ports_of_origins_are_taken)
 	e = proxyrig_dial(other);
 	fd = proxyrig_take(listener[1]);
 	CHECK(send(fd, "SSH-2.0", 7, 0) == 7, "send");
-	NGUEST_UNTIL(&rig.g, guest_has(e, "SSH-2.0"));
-	say(e, "\x01\x02\x03@", 7);
+	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "SSH-2.0"));
+	proxyrig_say(e, "\x01\x02\x03@", 7);
 	NGUEST_UNTIL(&rig.g, recv(fd, got, sizeof(got), 0) == 4);
 	CHECK(rig.last.count == 0, "no request");
 	tcp_abort(e->t);
@@ -227,9 +183,9 @@ TEST(only_the_ports_of_origins_are_taken)
 	memset(e, 0, sizeof(*e));
 	free(e);
 	e = proxyrig_dial(port);
-	say(e, "\x01\x02\x03@\r\n", 7);
+	proxyrig_say(e, "\x01\x02\x03@\r\n", 7);
 	NGUEST_UNTIL(&rig.g, e->fin);
-	CHECK(guest_has(e, "HTTP/1.1 400 ") && rig.last.count == 1 && rig.last.why[0], "what is no HTTP is refused");
+	CHECK(proxyrig_has(e, "HTTP/1.1 400 ") && rig.last.count == 1 && rig.last.why[0], "what is no HTTP is refused");
 	free(e);
 	close(listener[0]);
 	close(listener[1]);
@@ -260,9 +216,9 @@ TEST(requests_for_somebody_else_are_refused_and_nobody_is_called)
 		o = proxyrig_origin("10.0.2.1", port);
 		CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
 		e = proxyrig_dial(port);
-		say(e, cases[i].request, port);
+		proxyrig_say(e, cases[i].request, port);
 		NGUEST_UNTIL(&rig.g, e->fin);
-		CHECK(guest_has(e, cases[i].want), "%s: %.*s", cases[i].request, (int)e->len, (const char *)e->got);
+		CHECK(proxyrig_has(e, cases[i].want), "%s: %.*s", cases[i].request, (int)e->len, (const char *)e->got);
 		CHECK(rig.last.hooks == 0 && !proxyrig_calls(listener), "nobody is called");
 		free(e);
 		close(listener);
@@ -281,9 +237,9 @@ TEST(a_server_that_is_not_there_is_a_502)
 	o = proxyrig_origin("10.0.2.1", port);
 	CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
 	e = proxyrig_dial(port);
-	say(e, "GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
+	proxyrig_say(e, "GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
 	NGUEST_UNTIL(&rig.g, e->fin);
-	CHECK(guest_has(e, "HTTP/1.1 502 ") && rig.last.status == 502 && rig.last.hooks == 0, "%.*s", (int)e->len, (const char *)e->got);
+	CHECK(proxyrig_has(e, "HTTP/1.1 502 ") && rig.last.status == 502 && rig.last.hooks == 0, "%.*s", (int)e->len, (const char *)e->got);
 	free(e);
 	proxyrig_down();
 }
@@ -322,7 +278,7 @@ static struct nguest_end *waiting(uint16_t *port, int *listener, int *fd, struct
 	asked = NULL;
 	cancelled = 0;
 	e = proxyrig_dial(*port);
-	say(e, "GET /h?q HTTP/1.1\r\nHost: 10.0.2.1:@\r\nA: b\r\n\r\n", *port);
+	proxyrig_say(e, "GET /h?q HTTP/1.1\r\nHost: 10.0.2.1:@\r\nA: b\r\n\r\n", *port);
 	*fd = proxyrig_take(*listener);
 	NGUEST_UNTIL(&rig.g, asked);
 	return e;
@@ -356,9 +312,9 @@ TEST(a_hook_sees_the_request_and_changes_it_later)
 	CHECK(http_fields_set(&asked->request.fields, (struct h1_text){ "B", 1 }, (struct h1_text){ "c", 1 }) == 0, "set");
 	asked->changed = true;
 	http_run_continue(asked);
-	head = head_at(fd);
+	head = proxyrig_head(fd);
 	CHECK(strstr(head, "\r\nA: b\r\nB: c\r\nToken: late\r\n\r\n"), "%s", head);
-	server_says(fd, OK);
+	proxyrig_serve(fd, OK);
 	NGUEST_UNTIL(&rig.g, rig.last.count == 1);
 	CHECK(rig.last.hooks == 2, "%u", rig.last.hooks);
 	over(e, listener, fd);
@@ -378,15 +334,15 @@ TEST(a_hook_answers_itself_and_the_connection_goes_on)
 	http_run_end(asked, &(struct http_verdict){ .kind = HTTP_ANSWER, .status = 201, .fields = f, .body = (const uint8_t *)"mocked", .len = 6 });
 	http_fields_done(f);
 	free(f);
-	NGUEST_UNTIL(&rig.g, guest_has(e, "mocked"));
-	CHECK(guest_has(e, "HTTP/1.1 201 Created\r\nX-Mock: yes\r\nContent-Length: 6\r\n\r\nmocked") && rig.last.status == 201, "%.*s", (int)e->len, (const char *)e->got);
+	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "mocked"));
+	CHECK(proxyrig_has(e, "HTTP/1.1 201 Created\r\nX-Mock: yes\r\nContent-Length: 6\r\n\r\nmocked") && rig.last.status == 201, "%.*s", (int)e->len, (const char *)e->got);
 	CHECK(recv(fd, (char[1]){ 0 }, 1, 0) < 0, "the server hears nothing");
 	asked = NULL;
-	say(e, "GET /again HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
+	proxyrig_say(e, "GET /again HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", port);
 	NGUEST_UNTIL(&rig.g, asked);
 	http_run_end(asked, &(struct http_verdict){ .kind = HTTP_REFUSE, .status = 403, .why = "a hook refused", .text = "not today" });
 	NGUEST_UNTIL(&rig.g, e->fin);
-	CHECK(guest_has(e, "HTTP/1.1 403 ") && guest_has(e, "not today") && strcmp(rig.last.why, "a hook refused") == 0, "refused");
+	CHECK(proxyrig_has(e, "HTTP/1.1 403 ") && proxyrig_has(e, "not today") && strcmp(rig.last.why, "a hook refused") == 0, "refused");
 	over(e, listener, fd);
 }
 
@@ -400,7 +356,7 @@ TEST(a_hook_that_is_removed_lets_go)
 	e = waiting(&port, &listener, &fd, &hook);
 	http_hooks_remove(&rig.hooks, hook);
 	CHECK(cancelled == 1, "it is told");
-	CHECK(strstr(head_at(fd), "Token: late"), "the next ones are asked");
+	CHECK(strstr(proxyrig_head(fd), "Token: late"), "the next ones are asked");
 	over(e, listener, fd);
 }
 
@@ -427,15 +383,15 @@ TEST(a_server_that_goes_while_a_hook_thinks_is_called_again)
 	int listener, fd;
 
 	e = waiting(&port, &listener, &fd, &hook);
-	server_says(fd, "HTTP/1.1 200 poison\r\nContent-Length: 0\r\n\r\n");
+	proxyrig_serve(fd, "HTTP/1.1 200 poison\r\nContent-Length: 0\r\n\r\n");
 	close(fd);
 	nguest_settle(&rig.g, 20);
 	http_run_continue(asked);
 	fd = proxyrig_take(listener);
-	CHECK(strstr(head_at(fd), "Token: late"), "head");
-	server_says(fd, OK);
-	NGUEST_UNTIL(&rig.g, guest_has(e, "\r\n\r\nok"));
-	CHECK(!guest_has(e, "poison"), "what came unasked is nobody's");
+	CHECK(strstr(proxyrig_head(fd), "Token: late"), "head");
+	proxyrig_serve(fd, OK);
+	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "\r\n\r\nok"));
+	CHECK(!proxyrig_has(e, "poison"), "what came unasked is nobody's");
 	over(e, listener, fd);
 }
 
