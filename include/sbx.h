@@ -4,7 +4,7 @@
  *
  * A VM is a process of its own (sandbox-host) that this library starts and speaks to over one socket. The library has no
  * threads and no global state: sbx_vm_fd() becomes readable when there is something to do and sbx_vm_dispatch() does
- * it, calling back from there; the blocking calls (…_wait, sbx_vm_pause, …) dispatch until they are done.
+ * it, calling back from there; the blocking calls (…_wait, sbx_vm_pause, …) dispatch until they are done. Most have a form that does not block (…_submit).
  *
  * Threads: a VM and its programs belong to one thread at a time (calls on one VM must not overlap); different VMs are
  * independent. Callbacks run inside the call that dispatches, on its thread. A callback may call anything but the blocking calls, which
@@ -1201,6 +1201,67 @@ SBX_API int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port
 
 /** Stops listening at @address and @port; connections that are open stay. -ENOENT: nothing is published there. */
 SBX_API int sbx_vm_unpublish(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err);
+
+/* ---- Requests to the host process, without waiting ---- */
+
+enum { SBX_CONTROLS_MAX = 64 }; /* that are not done */
+
+/** What sbx_control_submit() asks for: each is the function of that name, whose errors it has. */
+enum sbx_control_op {
+	SBX_CONTROL_PAUSE,
+	SBX_CONTROL_RESUME,
+	SBX_CONTROL_SHUTDOWN,  /* done when the guest is asked to end its programs and power off; on_end tells of its end, however long that takes */
+	SBX_CONTROL_STATS,     /* -> stats */
+	SBX_CONTROL_SET_RULES, /* rules, rule_count */
+	SBX_CONTROL_PUBLISH,   /* address, port, guest_port -> port */
+	SBX_CONTROL_UNPUBLISH, /* address, port */
+};
+
+/** What came of a request. */
+struct sbx_control_result {
+	int code;          /* 0, or a negative errno: then only @message counts */
+	char message[512]; /* why, else "" */
+	struct sbx_stats stats;
+	uint16_t port; /* that was taken */
+};
+
+/** What to do. Everything is read before sbx_control_submit() returns. */
+struct sbx_control_request {
+	size_t struct_size;
+	enum sbx_control_op op;
+	const char *const *rules;
+	size_t rule_count;
+	const char *address;
+	uint16_t port, guest_port;
+	/** Exactly once, from a dispatch, from sbx_control_cancel(), or from sbx_vm_free(). @result is valid during the call. */
+	void (*done)(struct sbx_vm *vm, const struct sbx_control_result *result, void *user);
+	void *user;
+};
+
+#define SBX_CONTROL_REQUEST_INIT                                  \
+	{                                                         \
+		.struct_size = sizeof(struct sbx_control_request) \
+	}
+
+/**
+ * sbx_control_submit() - pause, rules, ports and counters of a VM for event loops
+ * @ret_id: a number for sbx_control_cancel(), valid until done is called; may be NULL
+ *
+ * Never waits, and may be called from callbacks. Requests are carried out in the order of submission. The host process answers in its next turn; one that hangs
+ * never does, so set a time limit of your own (sbx_control_cancel()) or end the VM, which ends its requests: -ENOTCONN.
+ *
+ * Return: 0; -EINVAL (what is wrong is named), -EAGAIN (SBX_CONTROLS_MAX are not done: dispatch and try again), -ENOTCONN (the VM has ended), -ENOMEM, or for
+ * SBX_CONTROL_PUBLISH the errors of listening, as sbx_vm_publish(); done is not called then.
+ */
+SBX_API int sbx_control_submit(struct sbx_vm *vm, const struct sbx_control_request *request, uint32_t *ret_id, struct sbx_err *err);
+
+/**
+ * sbx_control_cancel() - do not wait for a request any longer
+ *
+ * done is called with -ECANCELED before this returns. A port that was being published is given back; anything else may be done all the same. -ENOENT: there is
+ * none with this number.
+ */
+SBX_API int sbx_control_cancel(struct sbx_vm *vm, uint32_t id);
 
 /* ---- What this machine can do ---- */
 

@@ -72,15 +72,6 @@ int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err 
 int http_check(const struct sbx_vm_config *c, struct sbx_err *err);
 int http_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err *err); /* before CONFIG; waits for the peer to read */
 
-/* The answer to the request that a blocking call waits for. */
-struct answer {
-	uint32_t seq; /* 0: nobody waits */
-	bool come;
-	int code; /* 0 or -errno */
-	struct sbx_err *err;
-	struct sbx_stats *stats;
-};
-
 struct sbx_vm {
 	struct loop *loop;
 	struct loop_fd watch;
@@ -92,6 +83,7 @@ struct sbx_vm {
 	size_t lent_count;
 	struct idmap tools; /* struct tool_call, by channel: requests of host tools */
 	struct idmap guest_requests; /* requests to the guest's tree that nobody waits for */
+	struct idmap controls; /* struct control: questions to the host process */
 	struct idmap procs; /* struct sbx_proc: running, or freed by the user and not yet ended */
 	bool ready;
 	bool ended;       /* on_end has been called */
@@ -100,8 +92,6 @@ struct sbx_vm {
 	char engine[16], release[64];
 	enum sbx_end_reason end_reason;
 	struct sbx_err end_err;
-	uint32_t next_seq;
-	struct answer answer;
 	void (*on_ready)(struct sbx_vm *vm, const struct sbx_ready *ready, void *user);
 	void (*on_end)(struct sbx_vm *vm, const struct sbx_end *end, void *user);
 	void (*on_oom)(struct sbx_vm *vm, uint32_t kills, void *user);
@@ -109,21 +99,14 @@ struct sbx_vm {
 	void *user;
 };
 
+/* vm.c: of a zeroed VM. */
+void vm_tables_init(struct sbx_vm *vm);
 /* vm.c: queues what was appended to the link, and sees to it that it is sent. A dead link is noticed by the next dispatch. */
 void vm_send(struct sbx_vm *vm);
 /* wait.c: one wait and dispatch. 0, -ETIMEDOUT, -ENOTCONN when the VM has ended. @deadline_ns 0: none. */
 int vm_step(struct sbx_vm *vm, uint64_t deadline_ns);
 /* wait.c: clears @err; -EDEADLK inside of a callback, where nothing can be waited for. */
 int vm_refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err);
-/* A question to the host process, which answers by DONE, or by STATS. */
-struct vm_request {
-	bool (*put)(struct buf *out, uint32_t seq, const void *arg);
-	const void *arg;
-	const int *fd; /* goes along; NULL: none */
-	struct sbx_stats *stats;
-};
-/* wait.c: asks, with a fresh number, and waits for the answer. */
-int vm_request(struct sbx_vm *vm, const struct vm_request *q, struct sbx_err *err);
 int vm_ended_error(const struct sbx_vm *vm, struct sbx_err *err); /* why it ended, for a call that it ended under */
 /* exec.c: sbx_vm_exec() with more of enum proto_exec_flags. */
 int vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, uint32_t proto_flags, struct sbx_proc **ret, struct sbx_err *err);

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/parse.h"
-#include "client/client.h"
+#include "client/control.h"
 #include "net/policy.h"
 
 #include <errno.h>
@@ -46,17 +46,20 @@ static int parse_rules(const char *const *rules, size_t count, struct policy *p,
 	return r;
 }
 
-int rules_check(const struct sbx_vm_config *c, struct sbx_err *err)
+int rules_check_texts(const char *const *rules, size_t count, struct sbx_err *err)
 {
 	AUTOFREE struct policy *p = calloc(1, sizeof(*p));
 
-	if (!p)
-		return err_set(err, -ENOMEM, "out of memory");
+	return p ? parse_rules(rules, count, p, err) : err_set(err, -ENOMEM, "out of memory");
+}
+
+int rules_check(const struct sbx_vm_config *c, struct sbx_err *err)
+{
 	if (c->outbound_count > 0 && !(c->flags & SBX_VM_NETWORK))
 		return err_set(err, -EINVAL, "%zu outbound rules are given for a VM without a network; set SBX_VM_NETWORK or leave them out", c->outbound_count);
 	if (c->net_log_fd >= 0 && !(c->flags & SBX_VM_NETWORK))
 		return err_set(err, -EINVAL, "net_log_fd is given for a VM without a network; set SBX_VM_NETWORK or leave it out");
-	return parse_rules(c->outbound_rules, c->outbound_count, p, err);
+	return rules_check_texts(c->outbound_rules, c->outbound_count, err);
 }
 
 int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err *err)
@@ -72,25 +75,6 @@ int rules_send(struct link *link, const struct sbx_vm_config *c, struct sbx_err 
 	if (r == 0)
 		r = link_send_all(link, NULL, 0);
 	return r < 0 ? err_set(err, r, "cannot send the outbound rules to sandbox-host: %s", strerror(-r)) : 0;
-}
-
-static bool put_rules(struct buf *out, uint32_t seq, const void *arg)
-{
-	const struct msg_rules_set *m = arg;
-
-	return msg_rules_set_put(out, 0, &(struct msg_rules_set){ .seq = seq, .rules = m->rules });
-}
-
-int sbx_vm_set_rules(struct sbx_vm *vm, const char *const *rules, size_t count, struct sbx_err *err)
-{
-	AUTOFREE struct policy *p = calloc(1, sizeof(*p));
-	struct msg_rules_set m = { .rules = { .count = (uint32_t)count, .array = rules } };
-	int r;
-
-	if (!p)
-		return err_set(err, -ENOMEM, "out of memory");
-	r = parse_rules(rules, count, p, err);
-	return r == 0 ? vm_request(vm, &(struct vm_request){ .put = put_rules, .arg = &m }, err) : r;
 }
 
 int sbx_policy_check(const char *const *rules, size_t count, const char *proto, const char *destination, struct sbx_verdict *ret, struct sbx_err *err)

@@ -3,8 +3,7 @@
  * process is given sockets that listen. */
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "client/client.h"
-#include "net/addr.h"
+#include "client/control.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +18,7 @@ union address {
 	struct sockaddr_in6 in6;
 };
 
-static int take_address(const char *text, struct ip *ret, struct sbx_err *err)
+int publish_address(const char *text, struct ip *ret, struct sbx_err *err)
 {
 	if (!text)
 		text = "127.0.0.1";
@@ -77,53 +76,17 @@ static int listen_at(const struct ip *a, uint16_t port, int *ret_fd, uint16_t *r
 	return 0;
 }
 
-static bool put_publish(struct buf *out, uint32_t seq, const void *arg)
+int publish_listen(const char *address, uint16_t port, uint16_t guest_port, struct control_place *ret, int *ret_fd, struct sbx_err *err)
 {
-	const uint16_t *guest_port = arg;
+	struct control_place place;
+	int r = publish_address(address, &place.address, err);
 
-	return msg_publish_put(out, 0, &(struct msg_publish){ .seq = seq, .guest_port = *guest_port });
-}
-
-int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err)
-{
-	AUTOCLOSE int fd = -1;
-	uint16_t bound = 0;
-	struct ip a;
-	int r = vm_refuse_reentry(vm, err);
-
-	if (r == 0)
-		r = take_address(address, &a, err);
 	if (r < 0)
 		return r;
 	if (guest_port == 0)
 		return err_set(err, -EINVAL, "cannot publish port 0 of the guest; its ports are 1 to 65535");
-	r = listen_at(&a, port, &fd, &bound, err);
+	r = listen_at(&place.address, port, ret_fd, &place.port, err);
 	if (r == 0)
-		r = vm_request(vm, &(struct vm_request){ .put = put_publish, .arg = &guest_port, .fd = &fd }, err);
-	if (r == 0 && ret_port)
-		*ret_port = bound;
+		*ret = place;
 	return r;
-}
-
-struct unpublish {
-	struct ip a;
-	uint16_t port;
-};
-
-static bool put_unpublish(struct buf *out, uint32_t seq, const void *arg)
-{
-	const struct unpublish *u = arg;
-	struct msg_unpublish m = { .seq = seq, .port = u->port, .address = { u->a.bytes, u->a.family == 4 ? 4 : 16 } };
-
-	return msg_unpublish_put(out, 0, &m);
-}
-
-int sbx_vm_unpublish(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err)
-{
-	struct unpublish u = { .port = port };
-	int r = vm_refuse_reentry(vm, err);
-
-	if (r == 0)
-		r = take_address(address, &u.a, err);
-	return r == 0 ? vm_request(vm, &(struct vm_request){ .put = put_unpublish, .arg = &u }, err) : r;
 }

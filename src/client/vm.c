@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"
-#include "client/client.h"
+#include "client/control.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -31,10 +31,7 @@ static void vm_end(struct sbx_vm *vm, enum sbx_end_reason reason)
 	fs_lose_all(vm);
 	http_lose_all(vm);
 	tool_lose_all(vm);
-	if (vm->answer.seq && !vm->answer.come) {
-		vm->answer.come = true;
-		vm->answer.code = err_set(vm->answer.err, -ENOTCONN, "the VM ended meanwhile: %s", vm->end_err.message);
-	}
+	control_lose_all(vm);
 	if (vm->on_end)
 		vm->on_end(vm, &end, vm->user);
 }
@@ -123,54 +120,6 @@ static int on_oom_frame(struct sbx_vm *vm, const struct frame *f)
 	return 0;
 }
 
-static int on_done_frame(struct sbx_vm *vm, const struct frame *f)
-{
-	struct answer *a = &vm->answer;
-	char text[512];
-	struct msg_done m;
-
-	if (msg_done_decode(f->body, f->len, &m) < 0)
-		return -EPROTO;
-	if (m.seq != a->seq || a->come)
-		return 0; /* the one who asked has given up */
-	a->come = true;
-	slice_copy(m.message, text, sizeof(text));
-	a->code = m.err ? err_set(a->err, -(int)(m.err & 0xfff), "%s", text) : 0;
-	return 0;
-}
-
-static int on_stats_frame(struct sbx_vm *vm, const struct frame *f)
-{
-	struct answer *a = &vm->answer;
-	struct msg_stats m;
-
-	if (msg_stats_decode(f->body, f->len, &m) < 0)
-		return -EPROTO;
-	if (m.seq != a->seq || a->come || !a->stats)
-		return 0;
-	a->come = true;
-	*a->stats = (struct sbx_stats){
-		.uptime_ns = m.uptime_ns,
-		.host_rss_bytes = m.host_rss_bytes,
-		.guest_rss_bytes = m.guest_rss_bytes,
-		.vsock_rx_bytes = m.vsock_rx_bytes,
-		.vsock_tx_bytes = m.vsock_tx_bytes,
-		.blk_reads = m.blk_reads,
-		.blk_read_bytes = m.blk_read_bytes,
-		.execs_started = m.execs_started,
-		.execs_running = m.execs_running,
-		.oom_kills = m.oom_kills,
-		.device_breaks = m.device_breaks,
-		.net_bytes_out = m.net_bytes_out,
-		.net_bytes_in = m.net_bytes_in,
-		.net_flows_admitted = m.net_flows_admitted,
-		.net_flows_denied = m.net_flows_denied,
-		.net_flows_open = m.net_flows_open,
-		.net_log_left_out = m.net_log_left_out,
-	};
-	return 0;
-}
-
 int client_frame(struct sbx_vm *vm, const struct frame *f)
 {
 	switch (f->type) {
@@ -183,9 +132,8 @@ int client_frame(struct sbx_vm *vm, const struct frame *f)
 	case PROTO_OOM:
 		return on_oom_frame(vm, f);
 	case PROTO_DONE:
-		return on_done_frame(vm, f);
 	case PROTO_STATS:
-		return on_stats_frame(vm, f);
+		return control_frame(vm, f);
 	case PROTO_FS_CALL:
 	case PROTO_FS_CANCEL:
 		return fs_frame(vm, f);
@@ -309,6 +257,14 @@ static int vm_connect(struct sbx_vm *vm, const struct sbx_vm_config *c, struct s
 	return r;
 }
 
+void vm_tables_init(struct sbx_vm *vm)
+{
+	idmap_init(&vm->procs, SBX_PROC_MAX);
+	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
+	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
+	idmap_init(&vm->controls, SBX_CONTROLS_MAX);
+}
+
 int sbx_vm_start(const struct sbx_vm_config *config, struct sbx_vm **ret, struct sbx_err *err)
 {
 	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
@@ -330,9 +286,7 @@ int sbx_vm_start(const struct sbx_vm_config *config, struct sbx_vm **ret, struct
 	vm->on_oom = c.on_oom;
 	vm->on_log = c.on_log;
 	vm->user = c.user;
-	idmap_init(&vm->procs, SBX_PROC_MAX);
-	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
-	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
+	vm_tables_init(vm);
 	r = vm_connect(vm, &c, err);
 	if (r == 0)
 		r = loop_create(&vm->loop);
@@ -363,6 +317,7 @@ void sbx_vm_free(struct sbx_vm *vm)
 	idmap_done(&vm->procs);
 	idmap_done(&vm->guest_requests);
 	idmap_done(&vm->tools);
+	idmap_done(&vm->controls);
 	fs_calls_free(vm);
 	http_calls_free(vm);
 	free(vm->lent);

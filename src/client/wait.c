@@ -10,8 +10,6 @@
 #include <poll.h>
 #include <string.h>
 
-enum { ANSWER_TIMEOUT_MS = 10000 };
-
 int vm_step(struct sbx_vm *vm, uint64_t deadline_ns)
 {
 	struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
@@ -63,113 +61,6 @@ int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct sbx_err *
 	if (ret)
 		*ret = vm->ready_info;
 	return 0;
-}
-
-/* Descriptors go beside the first byte of a frame, so what is queued goes first. */
-static int send_with_fd(struct sbx_vm *vm, const struct vm_request *q, uint64_t deadline)
-{
-	int r = 0;
-
-	while (r == 0 && !vm->ended && buf_len(link_out(&vm->link)) > 0)
-		r = vm_step(vm, deadline);
-	if (r == 0 && vm->ended)
-		r = -ENOTCONN;
-	if (r == 0 && !q->put(link_out(&vm->link), vm->answer.seq, q->arg))
-		r = -ENOMEM;
-	return r == 0 ? link_send_all(&vm->link, q->fd, 1) : r;
-}
-
-static int send_request(struct sbx_vm *vm, const struct vm_request *q, uint64_t deadline)
-{
-	if (q->fd)
-		return send_with_fd(vm, q, deadline);
-	if (!q->put(link_out(&vm->link), vm->answer.seq, q->arg))
-		return -ENOMEM;
-	vm_send(vm);
-	return 0;
-}
-
-static int request(struct sbx_vm *vm, const struct vm_request *q, uint32_t timeout_ms, struct sbx_err *err)
-{
-	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
-	int r = vm_refuse_reentry(vm, err);
-
-	if (r < 0)
-		return r;
-	if (vm->ended)
-		return err_set(err, -ENOTCONN, "the VM has ended: %s", vm->end_err.message);
-	if (++vm->next_seq == 0)
-		vm->next_seq = 1;
-	vm->answer = (struct answer){ .seq = vm->next_seq, .err = err, .stats = q->stats };
-	r = send_request(vm, q, deadline);
-	while (r == 0 && !vm->answer.come)
-		r = vm_step(vm, deadline);
-	if (vm->answer.come)
-		r = vm->answer.code;
-	else if (r == -ETIMEDOUT)
-		err_set(err, r, "the host process has not answered for %u ms", timeout_ms);
-	else if (r < 0)
-		err_set(err, r, "cannot ask the host process: %s", strerror(-r));
-	vm->answer = (struct answer){ 0 };
-	return r;
-}
-
-int vm_request(struct sbx_vm *vm, const struct vm_request *q, struct sbx_err *err)
-{
-	return request(vm, q, ANSWER_TIMEOUT_MS, err);
-}
-
-static bool put_pause(struct buf *out, uint32_t seq, const void *arg)
-{
-	(void)arg;
-	return msg_pause_put(out, 0, &(struct msg_pause){ .seq = seq });
-}
-
-static bool put_resume(struct buf *out, uint32_t seq, const void *arg)
-{
-	(void)arg;
-	return msg_resume_put(out, 0, &(struct msg_resume){ .seq = seq });
-}
-
-static bool put_stats_get(struct buf *out, uint32_t seq, const void *arg)
-{
-	(void)arg;
-	return msg_stats_get_put(out, 0, &(struct msg_stats_get){ .seq = seq });
-}
-
-static bool put_shutdown(struct buf *out, uint32_t seq, const void *arg)
-{
-	(void)arg;
-	return msg_shutdown_put(out, 0, &(struct msg_shutdown){ .seq = seq });
-}
-
-int sbx_vm_pause(struct sbx_vm *vm, struct sbx_err *err)
-{
-	return vm_request(vm, &(struct vm_request){ .put = put_pause }, err);
-}
-
-int sbx_vm_resume(struct sbx_vm *vm, struct sbx_err *err)
-{
-	return vm_request(vm, &(struct vm_request){ .put = put_resume }, err);
-}
-
-int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_err *err)
-{
-	return vm_request(vm, &(struct vm_request){ .put = put_stats_get, .stats = ret }, err);
-}
-
-int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err)
-{
-	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
-	int r = request(vm, &(struct vm_request){ .put = put_shutdown }, timeout_ms, err);
-
-	while (r == 0 && !vm->ended)
-		r = vm_step(vm, deadline);
-	if (vm->ended && vm->end_reason == SBX_END_STOPPED)
-		return 0;
-	if (r == -ETIMEDOUT)
-		return err_set(err, r, "the guest did not power off within %u ms", timeout_ms);
-	return r < 0 ? r : vm_ended_error(vm, err);
 }
 
 /* What sbx_exec_wait() keeps while its program runs. */

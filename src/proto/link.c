@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdalign.h>
 #include <string.h>
@@ -26,6 +27,8 @@ void link_done(struct link *l)
 
 	while ((fd = link_take_fd(l)) >= 0)
 		close(fd);
+	while (l->out_fd_count > 0)
+		close(l->out_fd[--l->out_fd_count].fd);
 	buf_done(&l->in);
 	buf_done(&l->out);
 	close_fd(&l->fd);
@@ -103,9 +106,39 @@ int link_take_fd(struct link *l)
 	return fd;
 }
 
+void link_out_fd(struct link *l, size_t at, int fd)
+{
+	assert(l->out_fd_count < LINK_OUT_FDS_MAX && at < buf_len(&l->out));
+	l->out_fd[l->out_fd_count].at = at;
+	l->out_fd[l->out_fd_count++].fd = fd;
+}
+
+/* @n bytes of the queue have gone, and the first descriptor of it if it was beside the first of them. */
+static void link_sent(struct link *l, size_t n)
+{
+	unsigned gone = l->out_fd_count > 0 && l->out_fd[0].at == 0;
+
+	buf_consume(&l->out, n);
+	if (gone) {
+		close(l->out_fd[0].fd);
+		memmove(l->out_fd, l->out_fd + 1, --l->out_fd_count * sizeof(l->out_fd[0]));
+	}
+	for (unsigned i = 0; i < l->out_fd_count; i++)
+		l->out_fd[i].at -= n;
+}
+
+/* How much of the queue one message takes: up to where the next descriptor belongs. */
+static size_t link_sendable(const struct link *l)
+{
+	for (unsigned i = 0; i < l->out_fd_count; i++)
+		if (l->out_fd[i].at > 0)
+			return l->out_fd[i].at;
+	return buf_len(&l->out);
+}
+
 static int link_send(struct link *l, struct msghdr *msg)
 {
-	struct iovec iov = { .iov_base = buf_data(&l->out), .iov_len = buf_len(&l->out) };
+	struct iovec iov = { .iov_base = buf_data(&l->out), .iov_len = link_sendable(l) };
 	ssize_t n;
 
 	msg->msg_iov = &iov;
@@ -115,8 +148,21 @@ static int link_send(struct link *l, struct msghdr *msg)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	buf_consume(&l->out, (size_t)n);
+	link_sent(l, (size_t)n);
 	return 0;
+}
+
+static int link_send_fds(struct link *l, const int *fds, unsigned count)
+{
+	alignas(struct cmsghdr) char control[CMSG_SPACE(LINK_FDS_MAX * sizeof(int))] = { 0 };
+	struct msghdr msg = { .msg_control = control, .msg_controllen = (uint32_t)CMSG_SPACE(count * sizeof(int)) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = (uint32_t)CMSG_LEN(count * sizeof(int)); /* musl's type for it is narrower than glibc's */
+	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+	return link_send(l, &msg);
 }
 
 int link_flush(struct link *l)
@@ -125,7 +171,7 @@ int link_flush(struct link *l)
 		return -ENOBUFS;
 	while (buf_len(&l->out) > 0) {
 		struct msghdr msg = { 0 };
-		int r = link_send(l, &msg);
+		int r = l->out_fd_count > 0 && l->out_fd[0].at == 0 ? link_send_fds(l, &l->out_fd[0].fd, 1) : link_send(l, &msg);
 
 		if (r == -EAGAIN)
 			return 1;
@@ -137,18 +183,10 @@ int link_flush(struct link *l)
 
 int link_flush_fds(struct link *l, const int *fds, unsigned count)
 {
-	alignas(struct cmsghdr) char control[CMSG_SPACE(LINK_FDS_MAX * sizeof(int))] = { 0 };
-	struct msghdr msg = { .msg_control = control, .msg_controllen = (uint32_t)CMSG_SPACE(count * sizeof(int)) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int r;
 
 	if (count == 0 || count > LINK_FDS_MAX)
 		return -EINVAL;
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = (uint32_t)CMSG_LEN(count * sizeof(int)); /* musl's type for it is narrower than glibc's */
-	memcpy(CMSG_DATA(c), fds, count * sizeof(int));
-
-	int r = link_send(l, &msg);
-
+	r = link_send_fds(l, fds, count);
 	return r < 0 ? r : link_flush(l);
 }

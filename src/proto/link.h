@@ -8,6 +8,7 @@
 
 enum {
 	LINK_FDS_MAX = 8,
+	LINK_OUT_FDS_MAX = 64,          /* descriptors that wait to be sent */
 	LINK_OUT_MAX = 8 << 20,         /* queued for a peer that does not read; beyond it the link is failed with -ENOBUFS */
 	LINK_CONGESTED_BYTES = 1 << 18, /* senders of bulk data hold back above this */
 };
@@ -18,10 +19,15 @@ struct link {
 	size_t read_bytes; /* as much as is asked for at once: follows what comes */
 	int fds[LINK_FDS_MAX]; /* received and not taken */
 	unsigned fd_count;
+	struct {
+		size_t at; /* beside which byte of @out */
+		int fd;
+	} out_fd[LINK_OUT_FDS_MAX];
+	unsigned out_fd_count;
 };
 
 void link_init(struct link *l, int fd); /* takes a non-blocking stream socket over */
-void link_done(struct link *l);         /* closes it and every untaken descriptor */
+void link_done(struct link *l);         /* closes it and every descriptor that was not taken, or not sent */
 
 /* Reads what is there, at most one buffer full. 1: something came; 0: end of stream; -EAGAIN; -EPROTO (too many descriptors); -errno. */
 int link_fill(struct link *l);
@@ -41,6 +47,9 @@ static inline _Bool link_congested(const struct link *l)
 {
 	return buf_len(&l->out) >= LINK_CONGESTED_BYTES;
 }
+
+/* Takes @fd over, to be sent beside the byte @at of the queue, where the frame begins that was just appended. There are fewer than LINK_OUT_FDS_MAX. */
+void link_out_fd(struct link *l, size_t at, int fd);
 
 /* Sends what is queued: 0 all sent, 1 the socket is full (wait until it is writable), -errno (the peer is gone). */
 int link_flush(struct link *l);

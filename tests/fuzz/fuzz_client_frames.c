@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The client's end of the socket: what a host process that has gone wrong might send, to a VM with one program, requests of host tools, and one file
+/* The client's end of the socket: what a host process that has gone wrong might send, to a VM with one program, requests of host tools, questions about itself, and one file
  * system of callbacks, which answers some calls at once, some not at all and some later, and some of them wrongly. */
 #include "client/client.h"
 
@@ -204,6 +204,28 @@ static void on_io(struct loop_fd *w, uint32_t events)
 	vm_send(vm);
 }
 
+static void on_control(struct sbx_vm *vm, const struct sbx_control_result *result, void *user)
+{
+	(void)vm;
+	(void)user;
+	if (strlen(result->message) >= sizeof(result->message))
+		abort();
+}
+
+/* Questions about the VM: every kind but those that open sockets. */
+static void submit_controls(struct sbx_vm *vm)
+{
+	struct sbx_control_request q = SBX_CONTROL_REQUEST_INIT;
+	const enum sbx_control_op ops[] = { SBX_CONTROL_PAUSE, SBX_CONTROL_STATS, SBX_CONTROL_SET_RULES, SBX_CONTROL_UNPUBLISH };
+
+	q.done = on_control;
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
+		q.op = ops[i];
+		if (sbx_control_submit(vm, &q, NULL, NULL) < 0)
+			abort();
+	}
+}
+
 /* The host process reads what was sent, so that the requests of several steps go on. */
 static void drain(int fd)
 {
@@ -223,9 +245,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!vm || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) < 0 || loop_create(&vm->loop) < 0)
 		abort();
 	link_init(&vm->link, pair[0]);
-	idmap_init(&vm->procs, SBX_PROC_MAX);
-	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
-	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
+	vm_tables_init(vm);
 	if (loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, on_io) < 0)
 		abort();
 	vm->ready = true;
@@ -238,6 +258,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	spec.on_exit = on_exit_;
 	(void)sbx_vm_exec(vm, &spec, &p, NULL);
 	submit_tools(vm);
+	submit_controls(vm);
 	for (int i = 0; i < 40; i++) { /* the requests are more than the socket holds */
 		drain(pair[1]);
 		vm_send(vm);

@@ -179,9 +179,7 @@ static void setup(const struct sbx_fs_callbacks *cb)
 	CHECK(vm && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0 && loop_create(&vm->loop) == 0, "setup");
 	link_init(&vm->link, pair[0]);
 	link_init(&host, pair[1]);
-	idmap_init(&vm->procs, SBX_PROC_MAX);
-	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
-	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
+	vm_tables_init(vm);
 	CHECK(loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, no_io) == 0, "watch");
 	CHECK(fs_calls_create(vm, 1) == 0, "table");
 	fs_calls_serve(vm, FS, cb, &seen);

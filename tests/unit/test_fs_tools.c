@@ -45,9 +45,7 @@ static void make_vm(int fd)
 	vm = calloc(1, sizeof(*vm));
 	CHECK(vm && loop_create(&vm->loop) == 0, "setup");
 	link_init(&vm->link, fd);
-	idmap_init(&vm->procs, SBX_PROC_MAX);
-	idmap_init(&vm->tools, SBX_FS_REQUESTS_MAX);
-	idmap_init(&vm->guest_requests, SBX_PROC_MAX);
+	vm_tables_init(vm);
 	CHECK(loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, on_io) == 0, "watch");
 }
 
