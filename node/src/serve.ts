@@ -91,6 +91,11 @@ function entries(list: readonly SandboxDirectoryEntry[]): FileReply {
 	return { kind: "entries", names, types };
 }
 
+function link(target: string): Buffer {
+	if (typeof target !== "string") throw new Nonsense();
+	return Buffer.from(target, "utf8");
+}
+
 async function read(fs: SandboxAnyFileSystem, call: FileCall, signal: AbortSignal): Promise<FileReply> {
 	const data = await fs.read({ path: call.path, range: { offset: call.a, length: call.b }, signal });
 	if (!(data instanceof Uint8Array) || data.length > call.b) throw new Nonsense();
@@ -131,7 +136,7 @@ async function perform(fs: SandboxPosixFileSystem, call: FileCall, signal: Abort
 		case FileOp.symlink:
 			return made(await fs.symlink(path2, path));
 		case FileOp.readlink:
-			return { kind: "data", data: Buffer.from(await fs.readlink(path), "utf8") };
+			return { kind: "data", data: link(await fs.readlink(path)) };
 		default:
 			throw new Nonsense();
 	}
@@ -151,6 +156,10 @@ export async function serveCall(fs: SandboxAnyFileSystem, call: FileCall, signal
 	try {
 		return await perform(fs as SandboxPosixFileSystem, call, signal);
 	} catch (error) {
-		return { kind: "error", errno: errnoOf(error, call.op) };
+		try {
+			return { kind: "error", errno: errnoOf(error, call.op) };
+		} catch {
+			return { kind: "error", errno: EIO }; // looking at it throws
+		}
 	}
 }

@@ -103,6 +103,9 @@ export class MapFs implements SandboxPosixFileSystem {
 		if (flags & ~1) throw failure("EINVAL");
 		this.#node(from);
 		if (flags & 1 && this.nodes.has(to)) throw failure("EEXIST");
+		const target = this.nodes.get(to);
+		if (target && (target.type === "directory") !== (this.#node(from).type === "directory")) throw failure(target.type === "directory" ? "EISDIR" : "ENOTDIR");
+		if (this.#children(to).length > 0) throw failure("ENOTEMPTY");
 		for (const [path, node] of [...this.nodes]) {
 			if (path !== from && !path.startsWith(`${from}/`)) continue;
 			this.nodes.delete(path);
