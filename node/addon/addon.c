@@ -30,11 +30,11 @@ NAPI_MODULE_INIT(/* env, exports */)
 		{ "httpForward", NULL, http_forward, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "httpRefuse", NULL, http_refuse, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "httpRemove", NULL, http_remove, NULL, NULL, NULL, napi_enumerable, NULL },
-		{ "setRules", NULL, network_rules, NULL, NULL, NULL, napi_enumerable, NULL },
-		{ "publish", NULL, network_publish, NULL, NULL, NULL, napi_enumerable, NULL },
-		{ "unpublish", NULL, network_unpublish, NULL, NULL, NULL, napi_enumerable, NULL },
+		{ "controlSubmit", NULL, control_submit, NULL, NULL, NULL, napi_enumerable, NULL },
+		{ "controlCancel", NULL, control_cancel, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "policyCheck", NULL, query_policy, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "probe", NULL, query_probe, NULL, NULL, NULL, napi_enumerable, NULL },
+		{ "placeholder", NULL, query_placeholder, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "version", NULL, query_version, NULL, NULL, NULL, napi_enumerable, NULL },
 	};
 

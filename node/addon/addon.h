@@ -82,7 +82,8 @@ bool job_start(napi_env env, struct job *job, const char *name, napi_value *ret_
 /* ---- slots.c: what JavaScript knows by a number ---- */
 
 enum { SLOTS_MAX = 1024 };
-_Static_assert((int)SLOTS_MAX >= (int)SBX_FS_CALLS_MAX && (int)SLOTS_MAX >= (int)SBX_HTTP_CALLS_MAX, "there is a slot for each call");
+_Static_assert((int)SLOTS_MAX >= (int)SBX_FS_CALLS_MAX && (int)SLOTS_MAX >= (int)SBX_HTTP_CALLS_MAX && (int)SLOTS_MAX > (int)SBX_PROC_MAX,
+	       "there is a slot for each");
 
 struct slots {
 	struct slot {
@@ -101,6 +102,22 @@ struct slot *slots_place(struct slots *t, uint32_t id);
 uint32_t slots_id(const struct slots *t, const struct slot *place);
 void *slots_any(const struct slots *t, uint32_t *ret_id);
 
+enum thing_kind {
+	THING_PROGRAM,   /* struct program of proc.c */
+	THING_FILE_CALL, /* struct sbx_fs_call that JavaScript has to answer */
+	THING_HTTP_CALL, /* struct sbx_http_call, likewise */
+	THING_COUNT_
+};
+
+/* What a call about one of a VM's things begins with: (handle, number, ...). False with an exception pending; of a thing that is gone, item is NULL. */
+struct thing {
+	napi_value args[ARGS_MAX];
+	struct vm_handle *vm;
+	uint32_t id;
+	void *item;
+};
+bool thing_get(napi_env env, napi_callback_info info, size_t want, enum thing_kind kind, struct thing *ret);
+
 /* ---- vm.c: a VM and its place in the event loop ---- */
 
 /* What a VM tells: functions of the object that start() is given, by these names. */
@@ -116,17 +133,10 @@ enum vm_event {
 	EV_CANCEL,
 	EV_TOOL,
 	EV_GUEST,
+	EV_CONTROL,
 	EV_REQUEST,
 	EV_REQUEST_CANCEL,
 	EV_COUNT_
-};
-
-struct proc_slot {
-	struct vm_handle *vm;
-	struct sbx_proc *proc; /* NULL: free */
-	uint32_t generation;
-	size_t unacked; /* bytes of output handed out with SBX_EXEC_MANUAL_ACK */
-	bool manual;
 };
 
 /* A file system that JavaScript implements, by its number there. */
@@ -156,11 +166,9 @@ struct vm_handle {
 	napi_ref handler[EV_COUNT_];
 	napi_async_context context;
 	napi_async_cleanup_hook_handle hook;
-	struct proc_slot proc[SBX_PROC_MAX];
+	struct slots things[THING_COUNT_];
 	struct file_source *files; /* the VM's callbacks point into it */
-	struct slots calls;        /* struct sbx_fs_call that JavaScript has to answer */
 	struct http_source *hooks; /* likewise */
-	struct slots requests;     /* struct sbx_http_call that JavaScript has to answer */
 };
 
 napi_value vm_start(napi_env env, napi_callback_info info);    /* (config, handlers) -> Promise of a handle */
@@ -206,6 +214,7 @@ void config_done(struct vm_config *c);
 
 /* ---- proc.c: programs ---- */
 
+void programs_release(struct vm_handle *vm);                        /* all of them, after the VM was freed */
 napi_value proc_exec(napi_env env, napi_callback_info info);        /* (handle, spec) -> id */
 napi_value proc_write(napi_env env, napi_callback_info info);       /* (handle, id, bytes) -> bytes taken, or a negative errno */
 napi_value proc_close_stdin(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */
@@ -228,15 +237,38 @@ napi_value file_data(napi_env env, napi_callback_info info);    /* (handle, id, 
 napi_value file_stat(napi_env env, napi_callback_info info);    /* (handle, id, { type, mode, size, mtimeMs }) */
 napi_value file_entries(napi_env env, napi_callback_info info); /* (handle, id, { names, types }) */
 
-/* ---- tools.c: the host tools ---- */
+/* ---- requests.c: requests whose results come as events ---- */
 
-napi_value tool_submit(napi_env env, napi_callback_info info); /* (handle, number, request) -> id; the result comes with the number */
-napi_value tool_cancel(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */
+struct request_source {
+	napi_value value; /* of JavaScript */
+	struct arena *arena;
+	void *user; /* for request_done() */
+};
 
-/* ---- guest.c: the running guest's own files ---- */
+enum { REQUEST_THROWN = 1 };
 
-napi_value guest_submit(napi_env env, napi_callback_info info); /* (handle, number, request) -> id; the result comes with the number */
-napi_value guest_cancel(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno; the result comes first */
+struct request_kind {
+	enum vm_event event;
+	/* 0, a negative errno with words, or REQUEST_THROWN: an exception is pending. */
+	int (*submit)(napi_env env, struct sbx_vm *vm, const struct request_source *s, uint32_t *ret_id, struct sbx_err *err);
+	int (*cancel)(struct sbx_vm *vm, uint32_t id);
+	napi_value (*result)(napi_env env, const void *result);
+};
+napi_value request_submit(napi_env env, napi_callback_info info, const struct request_kind *kind);
+napi_value request_cancel(napi_env env, napi_callback_info info, const struct request_kind *kind);
+void request_done(void *user, const struct request_kind *kind, const void *result);
+/* Parts of results. */
+void result_begin(struct object *o, napi_env env, int code, const char *message);
+void object_bytes(struct object *o, const char *name, const void *data, size_t len);
+void object_attr(struct object *o, const char *name, const struct sbx_fs_attr *a);
+
+/* What each of these has: submit (handle, number, request) -> id, and the result comes with the number; cancel (handle, id) -> 0 or a negative errno. */
+napi_value tool_submit(napi_env env, napi_callback_info info); /* tools.c: the host tools */
+napi_value tool_cancel(napi_env env, napi_callback_info info);
+napi_value guest_submit(napi_env env, napi_callback_info info); /* guest.c: the running guest's own files */
+napi_value guest_cancel(napi_env env, napi_callback_info info);
+napi_value control_submit(napi_env env, napi_callback_info info); /* control.c: the VM itself */
+napi_value control_cancel(napi_env env, napi_callback_info info);
 
 /* ---- http.c: hooks of the guest's requests ---- */
 
@@ -246,16 +278,11 @@ napi_value http_forward(napi_env env, napi_callback_info info);                 
 napi_value http_refuse(napi_env env, napi_callback_info info);                            /* (handle, id, status, text) */
 napi_value http_remove(napi_env env, napi_callback_info info);                            /* (handle, hook) -> 0 or a negative errno */
 
-/* ---- network.c: the network of a running VM ---- */
-
-napi_value network_rules(napi_env env, napi_callback_info info);     /* (handle, { rules }) */
-napi_value network_publish(napi_env env, napi_callback_info info);   /* (handle, { address, port, guestPort }) -> port */
-napi_value network_unpublish(napi_env env, napi_callback_info info); /* (handle, { address, port }) */
-
 /* ---- queries.c: what needs no VM ---- */
 
 napi_value query_policy(napi_env env, napi_callback_info info);  /* (rules, protocol, destination) -> verdict */
 napi_value query_probe(napi_env env, napi_callback_info info);   /* (host path) -> Promise of what the engines can do */
+napi_value query_placeholder(napi_env env, napi_callback_info info); /* () -> a random one of a secret */
 napi_value query_version(napi_env env, napi_callback_info info); /* () -> the library's version */
 
 #endif

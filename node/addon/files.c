@@ -30,8 +30,8 @@ void calls_release(struct vm_handle *vm)
 	struct sbx_fs_call *call;
 	uint32_t id;
 
-	while ((call = slots_any(&vm->calls, &id))) {
-		(void)slots_del(&vm->calls, id);
+	while ((call = slots_any(&vm->things[THING_FILE_CALL], &id))) {
+		(void)slots_del(&vm->things[THING_FILE_CALL], id);
 		sbx_fs_call_free(call);
 	}
 }
@@ -90,14 +90,14 @@ static void ask(struct sbx_fs_call *call, struct file_source *source, const stru
 	}
 	if (!event_begin(&e, vm))
 		return; /* unanswered: EIO */
-	id = slots_add(&vm->calls, call);
+	id = slots_add(&vm->things[THING_FILE_CALL], call);
 	if (id == 0) {
 		(void)sbx_fs_reply_error(call, ENOMEM);
 		event_drop(&e);
 		return;
 	}
 	sbx_fs_call_keep(call);
-	sbx_fs_call_set_user(call, slots_place(&vm->calls, id));
+	sbx_fs_call_set_user(call, slots_place(&vm->things[THING_FILE_CALL], id));
 	event_number(&e, source->number);
 	event_number(&e, f->op);
 	event_number(&e, id);
@@ -173,10 +173,10 @@ static void on_readlink(struct sbx_fs_call *call, const char *path, void *user)
 static void on_cancel(struct sbx_fs_call *call, void *user)
 {
 	struct file_source *source = user;
-	uint32_t id = slots_id(&source->vm->calls, sbx_fs_call_user(call));
+	uint32_t id = slots_id(&source->vm->things[THING_FILE_CALL], sbx_fs_call_user(call));
 	struct event e;
 
-	(void)slots_del(&source->vm->calls, id);
+	(void)slots_del(&source->vm->things[THING_FILE_CALL], id);
 	sbx_fs_call_free(call);
 	if (!event_begin(&e, source->vm))
 		return;
@@ -204,74 +204,54 @@ void files_callbacks(uint32_t ops, struct sbx_fs_callbacks *ret)
 
 /* ---- In ---- */
 
-/* An answer to a call. */
-struct answer {
-	struct vm_handle *vm;
-	uint32_t id;
-	struct sbx_fs_call *call; /* NULL: it is over */
-};
-
-/* What answers begin with: false with an exception pending. */
-static bool answer_begin(napi_env env, napi_callback_info info, size_t want, napi_value args[ARGS_MAX], struct answer *ret)
+/* The end of an answer. 0, or -EINVAL when it makes no sense (the guest gets EIO). */
+static napi_value answered(napi_env env, const struct thing *t, int r)
 {
-	if (!args_get(env, info, want, args) || !(ret->vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the call's number", &ret->id))
-		return false;
-	ret->call = slots_get(&ret->vm->calls, ret->id);
-	return true;
-}
-
-/* 0, or -EINVAL when the answer makes no sense (the guest gets EIO). */
-static napi_value answer_end(napi_env env, const struct answer *a, int r)
-{
-	if (a->call) {
-		(void)slots_del(&a->vm->calls, a->id);
-		sbx_fs_call_free(a->call);
+	if (t->item) {
+		(void)slots_del(&t->vm->things[THING_FILE_CALL], t->id);
+		sbx_fs_call_free(t->item);
 	}
 	return number_value(env, r == -EINVAL ? r : 0);
 }
 
 napi_value file_error(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct answer answer;
+	struct thing t;
 	uint32_t code;
 
-	if (!answer_begin(env, info, 3, args, &answer) || !value_u32(env, args[2], "the error", &code))
+	if (!thing_get(env, info, 3, THING_FILE_CALL, &t) || !value_u32(env, t.args[2], "the error", &code))
 		return NULL;
-	return answer_end(env, &answer, answer.call ? sbx_fs_reply_error(answer.call, code > 4095 ? EIO : (int)code) : 0);
+	return answered(env, &t, t.item ? sbx_fs_reply_error(t.item, code > 4095 ? EIO : (int)code) : 0);
 }
 
 napi_value file_ok(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct answer answer;
+	struct thing t;
 
-	if (!answer_begin(env, info, 2, args, &answer))
+	if (!thing_get(env, info, 2, THING_FILE_CALL, &t))
 		return NULL;
-	return answer_end(env, &answer, answer.call ? sbx_fs_reply_ok(answer.call) : 0);
+	return answered(env, &t, t.item ? sbx_fs_reply_ok(t.item) : 0);
 }
 
 napi_value file_count(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct answer answer;
+	struct thing t;
 	uint32_t count;
 
-	if (!answer_begin(env, info, 3, args, &answer) || !value_u32(env, args[2], "the number of bytes", &count))
+	if (!thing_get(env, info, 3, THING_FILE_CALL, &t) || !value_u32(env, t.args[2], "the number of bytes", &count))
 		return NULL;
-	return answer_end(env, &answer, answer.call ? sbx_fs_reply_count(answer.call, count) : 0);
+	return answered(env, &t, t.item ? sbx_fs_reply_count(t.item, count) : 0);
 }
 
 napi_value file_data(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct answer answer;
+	struct thing t;
 	const void *data;
 	size_t len;
 
-	if (!answer_begin(env, info, 3, args, &answer) || !value_bytes(env, args[2], "the answer", &data, &len))
+	if (!thing_get(env, info, 3, THING_FILE_CALL, &t) || !value_bytes(env, t.args[2], "the answer", &data, &len))
 		return NULL;
-	return answer_end(env, &answer, answer.call ? sbx_fs_reply_data(answer.call, data, len) : 0);
+	return answered(env, &t, t.item ? sbx_fs_reply_data(t.item, data, len) : 0);
 }
 
 static bool parse_stat(napi_env env, napi_value v, struct sbx_file_stat *ret)
@@ -291,12 +271,11 @@ static bool parse_stat(napi_env env, napi_value v, struct sbx_file_stat *ret)
 napi_value file_stat(napi_env env, napi_callback_info info)
 {
 	struct sbx_file_stat st = SBX_FILE_STAT_INIT;
-	napi_value args[ARGS_MAX];
-	struct answer answer;
+	struct thing t;
 
-	if (!answer_begin(env, info, 3, args, &answer) || !parse_stat(env, args[2], &st))
+	if (!thing_get(env, info, 3, THING_FILE_CALL, &t) || !parse_stat(env, t.args[2], &st))
 		return NULL;
-	return answer_end(env, &answer, answer.call ? sbx_fs_reply_stat(answer.call, &st) : 0);
+	return answered(env, &t, t.item ? sbx_fs_reply_stat(t.item, &st) : 0);
 }
 
 static int answer_entries(struct sbx_fs_call *call, const char *const *names, const uint8_t *types, size_t count)
@@ -319,18 +298,18 @@ static int answer_entries(struct sbx_fs_call *call, const char *const *names, co
 napi_value file_entries(napi_env env, napi_callback_info info)
 {
 	const char *const *names = NULL;
-	napi_value args[ARGS_MAX], types, result = NULL;
+	napi_value types, result = NULL;
 	struct arena a = { 0 };
-	struct answer answer;
 	const void *type;
 	size_t count = 0, type_count;
+	struct thing t;
 	bool present;
 
-	if (!answer_begin(env, info, 3, args, &answer))
+	if (!thing_get(env, info, 3, THING_FILE_CALL, &t))
 		return NULL;
-	if (prop_strings(env, args[2], "names", &a, &names, &count) && prop_value(env, args[2], "types", &types, &present) &&
+	if (prop_strings(env, t.args[2], "names", &a, &names, &count) && prop_value(env, t.args[2], "types", &types, &present) &&
 	    value_bytes(env, types, "types", &type, &type_count))
-		result = answer_end(env, &answer, !answer.call || type_count != count ? -EINVAL : answer_entries(answer.call, names, type, count));
+		result = answered(env, &t, !t.item || type_count != count ? -EINVAL : answer_entries(t.item, names, type, count));
 	arena_free(&a);
 	return result;
 }

@@ -1,29 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* node/addon/guest.c - the running guest's own files: a request is an object, its result another, which comes as an event with the request's number. */
+/* node/addon/guest.c - the running guest's own files, as requests. */
 #include "addon.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
-/* Beside the result, done() is given only this. */
-struct guest_call {
-	struct vm_handle *vm;
-	uint32_t number; /* JavaScript's */
-};
-
-static napi_value stat_value(napi_env env, const struct sbx_guest_stat *s)
+static void set_stat(struct object *o, const char *name, const struct sbx_guest_stat *s)
 {
-	struct object o;
+	struct sbx_fs_attr a = {
+		.mode = s->mode,
+		.size = s->size,
+		.ino = s->ino,
+		.nlink = s->nlink,
+		.uid = s->uid,
+		.gid = s->gid,
+		.mtime = { .tv_sec = s->mtime_sec, .tv_nsec = s->mtime_nsec },
+	};
 
-	object_init(&o, env);
-	object_number(&o, "mode", s->mode);
-	object_number(&o, "size", (double)s->size);
-	object_number(&o, "ino", (double)s->ino);
-	object_number(&o, "nlink", s->nlink);
-	object_number(&o, "uid", s->uid);
-	object_number(&o, "gid", s->gid);
-	object_number(&o, "mtimeMs", (double)s->mtime_sec * 1e3 + s->mtime_nsec / 1e6);
-	return object_value(&o);
+	object_attr(o, name, &a);
 }
 
 static napi_value entry_value(napi_env env, const void *array, size_t i)
@@ -34,7 +27,7 @@ static napi_value entry_value(napi_env env, const void *array, size_t i)
 	object_init(&o, env);
 	object_string(&o, "name", e->name);
 	object_string(&o, "target", e->target);
-	object_set(&o, "attr", stat_value(env, &e->stat));
+	set_stat(&o, "attr", &e->stat);
 	return object_value(&o);
 }
 
@@ -50,37 +43,27 @@ static napi_value copied_value(napi_env env, const struct sbx_copied *c)
 	return object_value(&o);
 }
 
-static napi_value result_value(napi_env env, const struct sbx_guest_result *r)
+static napi_value result_value(napi_env env, const void *result)
 {
+	const struct sbx_guest_result *r = result;
 	struct object o;
-	napi_value data;
 
-	object_init(&o, env);
-	object_number(&o, "code", r->code);
-	object_string(&o, "message", r->message);
+	result_begin(&o, env, r->code, r->message);
 	if (r->code == 0) {
-		object_set(&o, "attr", stat_value(env, &r->stat));
+		set_stat(&o, "attr", &r->stat);
 		object_set(&o, "copied", copied_value(env, &r->copied));
-		object_set(&o, "data", napi_good(env, napi_create_buffer_copy(env, r->len, r->data ? r->data : "", NULL, &data)) ? data : NULL);
+		object_bytes(&o, "data", r->data, r->len);
 		object_list(&o, "entries", r->list.count, entry_value, r->list.entries);
 	}
 	return object_value(&o);
 }
 
+static const struct request_kind kind;
+
 static void on_done(struct sbx_vm *sbx, const struct sbx_guest_result *result, void *user)
 {
-	struct guest_call g = *(struct guest_call *)user;
-	struct event e;
-	napi_value v;
-
 	(void)sbx;
-	free(user);
-	if (!event_begin(&e, g.vm))
-		return;
-	event_number(&e, g.number);
-	v = result_value(g.vm->env, result);
-	event_add(&e, v ? napi_ok : napi_generic_failure, v);
-	event_send(&e, EV_GUEST);
+	request_done(user, &kind, result);
 }
 
 static bool parse_request(napi_env env, napi_value v, struct arena *a, struct sbx_guest_request *ret, struct sbx_guest_opts *opts)
@@ -103,55 +86,26 @@ static bool parse_request(napi_env env, napi_value v, struct arena *a, struct sb
 	return !present || value_bytes(env, data, "data", &ret->data, &ret->data_len);
 }
 
-static napi_value submit(napi_env env, struct vm_handle *vm, uint32_t number, napi_value request, struct arena *a)
+static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *s, uint32_t *ret_id, struct sbx_err *err)
 {
 	struct sbx_guest_request q = SBX_GUEST_REQUEST_INIT;
 	struct sbx_guest_opts opts = SBX_GUEST_OPTS_INIT;
-	struct guest_call *g;
-	struct sbx_err err;
-	uint32_t id;
-	int r;
 
-	if (!parse_request(env, request, a, &q, &opts))
-		return NULL;
-	g = malloc(sizeof(*g));
-	if (!g) {
-		(void)throw_text(env, -ENOMEM, "out of memory");
-		return NULL;
-	}
-	*g = (struct guest_call){ .vm = vm, .number = number };
+	if (!parse_request(env, s->value, s->arena, &q, &opts))
+		return REQUEST_THROWN;
 	q.done = on_done;
-	q.user = g;
-	r = sbx_guest_submit(vm->vm, &q, &id, &err);
-	if (r < 0) {
-		free(g);
-		(void)throw_error(env, r, &err);
-		return NULL;
-	}
-	return number_value(env, id);
+	q.user = s->user;
+	return sbx_guest_submit(vm, &q, ret_id, err);
 }
+
+static const struct request_kind kind = { .event = EV_GUEST, .submit = submit, .cancel = sbx_guest_cancel, .result = result_value };
 
 napi_value guest_submit(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX], id;
-	struct arena a = { 0 };
-	struct vm_handle *vm;
-	uint32_t number;
-
-	if (!args_get(env, info, 3, args) || !(vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the request's number", &number))
-		return NULL;
-	id = submit(env, vm, number, args[2], &a);
-	arena_free(&a);
-	return id;
+	return request_submit(env, info, &kind);
 }
 
 napi_value guest_cancel(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
-	uint32_t id;
-
-	if (!args_get(env, info, 2, args) || !(vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the request's number", &id))
-		return NULL;
-	return number_value(env, sbx_guest_cancel(vm->vm, id));
+	return request_cancel(env, info, &kind);
 }

@@ -56,16 +56,16 @@ static void on_request(struct sbx_http_call *call, const struct sbx_http_request
 		(void)sbx_http_refuse(call, 502, "the hook is gone");
 		return;
 	}
-	id = slots_add(&vm->requests, call);
+	id = slots_add(&vm->things[THING_HTTP_CALL], call);
 	v = request_value(vm->env, request);
 	if (id == 0 || !v) {
-		(void)slots_del(&vm->requests, id);
+		(void)slots_del(&vm->things[THING_HTTP_CALL], id);
 		(void)sbx_http_refuse(call, 502, "too many requests");
 		event_drop(&e);
 		return;
 	}
 	sbx_http_call_keep(call);
-	sbx_http_call_set_user(call, slots_place(&vm->requests, id));
+	sbx_http_call_set_user(call, slots_place(&vm->things[THING_HTTP_CALL], id));
 	event_number(&e, source->number);
 	event_number(&e, id);
 	event_add(&e, napi_ok, v);
@@ -76,10 +76,10 @@ static void on_request(struct sbx_http_call *call, const struct sbx_http_request
 static void on_cancel(struct sbx_http_call *call, void *user)
 {
 	struct http_source *source = user;
-	uint32_t id = slots_id(&source->vm->requests, sbx_http_call_user(call));
+	uint32_t id = slots_id(&source->vm->things[THING_HTTP_CALL], sbx_http_call_user(call));
 	struct event e;
 
-	(void)slots_del(&source->vm->requests, id);
+	(void)slots_del(&source->vm->things[THING_HTTP_CALL], id);
 	sbx_http_call_free(call);
 	if (!event_begin(&e, source->vm))
 		return;
@@ -92,92 +92,101 @@ void http_release(struct vm_handle *vm)
 	struct sbx_http_call *call;
 	uint32_t id;
 
-	while ((call = slots_any(&vm->requests, &id))) {
-		(void)slots_del(&vm->requests, id);
+	while ((call = slots_any(&vm->things[THING_HTTP_CALL], &id))) {
+		(void)slots_del(&vm->things[THING_HTTP_CALL], id);
 		sbx_http_call_free(call);
 	}
 }
 
 /* ---- The configuration ---- */
 
-static bool parse_hook(napi_env env, napi_value v, struct http_source *source, struct arena *a, struct sbx_http_hook *ret)
+/* A list of the configuration: what an entry is read into. */
+struct entries {
+	const char *name;
+	size_t size;
+	bool (*parse)(napi_env env, napi_value v, struct http_source *source, struct arena *a, void *ret);
+};
+
+static bool parse_hook(napi_env env, napi_value v, struct http_source *source, struct arena *a, void *ret)
 {
-	*ret = (struct sbx_http_hook)SBX_HTTP_HOOK_INIT;
-	ret->on_request = on_request;
-	ret->on_cancel = on_cancel;
-	ret->user = source;
-	return prop_string(env, v, "origin", a, &ret->origin) && prop_u32(env, v, "timeoutMs", &ret->timeout_ms);
+	struct sbx_http_hook *hook = ret;
+
+	*hook = (struct sbx_http_hook)SBX_HTTP_HOOK_INIT;
+	hook->on_request = on_request;
+	hook->on_cancel = on_cancel;
+	hook->user = source;
+	return prop_string(env, v, "origin", a, &hook->origin) && prop_u32(env, v, "timeoutMs", &hook->timeout_ms);
 }
 
-static bool parse_hooks(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret)
+static bool parse_injection(napi_env env, napi_value v, struct http_source *source, struct arena *a, void *ret)
 {
-	struct sbx_http_hook *hooks;
+	struct sbx_http_injection *i = ret;
+
+	(void)source;
+	*i = (struct sbx_http_injection)SBX_HTTP_INJECTION_INIT;
+	return prop_string(env, v, "origin", a, &i->origin) && prop_string(env, v, "name", a, &i->name) && prop_string(env, v, "value", a, &i->value);
+}
+
+static bool parse_secret(napi_env env, napi_value v, struct http_source *source, struct arena *a, void *ret)
+{
+	struct sbx_http_secret *s = ret;
+
+	(void)source;
+	*s = (struct sbx_http_secret)SBX_HTTP_SECRET_INIT;
+	return prop_string(env, v, "origin", a, &s->origin) && prop_string(env, v, "placeholder", a, &s->placeholder) && prop_string(env, v, "value", a, &s->value);
+}
+
+/* @vm: has sources for the entries; NULL: they need none. */
+static bool parse_entries(napi_env env, napi_value v, const struct entries *e, struct vm_handle *vm, struct arena *a, const void **ret, size_t *ret_count)
+{
 	napi_value list, item;
 	uint32_t count;
+	char *all;
 
-	if (!prop_list(env, v, "hooks", SBX_HTTP_HOOKS_MAX, &list, &count))
+	if (!prop_list(env, v, e->name, SBX_HTTP_HOOKS_MAX, &list, &count))
 		return false;
-	hooks = arena_alloc(env, &ret->arena, ((size_t)count + 1) * sizeof(*hooks));
-	vm->hooks = calloc((size_t)count + 1, sizeof(*vm->hooks));
-	if (!hooks || !vm->hooks)
-		return throw_text(env, -ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < count; i++) {
-		vm->hooks[i] = (struct http_source){ .vm = vm, .number = i };
-		if (!napi_good(env, napi_get_element(env, list, i, &item)) || !parse_hook(env, item, &vm->hooks[i], &ret->arena, &hooks[i]))
+	all = arena_alloc(env, a, ((size_t)count + 1) * e->size);
+	if (!all)
+		return false;
+	for (uint32_t i = 0; i < count; i++)
+		if (!napi_good(env, napi_get_element(env, list, i, &item)) || !e->parse(env, item, vm ? &vm->hooks[i] : NULL, a, all + i * e->size))
 			return false;
-	}
-	ret->c.http_hooks = hooks;
-	ret->c.http_hook_count = count;
+	*ret = all;
+	*ret_count = count;
 	return true;
 }
 
-static bool parse_injections(napi_env env, napi_value v, struct vm_config *ret)
+static bool make_sources(napi_env env, struct vm_handle *vm)
 {
-	struct sbx_http_injection *all;
-	napi_value list, item;
-	uint32_t count;
-
-	if (!prop_list(env, v, "injections", SBX_HTTP_HOOKS_MAX, &list, &count))
-		return false;
-	all = arena_alloc(env, &ret->arena, ((size_t)count + 1) * sizeof(*all));
-	if (!all)
-		return false;
-	for (uint32_t i = 0; i < count; i++) {
-		all[i] = (struct sbx_http_injection)SBX_HTTP_INJECTION_INIT;
-		if (!napi_good(env, napi_get_element(env, list, i, &item)) || !prop_string(env, item, "origin", &ret->arena, &all[i].origin) ||
-		    !prop_string(env, item, "name", &ret->arena, &all[i].name) || !prop_string(env, item, "value", &ret->arena, &all[i].value))
-			return false;
-	}
-	ret->c.http_injections = all;
-	ret->c.http_injection_count = count;
+	vm->hooks = calloc(SBX_HTTP_HOOKS_MAX, sizeof(*vm->hooks));
+	if (!vm->hooks)
+		return throw_text(env, -ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < SBX_HTTP_HOOKS_MAX; i++)
+		vm->hooks[i] = (struct http_source){ .vm = vm, .number = i };
 	return true;
 }
 
 bool http_parse(napi_env env, napi_value v, struct vm_handle *vm, struct vm_config *ret)
 {
+	static const struct entries hooks = { "hooks", sizeof(struct sbx_http_hook), parse_hook };
+	static const struct entries injections = { "injections", sizeof(struct sbx_http_injection), parse_injection };
+	static const struct entries secrets = { "secrets", sizeof(struct sbx_http_secret), parse_secret };
 	struct sbx_vm_config *c = &ret->c;
+	struct arena *a = &ret->arena;
 
-	return parse_hooks(env, v, vm, ret) && parse_injections(env, v, ret) && prop_string(env, v, "trustPem", &ret->arena, &c->http_trust_pem) &&
-	       prop_string(env, v, "caCertificatePem", &ret->arena, &c->http_ca_certificate_pem) &&
-	       prop_string(env, v, "caPrivateKeyPem", &ret->arena, &c->http_ca_private_key_pem);
+	return make_sources(env, vm) && parse_entries(env, v, &hooks, vm, a, (const void **)&c->http_hooks, &c->http_hook_count) &&
+	       parse_entries(env, v, &injections, NULL, a, (const void **)&c->http_injections, &c->http_injection_count) &&
+	       parse_entries(env, v, &secrets, NULL, a, (const void **)&c->http_secrets, &c->http_secret_count) &&
+	       prop_string(env, v, "trustPem", a, &c->http_trust_pem) && prop_string(env, v, "caCertificatePem", a, &c->http_ca_certificate_pem) &&
+	       prop_string(env, v, "caPrivateKeyPem", a, &c->http_ca_private_key_pem);
 }
 
 /* ---- In ---- */
 
-/* What answers begin with: false with an exception pending; a call that is over is NULL in @ret. */
-static bool answer_begin(napi_env env, napi_callback_info info, size_t want, napi_value args[ARGS_MAX], struct vm_handle **ret_vm, uint32_t *ret_id,
-			 struct sbx_http_call **ret)
+static void answered(const struct thing *t)
 {
-	if (!args_get(env, info, want, args) || !(*ret_vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the request's number", ret_id))
-		return false;
-	*ret = slots_get(&(*ret_vm)->requests, *ret_id);
-	return true;
-}
-
-static void answer_end(struct vm_handle *vm, uint32_t id, struct sbx_http_call *call)
-{
-	(void)slots_del(&vm->requests, id);
-	sbx_http_call_free(call);
+	(void)slots_del(&t->vm->things[THING_HTTP_CALL], t->id);
+	sbx_http_call_free(t->item);
 }
 
 static const char *latin1(napi_env env, napi_value list, uint32_t i, struct arena *a)
@@ -221,23 +230,20 @@ static int change(napi_env env, struct sbx_http_call *call, napi_value set, napi
 
 napi_value http_forward(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct sbx_http_call *call;
 	struct arena a = { 0 };
-	struct vm_handle *vm;
 	struct sbx_err err;
-	uint32_t id;
+	struct thing t;
 	int r;
 
-	if (!answer_begin(env, info, 4, args, &vm, &id, &call))
+	if (!thing_get(env, info, 4, THING_HTTP_CALL, &t))
 		return NULL;
-	if (!call)
+	if (!t.item)
 		return number_value(env, 0);
-	r = change(env, call, args[2], args[3], &a, &err);
+	r = change(env, t.item, t.args[2], t.args[3], &a, &err);
 	arena_free(&a);
 	if (r == 0 || r == -EALREADY) {
-		(void)sbx_http_forward(call);
-		answer_end(vm, id, call);
+		(void)sbx_http_forward(t.item);
+		answered(&t);
 		return number_value(env, 0);
 	}
 	if (r != -EFAULT) /* else an exception is pending */
@@ -247,23 +253,21 @@ napi_value http_forward(napi_env env, napi_callback_info info)
 
 napi_value http_refuse(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct sbx_http_call *call;
 	struct arena a = { 0 };
-	struct vm_handle *vm;
-	uint32_t id, status;
+	uint32_t status;
 	const char *text;
+	struct thing t;
 	int r = 0;
 
-	if (!answer_begin(env, info, 4, args, &vm, &id, &call) || !value_u32(env, args[2], "the status", &status))
+	if (!thing_get(env, info, 4, THING_HTTP_CALL, &t) || !value_u32(env, t.args[2], "the status", &status))
 		return NULL;
-	if (!value_string(env, args[3], "the text", &a, &text)) {
+	if (!value_string(env, t.args[3], "the text", &a, &text)) {
 		arena_free(&a);
 		return NULL;
 	}
-	if (call) {
-		r = sbx_http_refuse(call, status, text);
-		answer_end(vm, id, call);
+	if (t.item) {
+		r = sbx_http_refuse(t.item, status, text);
+		answered(&t);
 	}
 	arena_free(&a);
 	return number_value(env, r);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* node/addon/queries.c - what needs no VM: egress rules, what the machine can do, the version. */
+/* node/addon/queries.c - what needs no VM: egress rules, what the machine can do, placeholders of secrets, the version. */
 #include "addon.h"
 
 #include <errno.h>
@@ -120,6 +120,20 @@ napi_value query_probe(napi_env env, napi_callback_info info)
 		return NULL;
 	}
 	return promise;
+}
+
+napi_value query_placeholder(napi_env env, napi_callback_info info)
+{
+	char text[SBX_HTTP_PLACEHOLDER_BYTES];
+	napi_value v;
+	int r = sbx_http_placeholder(text);
+
+	(void)info;
+	if (r < 0) {
+		(void)throw_text(env, r, "there are no random bytes");
+		return NULL;
+	}
+	return napi_good(env, napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &v)) ? v : NULL;
 }
 
 napi_value query_version(napi_env env, napi_callback_info info)

@@ -63,3 +63,17 @@ void *slots_any(const struct slots *t, uint32_t *ret_id)
 	}
 	return NULL;
 }
+
+bool thing_get(napi_env env, napi_callback_info info, size_t want, enum thing_kind kind, struct thing *ret)
+{
+	static const char *const names[] = {
+		[THING_PROGRAM] = "the program's number",
+		[THING_FILE_CALL] = "the call's number",
+		[THING_HTTP_CALL] = "the request's number",
+	};
+
+	if (!args_get(env, info, want, ret->args) || !(ret->vm = vm_get(env, ret->args[0])) || !value_u32(env, ret->args[1], names[kind], &ret->id))
+		return false;
+	ret->item = slots_get(&ret->vm->things[kind], ret->id);
+	return true;
+}

@@ -1,38 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* node/addon/tools.c - the host tools: a request is an object, its result another, which comes as an event with the request's number. */
+/* node/addon/tools.c - the host tools, as requests. */
 #include "addon.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* Beside the result, done() is given only this. */
-struct tool_call {
-	struct vm_handle *vm;
-	uint32_t number; /* JavaScript's */
-};
-
-static napi_value attr_value(napi_env env, const struct sbx_fs_attr *a)
-{
-	struct object o;
-
-	object_init(&o, env);
-	object_number(&o, "mode", a->mode);
-	object_number(&o, "size", (double)a->size);
-	object_number(&o, "ino", (double)a->ino);
-	object_number(&o, "nlink", a->nlink);
-	object_number(&o, "uid", a->uid);
-	object_number(&o, "gid", a->gid);
-	object_number(&o, "mtimeMs", (double)a->mtime.tv_sec * 1e3 + (double)a->mtime.tv_nsec / 1e6);
-	return object_value(&o);
-}
-
-static napi_value string_value(napi_env env, const char *text)
-{
-	napi_value v;
-
-	return napi_good(env, napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &v)) ? v : NULL;
-}
 
 static napi_value entry_value(napi_env env, const void *array, size_t i)
 {
@@ -41,7 +11,7 @@ static napi_value entry_value(napi_env env, const void *array, size_t i)
 
 	object_init(&o, env);
 	object_string(&o, "name", d->name);
-	object_set(&o, "attr", attr_value(env, &d->attr));
+	object_attr(&o, "attr", &d->attr);
 	return object_value(&o);
 }
 
@@ -58,21 +28,19 @@ static napi_value match_value(napi_env env, const void *array, size_t i)
 	return object_value(&o);
 }
 
-static napi_value result_value(napi_env env, const struct sbx_fs_result *r)
+static napi_value result_value(napi_env env, const void *result)
 {
+	const struct sbx_fs_result *r = result;
 	struct object o;
-	napi_value data;
 
-	object_init(&o, env);
-	object_number(&o, "code", r->code);
-	object_set(&o, "message", string_value(env, r->message));
+	result_begin(&o, env, r->code, r->message);
 	if (r->code == 0) {
-		object_set(&o, "attr", attr_value(env, &r->attr));
+		object_attr(&o, "attr", &r->attr);
 		object_number(&o, "count", (double)r->count);
 		object_number(&o, "total", (double)r->total);
 		object_bool(&o, "more", r->more != 0);
 		object_bool(&o, "cut", r->cut != 0);
-		object_set(&o, "data", napi_good(env, napi_create_buffer_copy(env, r->len, r->data ? r->data : "", NULL, &data)) ? data : NULL);
+		object_bytes(&o, "data", r->data, r->len);
 		if (r->entries)
 			object_list(&o, "entries", (size_t)r->count, entry_value, r->entries);
 		if (r->matches)
@@ -81,20 +49,12 @@ static napi_value result_value(napi_env env, const struct sbx_fs_result *r)
 	return object_value(&o);
 }
 
+static const struct request_kind kind;
+
 static void on_done(struct sbx_vm *sbx, const struct sbx_fs_result *result, void *user)
 {
-	struct tool_call t = *(struct tool_call *)user;
-	napi_value v;
-	struct event e;
-
 	(void)sbx;
-	free(user);
-	if (!event_begin(&e, t.vm))
-		return;
-	event_number(&e, t.number);
-	v = result_value(t.vm->env, result);
-	event_add(&e, v ? napi_ok : napi_generic_failure, v);
-	event_send(&e, EV_TOOL);
+	request_done(user, &kind, result);
 }
 
 static bool parse_edits(napi_env env, napi_value v, struct arena *a, struct sbx_fs_request *ret)
@@ -144,54 +104,25 @@ static bool parse_request(napi_env env, napi_value v, struct arena *a, struct sb
 	return !present || value_bytes(env, data, "data", &ret->data, &ret->data_len);
 }
 
-static napi_value submit(napi_env env, struct vm_handle *vm, uint32_t number, napi_value request, struct arena *a)
+static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *s, uint32_t *ret_id, struct sbx_err *err)
 {
 	struct sbx_fs_request q = SBX_FS_REQUEST_INIT;
-	struct tool_call *t;
-	struct sbx_err err;
-	uint32_t id;
-	int r;
 
-	if (!parse_request(env, request, a, &q))
-		return NULL;
-	t = malloc(sizeof(*t));
-	if (!t) {
-		(void)throw_text(env, -ENOMEM, "out of memory");
-		return NULL;
-	}
-	*t = (struct tool_call){ .vm = vm, .number = number };
+	if (!parse_request(env, s->value, s->arena, &q))
+		return REQUEST_THROWN;
 	q.done = on_done;
-	q.user = t;
-	r = sbx_fs_submit(vm->vm, &q, &id, &err);
-	if (r < 0) {
-		free(t);
-		(void)throw_error(env, r, &err);
-		return NULL;
-	}
-	return number_value(env, id);
+	q.user = s->user;
+	return sbx_fs_submit(vm, &q, ret_id, err);
 }
+
+static const struct request_kind kind = { .event = EV_TOOL, .submit = submit, .cancel = sbx_fs_cancel, .result = result_value };
 
 napi_value tool_submit(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX], id;
-	struct arena a = { 0 };
-	struct vm_handle *vm;
-	uint32_t number;
-
-	if (!args_get(env, info, 3, args) || !(vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the request's number", &number))
-		return NULL;
-	id = submit(env, vm, number, args[2], &a);
-	arena_free(&a);
-	return id;
+	return request_submit(env, info, &kind);
 }
 
 napi_value tool_cancel(napi_env env, napi_callback_info info)
 {
-	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
-	uint32_t id;
-
-	if (!args_get(env, info, 2, args) || !(vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the request's number", &id))
-		return NULL;
-	return number_value(env, sbx_fs_cancel(vm->vm, id));
+	return request_cancel(env, info, &kind);
 }

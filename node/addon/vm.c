@@ -31,6 +31,7 @@ static const char *const event_names[EV_COUNT_] = {
 	[EV_CANCEL] = "cancel",
 	[EV_TOOL] = "tool",
 	[EV_GUEST] = "guest",
+	[EV_CONTROL] = "control",
 	[EV_REQUEST] = "request",
 	[EV_REQUEST_CANCEL] = "requestCancel",
 };
@@ -203,7 +204,7 @@ static void vm_free_now(struct vm_handle *vm)
 
 static void vm_closed(struct vm_handle *vm)
 {
-	memset(vm->proc, 0, sizeof(vm->proc)); /* freed with the VM */
+	programs_release(vm);
 	calls_release(vm);
 	http_release(vm);
 	vm->state = VM_CLOSED;
@@ -386,8 +387,8 @@ static struct vm_handle *vm_create(napi_env env, napi_value handlers, napi_value
 	vm->env = env;
 	vm->refs = 1;
 	vm->state = VM_CLOSED;
-	slots_init(&vm->calls);
-	slots_init(&vm->requests);
+	for (int i = 0; i < THING_COUNT_; i++)
+		slots_init(&vm->things[i]);
 	if (!napi_good(env, napi_create_object(env, ret_object)) ||
 	    !napi_good(env, napi_wrap(env, *ret_object, vm, on_handle_collected, NULL, NULL))) {
 		free(vm);

@@ -44,6 +44,33 @@ export interface SandboxHttpHeader {
 	readonly value: string;
 }
 
+/** A secret that the guest has a placeholder of: see {@link httpSecret}. */
+export interface SandboxHttpSecret {
+	readonly origin: string;
+	/** What the guest is given in the place of the secret. */
+	readonly placeholder: string;
+	readonly value: string;
+}
+
+/**
+ * A secret for programs that insist on a key of their own. Give the guest its `placeholder`; in the values of headers of requests to the origin (also inside of them, and within Basic
+ * credentials) the server gets the secret instead. A request that is looked into and has the placeholder in a header to another origin is refused with a 403.
+ *
+ * ```ts
+ * const key = httpSecret({ origin: "https://api.example.com", value: process.env.API_KEY ?? "" });
+ * await using vm = await spawnSandbox({
+ * 	...options,
+ * 	network: { outbound: { policy: "deny", rules: [acceptHost({ host: "api.example.com", ports: [443] })] }, http: { secrets: [key] } },
+ * });
+ * await vm.exec("agent", [], { env: { API_KEY: key.placeholder } });
+ * ```
+ */
+export function httpSecret(secret: { readonly origin: string; readonly value: string }): SandboxHttpSecret {
+	const origin = validateOrigin(secret.origin);
+	if (typeof secret.value !== "string" || secret.value === "") throw new SandboxError("ERR_SANDBOX_OPTIONS", `the secret for ${origin} must be a string, and not an empty one`);
+	return { origin, placeholder: native().placeholder(), value: secret.value };
+}
+
 function invalidOrigin(origin: unknown, why: string): SandboxError {
 	return new SandboxError("ERR_SANDBOX_OPTIONS", `invalid HTTP origin ${typeof origin === "string" ? `'${origin}'` : typeof origin}: ${why}; write scheme://host[:port], as https://api.example.com`);
 }

@@ -56,7 +56,7 @@ export {
 	type HostWriteInput,
 } from "./host-tools.js";
 export { SandboxMounts } from "./mounts.js";
-export { SandboxHttp, type SandboxHttpHeader, type SandboxHttpRequest, type SandboxHttpRequestHook, type SandboxHttpSelector } from "./http.js";
+export { SandboxHttp, type SandboxHttpHeader, type SandboxHttpRequest, type SandboxHttpRequestHook, type SandboxHttpSecret, type SandboxHttpSelector, httpSecret } from "./http.js";
 export { type SandboxHttpOptions, type SandboxNetworkOptions, type SandboxNetworkRule, acceptHost, acceptPublicInternet, acceptTcp, acceptUdp } from "./network.js";
 export {
 	type LinuxOverlayFs,

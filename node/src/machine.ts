@@ -11,6 +11,8 @@ import {
 	EndReason,
 	ExitReason,
 	type NativeConfig,
+	type NativeControlRequest,
+	type NativeControlResult,
 	type NativeExecSpec,
 	type NativeHandle,
 	type NativeHandlers,
@@ -81,6 +83,10 @@ export class Machine {
 		submit: (number, request) => native().guestSubmit(this.handle(), number, request),
 		cancel: (id) => this.about((handle) => native().guestCancel(handle, id)),
 	});
+	readonly #controls = new Requests<NativeControlRequest, NativeControlResult>(64, {
+		submit: (number, request) => native().controlSubmit(this.handle(), number, request),
+		cancel: (id) => this.about((handle) => native().controlCancel(handle, id)),
+	});
 	#oomKills = 0;
 	#settleReady!: { readonly resolve: (ready: NativeReady) => void; readonly reject: (error: SandboxError) => void };
 	#settleEnded!: (error: SandboxError) => void;
@@ -148,6 +154,7 @@ export class Machine {
 			tool: (number, result) => this.#tools.done(number, result.attr ? result : new SandboxError(errnoName(result.code), result.message)),
 			request: (hook, id, raw) => void this.#request(hook, id, raw),
 			requestCancel: (id) => void this.#requests.delete(id),
+			control: (number, result) => this.#controls.done(number, result.code === 0 ? result : new SandboxError(errnoName(result.code), result.message)),
 			guest: (number, result) => this.#guestCalls.done(number, result.attr ? result : new SandboxError(errnoName(result.code), result.message)),
 		};
 	}
@@ -168,6 +175,7 @@ export class Machine {
 		this.#pending.clear();
 		this.#tools.end(error);
 		this.#guestCalls.end(error);
+		this.#controls.end(error);
 		this.#requests.clear();
 		this.#http.attach(undefined);
 		for (const controller of this.#calls.values()) controller.abort(error);
@@ -233,7 +241,11 @@ export class Machine {
 		const reply: FileReply = fs ? await serveCall(fs, call, controller.signal) : { kind: "error", errno: 5 };
 		if (this.#calls.get(id) !== controller || !this.#handle) return; // nobody waits any more
 		this.#calls.delete(id);
-		Machine.#reply(this.#handle, id, reply);
+		try {
+			Machine.#reply(this.#handle, id, reply);
+		} catch {
+			native().fileError(this.#handle, id, 5); // what no answer can be made of: a name with NUL, say
+		}
 	}
 
 	static #reply(handle: NativeHandle, id: number, reply: FileReply): void {
@@ -267,6 +279,16 @@ export class Machine {
 	/** Uses the guest's own files, likewise. */
 	guestCall(request: NativeGuestRequest, signal?: AbortSignal): Promise<NativeGuestSuccess> {
 		return this.#guestCalls.start(request, signal);
+	}
+
+	/** Asks the host process something about the VM, likewise. */
+	control(request: NativeControlRequest, signal?: AbortSignal): Promise<NativeControlResult> {
+		return this.#controls.start(request, signal);
+	}
+
+	/** The VM has ended, or is being closed. */
+	over(): boolean {
+		return this.#error !== undefined;
 	}
 
 	/** Ends the VM at once. Idempotent: every call waits for the same end. */

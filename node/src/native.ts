@@ -156,6 +156,25 @@ export type NativeGuestResult =
 
 export type NativeGuestSuccess = Extract<NativeGuestResult, { readonly attr: NativeAttr }>;
 
+/** Numbers of `enum sbx_control_op`. */
+export const ControlOp = { setRules: 4, publish: 5, unpublish: 6 } as const;
+
+/** A request about the VM itself. */
+export interface NativeControlRequest {
+	readonly op: number;
+	readonly rules?: readonly string[];
+	readonly address?: string;
+	readonly port?: number;
+	readonly guestPort?: number;
+}
+
+export interface NativeControlResult {
+	readonly code: number;
+	readonly message: string;
+	/** That was published. */
+	readonly port: number;
+}
+
 /** What the addon calls, while it dispatches: nothing here may throw or close the VM. */
 export interface NativeHandlers {
 	ready(ready: NativeReady): void;
@@ -169,6 +188,7 @@ export interface NativeHandlers {
 	cancel(call: number): void;
 	tool(request: number, result: NativeToolResult): void;
 	guest(request: number, result: NativeGuestResult): void;
+	control(request: number, result: NativeControlResult): void;
 	request(hook: number, call: number, request: NativeHttpRequest): void;
 	requestCancel(call: number): void;
 }
@@ -221,6 +241,7 @@ export interface NativeConfig {
 	readonly rules: readonly string[];
 	readonly hooks: readonly { readonly origin: string }[];
 	readonly injections: readonly { readonly origin: string; readonly name: string; readonly value: string }[];
+	readonly secrets: readonly { readonly origin: string; readonly placeholder: string; readonly value: string }[];
 	readonly trustPem: string | undefined;
 	readonly caCertificatePem: string | undefined;
 	readonly caPrivateKeyPem: string | undefined;
@@ -294,11 +315,13 @@ export interface NativeBinding {
 	httpForward(handle: NativeHandle, call: number, set: readonly string[], drop: readonly string[]): number;
 	httpRefuse(handle: NativeHandle, call: number, status: number, text: string): number;
 	httpRemove(handle: NativeHandle, hook: number): number;
-	setRules(handle: NativeHandle, rules: { readonly rules: readonly string[] }): number;
-	publish(handle: NativeHandle, place: { readonly address: string; readonly port: number; readonly guestPort: number }): number;
-	unpublish(handle: NativeHandle, place: { readonly address: string; readonly port: number }): number;
+	/** The result comes as an event with the number. Gives what `controlCancel` takes. */
+	controlSubmit(handle: NativeHandle, number: number, request: NativeControlRequest): number;
+	controlCancel(handle: NativeHandle, id: number): number;
 	policyCheck(query: { readonly rules: readonly string[]; readonly protocol: string; readonly destination: string }): NativeVerdict;
 	probe(hostPath: string): Promise<{ readonly chosen: string; readonly kvm: NativeEngineProbe; readonly qemu: NativeEngineProbe }>;
+	/** A random one of a secret. */
+	placeholder(): string;
 	version(): string;
 }
 

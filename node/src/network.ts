@@ -2,7 +2,7 @@
 /**
  * What may leave the guest. Rules only admit: what none admits is denied.
  */
-import type { SandboxHttpHeader } from "./http.js";
+import type { SandboxHttpHeader, SandboxHttpSecret } from "./http.js";
 
 interface Ports {
 	/** Ports from 1 to 65535. Left out or empty: every port. */
@@ -28,6 +28,8 @@ export interface SandboxHttpOptions {
 	readonly trustPem?: string;
 	/** Headers that requests get without a hook: credentials that neither the guest nor a hook sees. */
 	readonly headers?: readonly SandboxHttpHeader[];
+	/** Secrets that the guest has placeholders of; make them with `httpSecret()`. */
+	readonly secrets?: readonly SandboxHttpSecret[];
 }
 
 export interface SandboxNetworkOptions {

@@ -26,17 +26,27 @@ export class Requests<Q, R extends object> {
 	start(request: Q, signal?: AbortSignal): Promise<R> {
 		return new Promise((resolve, reject) => {
 			const begin = (): void => {
+				signal?.removeEventListener("abort", giveUp);
 				try {
 					signal?.throwIfAborted();
 					if (this.#over) throw this.#over;
 					this.#begin(request, { resolve, reject }, signal);
 				} catch (error) {
 					reject(fromNative(error));
-					this.#queue.shift()?.();
+					if (this.#running.size < this.#max) this.#queue.shift()?.();
 				}
 			};
-			if (this.#running.size < this.#max || this.#over) begin();
-			else this.#queue.push(begin);
+			const giveUp = (): void => {
+				const place = this.#queue.indexOf(begin);
+				if (place >= 0) this.#queue.splice(place, 1);
+				reject(signal?.reason);
+			};
+			if (this.#running.size < this.#max || this.#over || signal?.aborted) {
+				begin();
+				return;
+			}
+			this.#queue.push(begin);
+			signal?.addEventListener("abort", giveUp);
 		});
 	}
 

@@ -171,6 +171,11 @@ function http(options: Unknown): void {
 		text(header["value"], "network.http.headers[].value");
 		validateOrigin(header["origin"]);
 	}
+	for (const item of list(options["secrets"], "network.http.secrets")) {
+		const secret = object(item, "network.http.secrets[]");
+		for (const name of ["placeholder", "value"]) text(secret[name], `network.http.secrets[].${name}`);
+		validateOrigin(secret["origin"]);
+	}
 }
 
 function network(options: Unknown): void {

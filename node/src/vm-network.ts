@@ -2,9 +2,9 @@
 /**
  * The network of a running VM.
  */
-import { SandboxError, fromNative } from "./errors.js";
+import { SandboxError } from "./errors.js";
 import type { Machine } from "./machine.js";
-import { type NativeHandle, native } from "./native.js";
+import { ControlOp } from "./native.js";
 import { type SandboxNetworkRule, ruleText } from "./network.js";
 import { validateRule } from "./validate.js";
 
@@ -15,6 +15,8 @@ export interface PublishOptions {
 	readonly port?: number;
 	/** An address of this machine. Default: `"127.0.0.1"`. */
 	readonly address?: string;
+	/** Gives up; a port that was taken by then is given back. */
+	readonly signal?: AbortSignal;
 }
 
 /** A port of this machine that leads to the guest. Disposed, it is closed; connections that are open stay. */
@@ -40,20 +42,11 @@ export class VmNetwork {
 		this.#machine = machine;
 	}
 
-	#call<T>(call: (handle: NativeHandle) => T): T {
-		const handle = this.#machine.handle();
-		try {
-			return call(handle);
-		} catch (error) {
-			throw fromNative(error);
-		}
-	}
-
-	/** Replaces the rules. Flows that the new ones do not admit have ended when this is fulfilled. */
-	async setRules(rules: readonly SandboxNetworkRule[]): Promise<void> {
+	/** Replaces the rules. Flows that the new ones do not admit have ended when this is fulfilled. Given up by `signal`, it may happen all the same. */
+	async setRules(rules: readonly SandboxNetworkRule[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
 		if (!Array.isArray(rules)) throw new SandboxError("ERR_SANDBOX_OPTIONS", "rules must be an array");
 		const texts = rules.map((rule) => ruleText(validateRule(rule)));
-		this.#call((handle) => native().setRules(handle, { rules: texts }));
+		await this.#machine.control({ op: ControlOp.setRules, rules: texts }, options.signal);
 	}
 
 	/**
@@ -65,17 +58,19 @@ export class VmNetwork {
 	 * ```
 	 */
 	async publish(options: PublishOptions): Promise<PublishedPort> {
-		const { address = "127.0.0.1" } = options;
+		const { address = "127.0.0.1", signal } = options;
 		const guestPort = port(options.guestPort, "guestPort", 1);
 		const wanted = port(options.port ?? 0, "port", 0);
-		const taken = this.#call((handle) => native().publish(handle, { address, port: wanted, guestPort }));
-		return {
-			address,
-			port: taken,
-			guestPort,
-			[Symbol.asyncDispose]: async () => {
-				this.#machine.about((handle) => native().unpublish(handle, { address, port: taken }));
-			},
-		};
+		const { port: taken } = await this.#machine.control({ op: ControlOp.publish, address, port: wanted, guestPort }, signal);
+		return { address, port: taken, guestPort, [Symbol.asyncDispose]: () => this.#unpublish(address, taken) };
+	}
+
+	async #unpublish(address: string, taken: number): Promise<void> {
+		try {
+			await this.#machine.control({ op: ControlOp.unpublish, address, port: taken });
+		} catch (error) {
+			const gone = this.#machine.over() || (error instanceof SandboxError && error.code === "ENOENT"); // with the VM, or disposed before
+			if (!gone) throw error;
+		}
 	}
 }

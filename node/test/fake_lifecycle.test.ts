@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 
-import { type SandboxOptions, prebuiltRootfs, projectInit, projectKernel, projectRootfs, spawnSandbox } from "@torkbot/sandbox";
+import { type SandboxOptions, acceptPublicInternet, prebuiltRootfs, projectInit, projectKernel, projectRootfs, spawnSandbox } from "@torkbot/sandbox";
 
 import { type NativeBinding, type NativeConfig, type NativeExecSpec, type NativeHandle, type NativeHandlers, findArtifacts, native } from "../dist/native.js";
 import { isError, within } from "./helper.js";
@@ -49,6 +49,27 @@ test("the host process dies: whoever waits hears how", async () => {
 	await assert.rejects(within(vm.exec("die")), isError("ERR_SANDBOX_HOST", /host process is gone: sandbox-host exited with code 7/));
 	await assert.rejects(hanging, isError("ERR_SANDBOX_HOST"));
 	await assert.rejects(vm.exec("echo"), isError("ERR_SANDBOX_HOST"));
+});
+
+test("the host process hangs: rules and ports wait, and nothing else of this program does", async () => {
+	const vm = await spawnSandbox(options());
+	await vm.network.setRules([acceptPublicInternet()]);
+	await using port = await vm.network.publish({ guestPort: 80 });
+	assert.ok(port.port > 0);
+	void vm.exec("stop").catch(() => {});
+	const rules = assert.rejects(vm.network.setRules([]), isError("ERR_SANDBOX_CLOSED"));
+	const controller = new AbortController();
+	const reason = new Error("enough");
+	const publishing = Array.from({ length: 100 }, () => assert.rejects(vm.network.publish({ guestPort: 80, signal: controller.signal }), reason));
+	const start = performance.now();
+	for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve)); // the event loop turns
+	controller.abort(reason);
+	await Promise.all(publishing);
+	await assert.rejects(vm.network.setRules([], { signal: AbortSignal.abort(reason) }), reason);
+	assert.ok(performance.now() - start < 5000, `${performance.now() - start} ms`); // a call that waited would take 10 s
+	await vm.close();
+	await rules;
+	await port[Symbol.asyncDispose]();
 });
 
 test("the host process says nonsense", async () => {
@@ -148,11 +169,11 @@ test("worker threads have VMs of their own, and take them along when they end", 
 
 test("the addon takes whatever values for what they are", async () => {
 	const addon = native();
-	const values: readonly unknown[] = [undefined, null, 0, -1, 1.5, Number.NaN, 2 ** 40, "", "x\0y", "ä", {}, [], [1], ["a"], () => {}, Symbol("s"), 5n, new Uint8Array(3), Buffer.alloc(9), new Float64Array(2), true, { argv: ["echo"] }, { tool: 99 }, { op: 1e9, path: "/" }];
+	const values: readonly unknown[] = [undefined, null, 0, -1, 1.5, Number.NaN, 2 ** 40, "", "x\0y", "ä", {}, [], [1], ["a"], () => {}, Symbol("s"), 5n, new Uint8Array(3), Buffer.alloc(9), new Float64Array(2), true, { argv: ["echo"] }, { tool: 99 }, { op: 1e9, path: "/" }, { op: 4, rules: ["public"] }, { op: 5, guestPort: 80 }, { op: 6, port: 70000 }];
 	const { host, kernel, init, image } = findArtifacts();
 	const ended: number[] = [];
 	const handlers = Object.fromEntries(
-		["ready", "end", "log", "oom", "output", "writable", "exit", "call", "cancel", "tool", "guest", "request", "requestCancel"].map((name) => [name, (reason: number) => void (name === "end" && ended.push(reason))]),
+		["ready", "end", "log", "oom", "output", "writable", "exit", "call", "cancel", "tool", "guest", "control", "request", "requestCancel"].map((name) => [name, (reason: number) => void (name === "end" && ended.push(reason))]),
 	) as unknown as NativeHandlers;
 	const config = { hostPath: host, kernelPath: kernel, initPath: init, imagePath: image, engine: "qemu" } as NativeConfig;
 	const handle = await addon.start(config, handlers);

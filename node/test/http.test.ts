@@ -2,8 +2,9 @@
 /** Hooks of the guest's HTTP requests, rules and ports of a running VM. Servers are of this process, on its loopback, which the guest reaches as its gateway. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, type Server, createServer } from "node:http";
+import { createSecureServer } from "node:http2";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -11,6 +12,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import {
+	type PrebuiltRootfs,
 	type SandboxHookErrorEvent,
 	type SandboxHttpRequest,
 	type SandboxHttpRequestHook,
@@ -19,6 +21,7 @@ import {
 	type SandboxVm,
 	acceptTcp,
 	createSandbox,
+	httpSecret,
 	prebuiltRootfs,
 	spawnSandbox,
 } from "@torkbot/sandbox";
@@ -36,6 +39,7 @@ const directory = mkdtempSync(join(tmpdir(), "sandbox-http-"));
 let plain: Server;
 let secure: Server;
 let certificate = "";
+let image: string | undefined;
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port;
 const listen = (server: Server): Promise<void> => new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -58,6 +62,9 @@ after(() => {
 	secure.close();
 	rmSync(directory, { recursive: true });
 });
+
+/** A root image with this Node.js. */
+const withNode = (): PrebuiltRootfs => prebuiltRootfs((image ??= nodeImage(directory)), { format: "erofs" });
 
 const get = async (vm: SandboxVm, url: string, ...args: readonly string[]): Promise<string> => {
 	const { stdout, stderr } = await within(vm.exec("wget", ["-qO-", ...args, url]));
@@ -159,7 +166,7 @@ test("a disposed hook is inactive, before the run and during it", async () => {
 });
 
 test("https: the guest trusts our authority, the server's certificate is verified, the credential is seen upstream only", async () => {
-	const rootfs = prebuiltRootfs(nodeImage(directory), { format: "erofs" });
+	const rootfs = withNode();
 	const hook: SandboxHttpRequestHook = ({ headers, tls }) => headers.set("x-token", `t-${tls?.sni}`);
 	const program = `https.get("${secureSite()}/secret", (r) => r.on("data", (d) => console.log(r.statusCode, String(d)))).on("error", (e) => console.log("failed", e.code))`;
 	const run = async (http: object): Promise<string> => {
@@ -174,6 +181,137 @@ test("https: the guest trusts our authority, the server's certificate is verifie
 	assert.equal(seen[0]?.headers["x-token"], `t-${HOST}`);
 	assert.doesNotMatch(await run({}), /hello/); // nobody vouches for the server
 	assert.equal(seen.length, 0);
+});
+
+test("HTTP/2: a hook sees every request of a connection, and its headers reach the server only", async () => {
+	const rootfs = withNode();
+	const server = createSecureServer({ key: readFileSync(join(directory, "key.pem")), cert: certificate, allowHTTP1: true });
+	const streams: { readonly version: string; readonly path: string; readonly token: string | string[] | undefined }[] = [];
+	server.on("request", (request, response) => {
+		streams.push({ version: request.httpVersion, path: request.url, token: request.headers["x-token"] });
+		response.end(`${request.url} ${request.httpVersion}\n`);
+	});
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	try {
+		const { port } = server.address() as AddressInfo;
+		const origin = `https://${HOST}:${port}`;
+		const rules = ["127.0.0.1/32", "::1/128"].map((cidr) => acceptTcp({ cidr, ports: [port] }));
+		await using sandbox = createSandbox(options({ network: { outbound: { policy: "deny", rules }, http: { trustPem: certificate } }, rootfs, memory: { mib: 512 } }));
+		const hooked: string[] = [];
+		sandbox.http.onRequest({ origin }, async (request) => {
+			hooked.push(`${request.protocol} ${request.url.pathname} ${request.tls?.alpn}`);
+			if (request.url.pathname === "/refused") throw new Error("not this one");
+			await new Promise((resolve) => setImmediate(resolve));
+			request.headers.set("x-token", `secret-${request.url.pathname}`);
+		});
+		await using vm = await sandbox.run();
+		const program = `const session = require("node:http2").connect("${origin}");
+			const get = (path) => new Promise((resolve) => {
+				const stream = session.request({ ":path": path });
+				let status, body = "";
+				stream.on("response", (headers) => { status = headers[":status"]; });
+				stream.on("data", (data) => { body += data; });
+				stream.on("close", () => resolve(status + " " + body.trim()));
+				stream.on("error", () => {});
+			});
+			session.on("error", (error) => { console.log(String(error)); process.exit(1); });
+			Promise.all(["/one", "/two", "/refused", "/three"].map(get)).then((answers) => { console.log(answers.join("|")); session.close(); });`;
+		const { stdout, stderr } = await within(vm.exec("node", ["-e", program]), 4 * PATIENCE_MS);
+		assert.match(stdout, /^200 \/one 2\.0\|200 \/two 2\.0\|502 [^|]*\|200 \/three 2\.0\n$/, stderr);
+		assert.deepEqual(hooked.sort(), ["h2 /one h2", "h2 /refused h2", "h2 /three h2", "h2 /two h2"]);
+		assert.deepEqual(
+			streams.map(({ version, path, token }) => `${version} ${path} ${String(token)}`).sort(),
+			["/one", "/three", "/two"].map((path) => `2.0 ${path} secret-${path}`),
+		);
+	} finally {
+		server.close();
+	}
+});
+
+test("a credential is seen by the server and by nothing in the guest", async () => {
+	const value = "s3cret-credential-5d1e";
+	await withHook(
+		({ headers }) => headers.set("authorization", `Bearer ${value}`),
+		async (vm) => {
+			seen.length = 0;
+			const script = `wget -S -O /tmp/answer --header 'X-Mine: 1' ${site()}/x 2>/tmp/log; cat /tmp/answer /tmp/log /proc/[0-9]*/environ /proc/[0-9]*/cmdline /etc/* 2>/dev/null; dmesg`;
+			const { stdout } = await within(vm.exec("sh", ["-c", script]));
+			assert.match(stdout, /hello from \/x/);
+			assert.doesNotMatch(stdout, new RegExp(value));
+			assert.equal(seen[0]?.headers.authorization, `Bearer ${value}`);
+		},
+	);
+});
+
+test("a placeholder becomes the secret in headers to its origin, also inside values and Basic credentials, and goes nowhere else", async () => {
+	const key = httpSecret({ origin: site(), value: "s3cret-key" });
+	const other = httpSecret({ origin: "https://other.example", value: "s3cret-other" });
+	assert.notEqual(key.placeholder, other.placeholder);
+	await using vm = await spawnSandbox(options(network({ http: { secrets: [key, other] } })));
+	const env = { KEY: key.placeholder, OTHER: other.placeholder };
+	const sh = async (script: string): Promise<string> => {
+		const { stdout, stderr } = await within(vm.exec("sh", ["-c", script], { env }));
+		return stdout + stderr;
+	};
+	seen.length = 0;
+	const basic = '"Authorization: Basic $(printf "user:%s" "$KEY" | base64 -w 0)"';
+	const whole = await sh(`wget -qO- --header "X-Key: $KEY" ${site()}/1; wget -qO- --header "Authorization: token=$KEY; v=1" ${site()}/2; wget -qO- --header ${basic} ${site()}/3; echo $KEY`);
+	assert.doesNotMatch(whole, /s3cret/);
+	assert.match(whole, new RegExp(key.placeholder));
+	assert.equal(seen[0]?.headers["x-key"], "s3cret-key");
+	assert.equal(seen[1]?.headers.authorization, "token=s3cret-key; v=1");
+	assert.equal(seen[2]?.headers.authorization, `Basic ${Buffer.from("user:s3cret-key").toString("base64")}`);
+	seen.length = 0;
+	assert.match(await sh(`wget -qO- --header "X-Key: $OTHER" ${site()}/`), /403 Forbidden/);
+	assert.equal(seen.length, 0);
+	assert.throws(() => httpSecret({ origin: "ftp://x", value: "v" }), isError("ERR_SANDBOX_OPTIONS", /ftp/));
+	assert.throws(() => httpSecret({ origin: site(), value: "" }), isError("ERR_SANDBOX_OPTIONS", /empty/));
+	const short = { ...key, placeholder: "short" };
+	await assert.rejects(spawnSandbox(options(network({ http: { secrets: [short] } }))), isError("EINVAL", /placeholder/));
+	const broken = { ...key, value: "a\r\nX-Injected: 1" };
+	await assert.rejects(spawnSandbox(options(network({ http: { secrets: [broken] } }))), isError("EINVAL", /secret/));
+});
+
+/** A name that has become one of this machine's addresses, in a hosts file of a mount namespace of its own. */
+test("rebinding: a hooked name that leads where no rule does gets no connection, and its hook is not called", async (t) => {
+	const hosts = join(directory, "hosts");
+	writeFileSync(hosts, "127.0.0.2 rebound.example\n");
+	const here = (file: string): string => JSON.stringify(new URL(file, import.meta.url).href);
+	const program = `import { createServer } from "node:http";
+		import { acceptTcp, createSandbox } from ${here("../dist/index.js")};
+		import { options } from ${here("./helper.js")};
+		const seen = [];
+		const servers = ["127.0.0.1", "127.0.0.2"].map((host) => createServer((request, response) => {
+			seen.push(host + " " + request.headers["x-credential"]);
+			response.end("hello\\n");
+		}));
+		await new Promise((resolve) => servers[0].listen(0, "127.0.0.1", resolve));
+		const { port } = servers[0].address();
+		await new Promise((resolve) => servers[1].listen(port, "127.0.0.2", resolve));
+		for (const cidr of ["127.0.0.1/32", "127.0.0.0/30"]) {
+			const sandbox = createSandbox(options({ network: { outbound: { policy: "deny", rules: [acceptTcp({ cidr, ports: [port] })] } } }));
+			let calls = 0;
+			sandbox.http.onRequest({ origin: "http://rebound.example:" + port }, ({ headers }) => { calls++; headers.set("x-credential", "c"); });
+			const vm = await sandbox.run();
+			const { stdout, stderr } = await vm.exec("wget", ["-qO-", "--header", "Host: rebound.example:" + port, "http://10.0.2.1:" + port + "/"]);
+			console.log(JSON.stringify({ calls, seen: seen.splice(0), answer: (stdout + stderr).trim() }));
+			await vm.close();
+		}
+		servers.forEach((server) => server.close());`;
+	const file = join(directory, "rebinding.mjs");
+	writeFileSync(file, program);
+	try {
+		execFileSync("unshare", ["--mount", "true"], { stdio: "ignore" });
+	} catch {
+		t.skip("mount namespaces are not to be had here");
+		return;
+	}
+	const output = execFileSync("unshare", ["--mount", "sh", "-c", 'mount --bind "$1" /etc/hosts && exec "$2" "$3"', "sh", hosts, process.execPath, file], { encoding: "utf8", timeout: 4 * PATIENCE_MS });
+	const [denied, admitted] = output.trim().split("\n").map((line) => JSON.parse(line) as { readonly calls: number; readonly seen: readonly string[]; readonly answer: string });
+	assert.match(denied?.answer ?? "", /403 Forbidden/);
+	assert.deepEqual([denied?.calls, denied?.seen], [0, []]);
+	assert.equal(admitted?.answer, "hello"); // where a rule names the address, it is as any other
+	assert.deepEqual([admitted?.calls, admitted?.seen], [1, ["127.0.0.2 c"]]);
 });
 
 test("headers without a hook, and requests as events", async () => {

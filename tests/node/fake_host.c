@@ -4,11 +4,12 @@
  *	echo ARG…    prints its arguments          cat          prints what it reads
  *	hang         does nothing until it is aborted
  *	die CODE     the host process exits        garbage      it sends what is no frame
- *	poweroff     the guest powers itself off
+ *	poweroff     the guest powers itself off   stop         the host process stands still
  *
  * An addition to the kernel's command line makes it start otherwise: "never" is never ready, "refuse" fails the launch, "exit" exits at once. */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -71,6 +72,8 @@ static void exec_start(const struct frame *f)
 		(void)buf_put(link_out(&client), "no frame at all, but bytes", 26);
 	} else if (slice_is(name, "poweroff")) {
 		end(PROTO_END_POWEROFF, "the guest powered itself off");
+	} else if (slice_is(name, "stop")) {
+		(void)raise(SIGSTOP);
 	} else if (!slice_is(name, "hang")) {
 		exited(f->chan, PROTO_EXIT_SPAWN, 127);
 	}
