@@ -9,11 +9,12 @@
  *
  * Servers have no certificate when the client's hello arrives. The handshake stops there until the caller, who may have to ask the real server first, has
  * chosen a name and a protocol. Their sessions are tickets, kept by the clients. */
-#include "http/tls_impl.h"
+#include "http/tls.h"
 
 #include "base/cleanup.h"
 #include "http/ca.h"
 #include "http/ossl.h"
+#include "http/tls_impl.h"
 
 #include <assert.h>
 #include <errno.h>
