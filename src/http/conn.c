@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ROUNDS_MAX = 8 }; /* of all buffers, then other connections have their turn */
+enum { ROUNDS_MAX = 8 }; /* of all buffers, however often there was a reason to look again; then other connections have their turn */
 
 static void conn_task(struct loop_task *t);
 
@@ -299,19 +299,16 @@ static bool move_versions(struct http_conn *c)
 	return more;
 }
 
-static bool move_http(struct http_conn *c)
+static bool move_http(struct http_conn *c, unsigned *rounds)
 {
 	bool moved = false;
 
-	for (unsigned i = 0; i < ROUNDS_MAX && c->phase == CONN_HTTP; i++) {
-		bool more = move_versions(c);
-
-		if (!more)
+	while (*rounds > 0 && c->phase == CONN_HTTP) {
+		--*rounds;
+		if (!move_versions(c))
 			return moved;
 		moved = true;
 	}
-	if (c->phase == CONN_HTTP)
-		conn_wake(c);
 	return moved;
 }
 
@@ -322,36 +319,38 @@ static void move_tls(struct http_conn *c)
 	flush_tls(c);
 	if (s == TLS_OPEN) {
 		c->phase = CONN_HTTP;
-		(void)move_http(c);
 	} else if (s == TLS_FAILED) {
 		log_line(c->p->config.log, LOG_DEBUG, "http: TLS with the guest for %s: %s", c->origin.host, tls_error(c->tls));
 		c->relay.guest.ended = true;
 		c->phase = CONN_HTTP; /* which has nothing to say */
-		(void)move_http(c);
 	}
 }
 
 void conn_pump(struct http_conn *c)
 {
-	bool moved = false;
+	unsigned rounds = ROUNDS_MAX;
+	bool moved = c->heard;
 
 	if (c->pumping) {
 		c->again = true;
 		return;
 	}
 	c->pumping = true;
+	c->heard = false;
 	do {
 		c->again = false;
 		if (c->phase == CONN_LOOK)
 			conn_look(c);
 		if (c->phase == CONN_TLS)
 			move_tls(c);
-		else if (c->phase == CONN_HTTP)
-			moved |= move_http(c);
-	} while (c->again && c->phase != CONN_DEAD);
+		if (c->phase == CONN_HTTP)
+			moved |= move_http(c, &rounds);
+	} while (c->again && rounds > 0 && c->phase != CONN_DEAD);
 	c->pumping = false;
 	if (c->phase == CONN_DEAD)
 		return;
+	if (rounds == 0)
+		conn_wake(c);
 	/* Before the guest has finished its handshake nobody takes what comes (tickets of TLS 1.3): to watch for it would be to spin. */
 	if (!c->h2)
 		http_up_reading(&c->up, c->phase == CONN_HTTP && buf_room(&c->relay.up.in) > 0 && !c->relay.up.ended);
@@ -383,6 +382,7 @@ static size_t take(struct http_conn *c, const uint8_t *p, size_t len)
 		return 0;
 	}
 	c->flow.bytes_out += n;
+	c->heard |= n > 0;
 	return n;
 }
 

@@ -39,6 +39,7 @@ struct http_conn {
 	bool by_name;  /* what it asks for must be admitted by name */
 	bool ended;    /* the guest sends no more */
 	bool kept;     /* the stack keeps bytes that were not taken */
+	bool heard;    /* something came from the guest */
 	bool in_stack; /* inside a callback of the stack's, where nothing can be pulled */
 	bool pumping, again;
 	bool finished; /* the guest was sent the end */

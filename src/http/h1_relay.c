@@ -9,7 +9,8 @@
  *   upstream fails before its answer     502; if the connection had been used before, an end without a word, which is what a client sees that speaks
  *                                        to such a server itself, and knows to try again
  *   upstream fails within its answer     a reset: what the guest has must not look whole
- *   upstream answers before the body     the answer passes, and the connection ends: whether the rest of the body will come, nobody can know
+ *   upstream answers before the body     the answer passes, and then the rest of the body; but where the guest waits for "100 Continue" the connection ends:
+ *                                        whether the body will come, nobody can know
  *
  * Upgrade to h2c is not offered to the server: requests behind it would be out of sight. */
 #include "http/h1_relay.h"
@@ -195,6 +196,9 @@ void h1_relay_up_failed(struct h1_relay *r, const char *why)
 		drop_up(r);
 		r->state = H1_RELAY_ASKED;
 		r->ops->again(r->user);
+	} else if (r->state == H1_RELAY_EXCHANGE && r->answering && body_over(&r->up)) {
+		r->x.why = why;
+		close_behind_answer(r);
 	} else if (r->state == H1_RELAY_EXCHANGE && r->up_used && !r->answering && buf_len(&r->up.in) == 0 && r->interim == 0) {
 		r->x.why = why;
 		close_behind_answer(r);
@@ -463,21 +467,33 @@ static bool step_answer_head(struct h1_relay *r)
 	return true;
 }
 
-static void answer_over(struct h1_relay *r)
+/* The rest of the request follows its answer. */
+static bool body_goes_on(const struct h1_relay *r)
+{
+	bool comes = !r->head->expects_continue || r->x.up > 0;
+
+	return comes && !r->last && !r->up.ended && buf_len(&r->up.in) == 0;
+}
+
+/* False: not yet. */
+static bool answer_over(struct h1_relay *r)
 {
 	bool clean = body_over(&r->guest) && buf_len(&r->up.out) == 0;
 
 	r->up_used = true;
 	r->may_repeat = false;
+	if (!clean && body_goes_on(r))
+		return false;
 	if (!r->last && clean) {
 		end_exchange(r, H1_RELAY_HEAD);
-		return;
+		return true;
 	}
 	if (clean)
 		spare_up(r);
 	else
 		drop_up(r);
 	end_exchange(r, H1_RELAY_CLOSING);
+	return true;
 }
 
 static bool step_answer_body(struct h1_relay *r)
@@ -496,10 +512,8 @@ static bool step_answer_body(struct h1_relay *r)
 	r->x.down += n;
 	if (u->ended && buf_len(&u->in) == 0 && u->body.kind == H1_BODY_UNTIL_CLOSE)
 		u->body.done = true;
-	if (body_over(u)) {
-		answer_over(r);
-		return true;
-	}
+	if (body_over(u))
+		return answer_over(r) || n > 0;
 	if (u->ended && buf_len(&u->in) == 0) {
 		abort_both(r, "the server ended in the middle of an answer");
 		return true;

@@ -49,7 +49,7 @@ static struct dns_upstream upstream = { .ask = no_upstream, .free = nothing_to_f
 void proxyrig_up_to(const struct ip *remote, const char *const *texts, unsigned count)
 {
 	struct dns_config d = { .policy = &rig.rules, .upstream = &upstream, .gateway4 = proxyrig_gateway, .gateway6 = { .family = 6, .bytes = { 0xfd } } };
-	struct http_proxy_config c = { .record = on_record };
+	struct http_proxy_config c = { .record = on_record, .tls = rig.tls };
 
 	nguest_rules(&rig.rules, texts, count);
 	nguest_up(&rig.g, &rig.rules, remote);

@@ -12,6 +12,7 @@ struct proxyrig {
 	struct http_hooks hooks;
 	struct http_proxy *proxy;
 	struct dns *dns;
+	struct tls_context *tls; /* the test's, before proxyrig_up(); NULL: none */
 	bool dns_silent; /* what this machine does not know itself is never answered */
 	/* The last record. */
 	struct {

@@ -340,7 +340,7 @@ TEST(http2_is_not_offered_behind_an_upgrade)
 	rig_free(g);
 }
 
-TEST(an_answer_before_the_body_ends_the_connection)
+TEST(an_answer_before_a_body_that_may_not_come_ends_the_connection)
 {
 	struct rig *g = rig_new();
 
@@ -357,6 +357,44 @@ TEST(an_answer_before_the_body_ends_the_connection)
 	guest(g, "hi");
 	up(g, OK);
 	CHECK(g->over == 1 && g->r.idle && g->last.up == 2 && g->last.down == 2, "and else as usual");
+	rig_free(g);
+}
+
+TEST(a_body_goes_on_behind_its_answer)
+{
+	struct rig *g;
+
+	for (unsigned i = 0; i < 3; i++) {
+		g = rig_new();
+		guest(g, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab");
+		up(g, OK);
+		check_guest(g, OK);
+		CHECK(g->over == 0 && !g->r.finish_guest && !g->r.drop_up, "it goes on");
+		guest(g, "cd");
+		if (i == 0) {
+			guest(g, "ef" GET);
+			CHECK(g->over == 1 && g->last.up == 6 && g->last.status == 200 && g->requests == 2, "and then the next");
+			CHECK(strstr(g->up, "\r\n\r\nabcdefGET "), "%s", g->up);
+		} else if (i == 1) {
+			g->r.up.ended = true;
+			h1_relay_run(&g->r);
+			CHECK(g->over == 1 && g->r.finish_guest && g->r.drop_up && !g->r.abort, "the server has seen enough");
+		} else {
+			h1_relay_up_failed(&g->r, "the server reset the connection");
+			h1_relay_run(&g->r);
+			CHECK(g->over == 1 && g->r.finish_guest && g->r.drop_up && !g->r.abort && g->last.status == 200, "or too much");
+		}
+		rig_free(g);
+	}
+	g = rig_new();
+	guest(g, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 6\r\n\r\nab");
+	up(g, OK);
+	CHECK(g->over == 1 && g->r.finish_guest && g->r.drop_up, "the last one ends");
+	rig_free(g);
+	g = rig_new();
+	guest(g, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nab");
+	up(g, OK "HTTP/1.1 200 poison\r\n");
+	CHECK(g->over == 1 && g->r.finish_guest && g->r.drop_up, "what comes unasked ends it");
 	rig_free(g);
 }
 
@@ -404,5 +442,5 @@ TEST(interim_answers_are_bounded_and_kept_from_http10)
 RUN_TESTS(T(messages_pass_as_they_came_however_they_are_cut), T(pipelined_requests_go_up_one_by_one), T(an_end_that_takes_little_slows_the_other),
 	  T(what_is_refused_is_answered_and_ends_the_connection), T(a_broken_body_never_looks_whole), T(a_server_that_fails_before_its_answer_is_a_502),
 	  T(a_used_connection_that_ends_at_once_is_passed_on_as_such), T(an_idle_connection_ends_with_the_servers), T(an_upgrade_opens_a_tunnel),
-	  T(http2_is_not_offered_behind_an_upgrade), T(an_answer_before_the_body_ends_the_connection), T(the_owner_changes_answers_and_refuses),
+	  T(http2_is_not_offered_behind_an_upgrade), T(an_answer_before_a_body_that_may_not_come_ends_the_connection), T(a_body_goes_on_behind_its_answer), T(the_owner_changes_answers_and_refuses),
 	  T(interim_answers_are_bounded_and_kept_from_http10))

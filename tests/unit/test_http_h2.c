@@ -6,10 +6,13 @@
 #include "proxyrig.h"
 #include "h2rig.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +23,7 @@ static struct h2side guest, server;
 static struct nguest_end *e; /* the guest's connection */
 static int listener, fd;     /* the server's; -1: none */
 static uint16_t port;
+static size_t sent; /* by the server, so far */
 static struct buf to_guest, to_server; /* what the transports did not take at once */
 
 static size_t send_guest(const void *p, size_t len)
@@ -31,6 +35,7 @@ static size_t send_server(const void *p, size_t len)
 {
 	ssize_t n = send(fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
+	sent += n < 0 ? 0 : (size_t)n;
 	return n < 0 ? 0 : (size_t)n;
 }
 
@@ -252,6 +257,36 @@ TEST(a_guest_that_does_not_read_stops_the_server)
 	stop();
 }
 
+/* However much a server has sent, others have their turn. */
+TEST(a_server_that_sends_much_is_read_in_turns)
+{
+	enum { EACH = 120000, STREAMS = 4, TURN = 8 * (1 << 15) };
+	struct http_conn *conn;
+	struct http_up *up;
+	size_t before;
+	int unsent = 0, unread = 0;
+
+	start();
+	dial();
+	for (unsigned i = 0; i < STREAMS; i++)
+		(void)ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	(void)asked(STREAMS);
+	for (unsigned i = 0; i < STREAMS; i++)
+		answer(&server.end[i], "200", NULL, EACH, NULL);
+	for (unsigned i = 0; i < 2 * STREAMS * EACH / 16384; i++)
+		flush(&server, &to_guest, send_server);
+	conn = CONTAINER_OF(rig.proxy->conns.next, struct http_conn, node);
+	up = CONTAINER_OF(conn->links.next, struct conn_link, node)->up;
+	CHECK(ioctl(fd, SIOCOUTQ, &unsent) == 0 && ioctl(up->fd, FIONREAD, &unread) == 0, "ioctl: %s", strerror(errno));
+	before = sent - (size_t)MAX(unsent, unread); /* was read already; what is not acknowledged yet may be counted in both */
+	CHECK(sent > before + TURN + TURN / 4, "%zu bytes have been sent, %zu are read", sent, before);
+	up->ops->moved(up->user);
+	CHECK(ioctl(fd, SIOCOUTQ, &unsent) == 0 && ioctl(up->fd, FIONREAD, &unread) == 0, "ioctl: %s", strerror(errno));
+	CHECK(sent - (size_t)unsent <= before + TURN + (size_t)unread, "%zu bytes are read of %zu", sent - (size_t)unsent - (size_t)unread, sent);
+	UNTIL(guest.end[0].ended && guest.end[STREAMS - 1].ended);
+	stop();
+}
+
 TEST(resets_pass_with_their_codes)
 {
 	struct h2end *c, *s;
@@ -457,7 +492,7 @@ TEST(new_rules_end_what_they_do_not_admit)
 }
 
 RUN_TESTS(T(every_stream_gets_its_header_and_passes_whole), T(streams_to_others_go_there_without_the_header),
-	  T(what_is_not_for_whom_the_guest_has_connected_to_is_refused), T(a_guest_that_does_not_read_stops_the_server), T(resets_pass_with_their_codes),
+	  T(what_is_not_for_whom_the_guest_has_connected_to_is_refused), T(a_guest_that_does_not_read_stops_the_server), T(a_server_that_sends_much_is_read_in_turns), T(resets_pass_with_their_codes),
 	  T(an_answer_before_the_request_has_ended_stops_the_guest), T(goaway_passes_and_ends_nothing),
 	  T(a_server_that_goes_is_a_502_or_a_reset), T(a_server_that_is_not_there_is_a_502), T(a_hook_answers_later_and_changes_fields),
 	  T(a_hook_answers_itself_or_refuses), T(a_stream_or_guest_that_goes_cancels_its_hook), T(nonsense_after_the_preface_ends_the_connection),

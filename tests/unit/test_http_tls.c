@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The proxy between a guest that speaks TLS and a server that does, both ends of our own over real connections: when the guest is answered, by whom, and what waits meanwhile. */
+#include "http/conn.h"
+
+#include "proxyrig.h"
+#include "tlsrig.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "../test.h"
+
+#define HOST "host.sandbox.internal"
+#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+enum { TEXT_MAX = 4096 };
+
+static struct tlsrig authority; /* of both: the VM's, and the server's */
+static int listener;
+static uint16_t port;
+
+struct guest {
+	struct nguest_end *e;
+	struct tls *tls;
+	char got[TEXT_MAX + 1];
+	size_t len;
+};
+
+struct server {
+	int fd;
+	struct tls *tls;
+	const char *protocol; /* NULL: chooses none */
+	char got[TEXT_MAX + 1];
+	size_t len;
+};
+
+static void start(void)
+{
+	struct sbx_err err = { 0 };
+	struct http_origin o;
+	char text[64];
+
+	tlsrig_init(&authority, NULL, 0);
+	rig.tls = authority.context;
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+	(void)snprintf(text, sizeof(text), "https://" HOST ":%u", port);
+	CHECK(http_origin_parse(text, &o, &err) == 0 && http_hooks_add_header(&rig.hooks, &o, "X-Key", "k") == 0, "%s", err.message);
+}
+
+static void stop(void)
+{
+	close(listener);
+	proxyrig_down();
+	tlsrig_done(&authority);
+}
+
+static struct guest *guest_dials(const char *const *protocols, unsigned count)
+{
+	const struct tls_peer peer = { .name = HOST, .port = port, .protocols = protocols, .protocol_count = count };
+	struct guest *g = calloc(1, sizeof(*g));
+	struct sbx_err err;
+
+	CHECK(g && tls_client_create(authority.context, &peer, &g->tls, &err) == 0, "memory");
+	g->e = proxyrig_dial(port);
+	return g;
+}
+
+static void guest_leaves(struct guest *g)
+{
+	if (g->e->t)
+		tcp_abort(g->e->t);
+	NGUEST_UNTIL(&rig.g, rig.proxy->count == 0);
+	free(g->e);
+	tls_free(g->tls);
+	free(g);
+}
+
+static void server_leaves(struct server *s)
+{
+	close(s->fd);
+	tls_free(s->tls);
+	free(s);
+}
+
+static struct server *server_takes(const char *protocol)
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	CHECK(s && tls_server_create(authority.context, &s->tls) == 0, "memory");
+	s->protocol = protocol;
+	s->fd = proxyrig_take(listener);
+	return s;
+}
+
+static void read_all(struct tls *t, char *dst, size_t *len)
+{
+	ssize_t n;
+
+	while ((n = tls_read(t, dst + *len, TEXT_MAX - *len)) > 0)
+		*len += (size_t)n;
+	dst[*len] = '\0';
+}
+
+static void guest_moves(struct guest *g)
+{
+	struct buf *out = tls_out(g->tls);
+
+	if (g->e->len > 0) {
+		CHECK(buf_put(tls_in(g->tls), g->e->got, g->e->len), "room");
+		g->e->len = 0;
+	}
+	(void)tls_step(g->tls);
+	read_all(g->tls, g->got, &g->len);
+	if (g->e->t && buf_len(out) > 0)
+		buf_consume(out, tcp_write(g->e->t, buf_data(out), buf_len(out)));
+}
+
+static void server_moves(struct server *s)
+{
+	struct buf *in = tls_in(s->tls), *out = tls_out(s->tls);
+	uint8_t *dst = buf_reserve(in, 4096);
+	ssize_t n = recv(s->fd, dst, 4096, MSG_DONTWAIT);
+
+	buf_commit(in, n > 0 ? (size_t)n : 0);
+	if (tls_step(s->tls) == TLS_HELLO) {
+		CHECK(strcmp(tls_hello_name(s->tls), HOST) == 0 && tls_accept(s->tls, HOST, s->protocol, authority.now_s) == 0, "%s", tls_error(s->tls));
+		(void)tls_step(s->tls);
+	}
+	read_all(s->tls, s->got, &s->len);
+	if (buf_len(out) > 0)
+		buf_consume(out, (size_t)send(s->fd, buf_data(out), buf_len(out), MSG_NOSIGNAL));
+}
+
+static bool carry(struct guest *g, struct server *s)
+{
+	if (g)
+		guest_moves(g);
+	if (s)
+		server_moves(s);
+	return true;
+}
+
+#define UNTIL(guest, server, cond) NGUEST_UNTIL(&rig.g, carry(guest, server) && (cond))
+
+static void guest_asks(struct guest *g)
+{
+	char text[128];
+	int n = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: " HOST ":%u\r\n\r\n", port);
+
+	g->len = 0;
+	CHECK(tls_write(g->tls, text, (size_t)n) == n, "write");
+}
+
+static void server_answers(struct guest *g, struct server *s)
+{
+	UNTIL(g, s, strstr(s->got, "\r\nX-Key: k\r\n\r\n"));
+	s->len = 0;
+	CHECK(tls_write(s->tls, OK, strlen(OK)) == (ssize_t)strlen(OK), "write");
+	UNTIL(g, s, strstr(g->got, "\r\n\r\nok"));
+}
+
+/* The loop has nothing to do. */
+static bool at_rest(void)
+{
+	struct pollfd p = { .fd = loop_pollfd(rig.g.loop), .events = POLLIN };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+TEST(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy)
+{
+	static const char *const offers[] = { "http/1.1" };
+	struct server *s;
+	struct guest *g;
+
+	start();
+	g = guest_dials(offers, 1);
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	UNTIL(NULL, s, tls_step(s->tls) == TLS_OPEN);
+	CHECK(tls_write(s->tls, "unasked", 7) == 7, "what nobody reads yet");
+	server_moves(s);
+	NGUEST_UNTIL(&rig.g, g->e->len > 0);
+	nguest_settle(&rig.g, 20);
+	CHECK(!g->e->fin && at_rest(), "it spins");
+	guest_leaves(g);
+	server_leaves(s);
+	stop();
+}
+
+TEST(a_handshake_that_does_not_end_is_given_up)
+{
+	static const char *const offers[] = { "http/1.1" };
+	struct server *s;
+	struct guest *g;
+
+	start();
+	g = guest_dials(offers, 1);
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	UNTIL(NULL, s, tls_step(s->tls) == TLS_OPEN);
+	NGUEST_UNTIL(&rig.g, g->e->len > 0);
+	test_clock_advance((HTTP_HEAD_MS + 1) * NS_PER_MS);
+	NGUEST_UNTIL(&rig.g, g->e->closed && rig.proxy->count == 0);
+	guest_leaves(g);
+	server_leaves(s);
+	stop();
+}
+
+TEST(a_server_that_is_known_is_not_asked_again_what_it_speaks)
+{
+	static const char *const offers[] = { "http/1.1" }, *const both[] = { "h2", "http/1.1" };
+	struct server *s, *other;
+	struct guest *g;
+
+	start();
+	g = guest_dials(offers, 1);
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+	guest_asks(g);
+	server_answers(g, s);
+	guest_leaves(g);
+	CHECK(rig.proxy->spare.count == 1, "kept");
+
+	g = guest_dials(offers, 1);
+	UNTIL(g, NULL, tls_step(g->tls) == TLS_OPEN);
+	CHECK(strcmp(tls_protocol(g->tls), "http/1.1") == 0, "%s", tls_protocol(g->tls));
+	CHECK(rig.proxy->spare.count == 1 && !proxyrig_calls(listener), "for a handshake nobody is needed");
+	guest_asks(g);
+	server_answers(g, s);
+	guest_leaves(g);
+	CHECK(rig.proxy->spare.count == 1 && !proxyrig_calls(listener) && rig.last.count == 2, "the same server");
+
+	/* What it makes of another offer it must say itself. */
+	g = guest_dials(both, 2);
+	carry(g, NULL);
+	other = server_takes(NULL);
+	UNTIL(g, other, tls_step(g->tls) == TLS_OPEN);
+	CHECK(tls_protocol(g->tls)[0] == '\0', "%s", tls_protocol(g->tls));
+	guest_leaves(g);
+	server_leaves(other);
+	server_leaves(s);
+	stop();
+}
+
+TEST(a_guest_whose_server_went_during_the_handshake_gets_another)
+{
+	static const char *const offers[] = { "http/1.1" };
+	struct server *s;
+	struct guest *g;
+
+	start();
+	g = guest_dials(offers, 1);
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+	guest_asks(g);
+	server_answers(g, s);
+	guest_leaves(g);
+	g = guest_dials(offers, 1);
+	UNTIL(g, NULL, tls_step(g->tls) == TLS_OPEN);
+	server_leaves(s);
+	NGUEST_UNTIL(&rig.g, rig.proxy->spare.count == 0);
+	CHECK(!g->e->fin, "the guest has nothing to do with it");
+	guest_asks(g);
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	server_answers(g, s);
+	guest_leaves(g);
+	server_leaves(s);
+	stop();
+}
+
+RUN_TESTS(T(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy), T(a_handshake_that_does_not_end_is_given_up),
+	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another))
