@@ -20,7 +20,6 @@ _Static_assert((int)FUSE_CACHE_AUTO == (int)PROTO_CACHE_AUTO && (int)FUSE_CACHE_
 enum {
 	MEMORY_BYTES = 256 << 20,
 	MEMORY_INODES = 65536,
-	LENT_FDS = 1 << 15, /* for files of all lent directories: half of what host/limits.c leaves this process at most */
 };
 
 static int make_memory(const struct msg_mount *m, struct vfs **ret)
@@ -170,7 +169,8 @@ int files_init(struct files *f, struct loop *loop, const struct log *log, struct
 {
 	int r = 0;
 
-	*f = (struct files){ .loop = loop, .log = log, .pool = pool, .budget.max = LENT_FDS };
+	*f = (struct files){ .loop = loop, .log = log, .pool = pool };
+	hostdir_budget_init(&f->budget);
 	fscalls_init(&f->calls, ctl);
 	for (unsigned i = 0; i < config->mount_count && r == 0; i++)
 		r = attach(f, config->mount[i], err);

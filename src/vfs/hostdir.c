@@ -96,7 +96,7 @@ static void req_init(struct hd_req *r, struct hostdir *h, struct vfs_op *op)
 	r->verb = verbs[op->code];
 	r->error = 0;
 	r->fd = -1;
-	r->paid = r->pooled = r->sgid = r->seen = r->seen2 = false;
+	r->paid = r->dying = r->pooled = r->sgid = r->seen = r->seen2 = false;
 	r->wary = hd_wary(h);
 	r->progress = 0;
 	r->dir = r->dir2 = (struct hd_dir){ .fd = -1, .opened = -1 };
@@ -172,6 +172,7 @@ static int req_end(struct hd_req *r, int error)
 	close_fd(&r->fd); /* if nobody has taken it */
 	if (r->paid)
 		hd_budget_give(r->h);
+	r->h->budget->reaping -= r->dying;
 	hd_dir_end(r, &r->dir);
 	hd_dir_end(r, &r->dir2);
 	hd_object_end(r, &r->object);
@@ -394,13 +395,12 @@ static int look_at(struct hostdir *h, int dirfd, struct statx *stx, struct sbx_e
 	return 0;
 }
 
-static void own_budget(struct hostdir *h)
+void hostdir_budget_init(struct hostdir_budget *b)
 {
 	struct rlimit limit = { .rlim_cur = FDS_MIN };
 
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	h->own_budget.max = (unsigned)MAX(MIN(limit.rlim_cur / 2, (rlim_t)INT32_MAX), (rlim_t)FDS_MIN);
-	h->budget = &h->own_budget;
+	*b = (struct hostdir_budget){ .max = (unsigned)MAX(MIN(limit.rlim_cur / 2, (rlim_t)INT32_MAX), (rlim_t)FDS_MIN) };
 }
 
 int hostdir_create(const struct log *log, struct work_pool *pool, int dirfd, const struct hostdir_config *config, struct vfs **ret,
@@ -419,8 +419,10 @@ int hostdir_create(const struct log *log, struct work_pool *pool, int dirfd, con
 	list_init(&h->held);
 	list_init(&h->dirbufs);
 	h->budget = config->budget;
-	if (!h->budget)
-		own_budget(h);
+	if (!h->budget) {
+		hostdir_budget_init(&h->own_budget);
+		h->budget = &h->own_budget;
+	}
 	h->privileged = !config->map_owner && may_give(&h->cap_effective);
 	r = look_at(h, *root, &stx, err);
 	if (r == 0) {

@@ -9,9 +9,10 @@
 #include "vfs/vfs.h"
 
 /* Descriptors that the lent directories of a process share: a guest decides how many it has open, and must leave some to everything
- * else. */
+ * else. What is removed and waits to be freed has a share of its own, an eighth of @max beside it, so that open files never pay for it. */
 struct hostdir_budget {
 	unsigned used, max;
+	unsigned reaping;
 };
 
 struct hostdir_config {
@@ -32,6 +33,8 @@ struct hostdir_stats {
 	uint32_t nodes, dirfds;   /* objects known, and directories held open for them, now */
 };
 
+/* Nothing used, of half of what this process may still open. */
+void hostdir_budget_init(struct hostdir_budget *b);
 /* Takes @dirfd over, in any case. Needs /proc at this moment, not later; what is created gets the mode that was asked for if the process's umask
  * is 0. 0 or -errno. */
 int hostdir_create(const struct log *log, struct work_pool *pool, int dirfd, const struct hostdir_config *config, struct vfs **ret,

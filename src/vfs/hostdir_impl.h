@@ -92,7 +92,7 @@ struct hd_pace {
 	uint64_t slow_ns;       /* for how long it went there last */
 };
 
-/* Removed objects, by descriptors that the budget does not count. */
+/* Removed objects, by descriptors that count as hostdir_budget.reaping. */
 struct hd_reaper {
 	struct work work;
 	bool busy; /* @work is the pool's, and so is what is in @closing */
@@ -159,6 +159,7 @@ struct hd_req {
 	int error; /* what run() returned */
 	int fd;    /* opened for a file to be, or of what is removed; -1: none */
 	bool paid;   /* the budget was charged for it */
+	bool dying;  /* likewise, as being of what is removed */
 	bool pooled; /* run() may wait */
 	bool sgid; /* the directory hands its group down */
 	bool wary; /* LOOKUP: hold what is found */
@@ -270,10 +271,10 @@ int hd_drop_setid(int fd, uint32_t mode);        /* takes set-id bits off a file
 void hd_file_free(struct vfile *f);
 /* hostdir_name.c: makes the object that @r->stx tells of, which is @name in @dir, the operation's answer. */
 int hd_answer_new(struct hd_req *r, struct hd_node *dir, const char *name);
-/* hostdir_reap.c, on the loop thread but for the last: frees what @fd (-1: nothing) holds, soon. */
-void hd_reap(struct hostdir *h, int fd);
+/* hostdir_reap.c, on the loop thread: */
+void hd_reap_hold(struct hd_req *r, int dirfd, const char *name); /* @r->fd becomes a descriptor of what is about to be removed, or stays -1 */
+void hd_reap(struct hd_req *r);                                   /* what it holds is freed, soon */
 bool hd_reap_wait(struct hostdir *h); /* until all is freed; false: nothing was there to be freed */
-int hd_reap_hold(const struct hd_req *r, int dirfd, const char *name); /* a descriptor of what is about to be removed, or -1 */
 /* hostdir_dir.c */
 void hd_dirbuf_drop(struct hostdir *h, struct hd_file *f);
 

@@ -270,13 +270,13 @@ static int remove_name(struct hd_req *r, int flags)
 
 	if (dirfd < 0)
 		return dirfd;
-	r->fd = hd_reap_hold(r, dirfd, r->op->name);
+	hd_reap_hold(r, dirfd, r->op->name);
 	return unlinkat(dirfd, r->op->name, flags) < 0 ? -errno : 0;
 }
 
 static int end_remove(struct hd_req *r)
 {
-	hd_reap(r->h, take_fd(&r->fd));
+	hd_reap(r);
 	return 0;
 }
 
@@ -300,7 +300,7 @@ static int run_rename(struct hd_req *r)
 	if (from < 0 || to < 0)
 		return from < 0 ? from : to;
 	if (r->op->flags == 0)
-		r->fd = hd_reap_hold(r, to, r->op->name2);
+		hd_reap_hold(r, to, r->op->name2);
 	if (renameat2(from, r->op->name, to, r->op->name2, r->op->flags) < 0)
 		return -errno;
 	r->seen = hd_statx(to, r->op->name2, &r->stx) == 0; /* to remember it under its new name */
@@ -317,7 +317,7 @@ static int end_rename(struct hd_req *r)
 	n = r->seen2 ? hd_node_find(r->h, &r->stx2) : NULL;
 	if (n)
 		hd_node_move(n, hd_node_of(r->op->node), r->op->name);
-	hd_reap(r->h, take_fd(&r->fd)); /* what was replaced */
+	hd_reap(r); /* what was replaced */
 	return 0;
 }
 

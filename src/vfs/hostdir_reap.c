@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { REAP_SHARE = 8 }; /* see struct hostdir_budget */
+
 /* On a pool thread, or on the loop's. */
 static void reap_run(struct work *w)
 {
@@ -26,6 +28,7 @@ static void reap_done(struct work *w)
 	struct hostdir *h = CONTAINER_OF(w, struct hostdir, reaper.work);
 
 	h->reaper.busy = false;
+	h->budget->reaping -= h->reaper.closing_count;
 	if (h->reaper.count > 0)
 		reap_begin(h);
 }
@@ -38,23 +41,22 @@ static void reap_begin(struct hostdir *h)
 	p->closing_count = p->count;
 	p->count = 0;
 	p->work = (struct work){ .run = reap_run, .done = reap_done };
-	if (work_submit(h->pool, &p->work) < 0)
+	p->busy = true;
+	if (work_submit(h->pool, &p->work) < 0) {
 		reap_run(&p->work);
-	else
-		p->busy = true;
+		reap_done(&p->work);
+	}
 }
 
-void hd_reap(struct hostdir *h, int fd)
+void hd_reap(struct hd_req *r)
 {
+	struct hostdir *h = r->h;
 	struct hd_reaper *p = &h->reaper;
 
-	if (fd < 0)
-		return;
-	if (p->count == HD_REAP_MAX) {
-		close_fd(&fd);
-		return;
-	}
-	p->fd[p->count++] = fd;
+	if (r->fd < 0 || p->count == HD_REAP_MAX)
+		return; /* the end of the request closes it */
+	p->fd[p->count++] = take_fd(&r->fd);
+	r->dying = false;
 	h->stats.reaped++;
 	if (!p->busy)
 		reap_begin(h);
@@ -69,12 +71,17 @@ bool hd_reap_wait(struct hostdir *h)
 	return true;
 }
 
-int hd_reap_hold(const struct hd_req *r, int dirfd, const char *name)
+void hd_reap_hold(struct hd_req *r, int dirfd, const char *name)
 {
+	struct hostdir_budget *b = r->h->budget;
 	int fd;
 
 	if (r->pooled || r->h->memory)
-		return -1; /* the pool may take its time, and in memory it takes none */
+		return; /* the pool may take its time, and in memory it takes none */
+	if (!r->dying && b->reaping >= b->max / REAP_SHARE)
+		return;
+	b->reaping += !r->dying;
+	r->dying = true;
 	fd = hd_openat(dirfd, name, O_PATH, 0);
-	return MAX(fd, -1);
+	r->fd = MAX(fd, -1);
 }

@@ -5,12 +5,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -20,6 +22,19 @@
 #include "../test.h"
 
 enum { BLOCKERS = 16 }; /* more than the pool has threads */
+
+/* In memory nothing waits to be freed. */
+static void disk_up(struct rig *r, const struct hostdir_config *config)
+{
+	struct statfs fs;
+
+	rig_up(r, RIG_INLINE, config);
+	CHECK(fstatfs(r->base, &fs) == 0, "statfs");
+	if (fs.f_type == TMPFS_MAGIC) {
+		rig_down(r);
+		SKIP("/tmp is in memory");
+	}
+}
 
 static uint64_t reaped(const struct rig *r)
 {
@@ -88,7 +103,7 @@ TEST(what_loses_its_last_name_is_freed_by_the_pool)
 	struct rig r;
 	unsigned before;
 
-	rig_up(&r, RIG_INLINE, NULL);
+	disk_up(&r, NULL);
 	CHECK(vo_put(r.fs, "f", "1") == 0 && vo_put(r.fs, "g", "2") == 0 && vo_put(r.fs, "h", "3") == 0 && vo_mkdir(r.fs, "d", 0755) == 0, "make");
 	block_pool(&r);
 	before = open_descriptors();
@@ -111,7 +126,7 @@ TEST(what_waits_to_be_freed_has_a_bound)
 	unsigned before;
 	char name[16];
 
-	rig_up(&r, RIG_INLINE, NULL);
+	disk_up(&r, NULL);
 	for (unsigned i = 0; i < FILES; i++) {
 		(void)snprintf(name, sizeof(name), "f%u", i);
 		CHECK(vo_put(r.fs, name, "") == 0, "make");
@@ -124,6 +139,60 @@ TEST(what_waits_to_be_freed_has_a_bound)
 	}
 	CHECK(open_descriptors() <= before + WAIT_MAX && reaped(&r) <= WAIT_MAX, "%u wait", (unsigned)reaped(&r));
 	open_pool(&r);
+	rig_down(&r);
+}
+
+/* A second lent directory is charged to the same budget. */
+TEST(what_waits_to_be_freed_takes_no_descriptor_from_open_files)
+{
+	enum { FILES = 100, OPEN = 40 };
+	struct hostdir_budget budget = { .max = OPEN };
+	struct hostdir_config config = { .budget = &budget };
+	struct vfile *open[OPEN], *more;
+	unsigned before;
+	struct rig r, other;
+	char name[16];
+
+	disk_up(&r, &config);
+	disk_up(&other, &config);
+	for (unsigned i = 0; i < FILES; i++) {
+		(void)snprintf(name, sizeof(name), "f%u", i);
+		CHECK(vo_put(r.fs, name, "") == 0 && vo_put(other.fs, name, "") == 0, "make");
+	}
+	block_pool(&r);
+	before = open_descriptors();
+	for (unsigned i = 0; i < FILES; i++) {
+		(void)snprintf(name, sizeof(name), "f%u", i);
+		CHECK(vo_unlink(r.fs, name) == 0 && vo_unlink(other.fs, name) == 0, "unlink");
+	}
+	CHECK(budget.reaping > 0 && budget.reaping <= OPEN / 8, "%u wait", budget.reaping);
+	CHECK(open_descriptors() <= before + budget.reaping, "%u descriptors, %u before", open_descriptors(), before);
+	for (unsigned i = 0; i < OPEN; i++) {
+		(void)snprintf(name, sizeof(name), "g%u", i);
+		CHECK(vo_create(i % 2 ? r.fs : other.fs, name, 0644, O_RDWR, &open[i]) == 0, "file %u", i);
+	}
+	CHECK(vo_create(r.fs, "g", 0644, O_RDWR, &more) == -ENFILE, "one too many");
+	for (unsigned i = 0; i < OPEN; i++)
+		vfile_free(open[i]);
+	open_pool(&r);
+	rig_down(&other);
+	rig_down(&r);
+	CHECK(budget.used == 0 && budget.reaping == 0, "%u and %u are still charged", budget.used, budget.reaping);
+}
+
+TEST(a_removal_that_fails_gives_its_descriptor_back)
+{
+	struct hostdir_budget budget = { .max = 16 };
+	struct hostdir_config config = { .budget = &budget };
+	struct rig r;
+
+	disk_up(&r, &config);
+	CHECK(vo_mkdir(r.fs, "d", 0755) == 0 && vo_put(r.fs, "d/f", "x") == 0 && vo_put(r.fs, "g", "x") == 0, "make");
+	for (unsigned i = 0; i < 10; i++) {
+		CHECK(vo_rmdir(r.fs, "d") == -ENOTEMPTY && vo_unlink(r.fs, "d") == -EISDIR, "remove");
+		CHECK(vo_rename(r.fs, "g", "d", 0) == -EISDIR && vo_unlink(r.fs, "none") == -ENOENT, "replace");
+		CHECK(budget.reaping == 0, "%u are charged", budget.reaping);
+	}
 	rig_down(&r);
 }
 
@@ -183,4 +252,6 @@ TEST(whoever_needs_room_waits_for_what_is_being_freed)
 	rig_down(&r);
 }
 
-RUN_TESTS(T(what_loses_its_last_name_is_freed_by_the_pool), T(what_waits_to_be_freed_has_a_bound), T(whoever_needs_room_waits_for_what_is_being_freed))
+RUN_TESTS(T(what_loses_its_last_name_is_freed_by_the_pool), T(what_waits_to_be_freed_has_a_bound),
+	  T(what_waits_to_be_freed_takes_no_descriptor_from_open_files), T(a_removal_that_fails_gives_its_descriptor_back),
+	  T(whoever_needs_room_waits_for_what_is_being_freed))
