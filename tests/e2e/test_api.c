@@ -15,44 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../support/vmrig.h"
 #include "../test.h"
-
-static char paths[3][4096];
-
-static struct sbx_vm_config config(void)
-{
-	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init" };
-	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
-	static char image[4096];
-	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
-
-	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
-	for (size_t i = 0; i < 3; i++)
-		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
-	(void)snprintf(image, sizeof(image), "%s/default.erofs", build);
-	c.host_path = paths[0];
-	c.kernel_path = paths[1];
-	c.init_path = paths[2];
-	c.image_path = image;
-	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
-	return c;
-}
-
-static struct sbx_vm *start(const struct sbx_vm_config *c)
-{
-	struct sbx_vm *vm;
-	struct sbx_err err;
-
-	CHECK(sbx_vm_start(c, &vm, &err) == 0, "%s", err.message);
-	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s\n%s", err.message, err.console);
-	return vm;
-}
 
 static struct sbx_vm *start_default(void)
 {
-	struct sbx_vm_config c = config();
-
-	return start(&c);
+	return vmrig_start(NULL, 0);
 }
 
 static struct sbx_exec_spec spec(const char *const *argv)
@@ -64,15 +32,6 @@ static struct sbx_exec_spec spec(const char *const *argv)
 }
 
 #define ARGV(...) ((const char *const[]){ __VA_ARGS__, NULL })
-
-/* One round of an embedding program's own loop. */
-static void turn(struct sbx_vm *vm)
-{
-	struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
-
-	(void)poll(&p, 1, 10000);
-	(void)sbx_vm_dispatch(vm);
-}
 
 struct record {
 	unsigned exits;
@@ -140,14 +99,14 @@ TEST(a_program_runs_to_its_end_with_input_and_both_outputs)
 TEST(two_hundred_programs_run_at_once)
 {
 	enum { COUNT = 200 };
-	struct sbx_vm_config c = config();
+	struct sbx_vm_config c = vmrig_config();
 	static struct record r[COUNT];
 	struct sbx_vm *vm;
 	unsigned done = 0;
 
 	test_timeout(180);
 	c.memory_mib = 1024;
-	vm = start(&c);
+	vm = vmrig_start_with(&c);
 	for (unsigned i = 0; i < COUNT; i++) {
 		struct sbx_exec_spec s = spec(ARGV("sh", "-c", "read line; echo \"$line\" $$"));
 
@@ -161,7 +120,7 @@ TEST(two_hundred_programs_run_at_once)
 		CHECK(sbx_proc_write(r[i].proc, line, (size_t)n) == n, "short write");
 	}
 	while (done < COUNT) {
-		turn(vm);
+		vmrig_turn(vm);
 		done = 0;
 		for (unsigned i = 0; i < COUNT; i++)
 			done += r[i].exits;
@@ -177,7 +136,7 @@ TEST(two_hundred_programs_run_at_once)
 TEST(beyond_the_limit_of_programs_the_error_says_so)
 {
 	static struct record r[SBX_PROC_MAX];
-	struct sbx_vm_config c = config();
+	struct sbx_vm_config c = vmrig_config();
 	struct sbx_exec_spec s = spec(ARGV("sleep", "1000"));
 	struct sbx_proc *p;
 	struct sbx_err err;
@@ -185,14 +144,14 @@ TEST(beyond_the_limit_of_programs_the_error_says_so)
 
 	test_timeout(180);
 	c.memory_mib = 1024;
-	vm = start(&c);
+	vm = vmrig_start_with(&c);
 	for (unsigned i = 0; i < SBX_PROC_MAX; i++)
 		exec_recorded(vm, &s, &r[i]);
 	CHECK(sbx_vm_exec(vm, &s, &p, &err) == -EAGAIN, "one too many was accepted");
 	CHECK(strstr(err.message, "256 programs are running"), "%s", err.message);
 	CHECK(sbx_proc_abort(r[7].proc) == 0, "abort");
 	while (r[7].exits == 0)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(r[7].reason == SBX_EXIT_ABORTED, "reason %d %s", r[7].reason, r[7].message);
 	CHECK(sbx_vm_exec(vm, &s, &p, &err) == 0, "no room after one ended: %s", err.message);
 	sbx_proc_free(p);
@@ -212,7 +171,7 @@ TEST(a_stalled_reader_stalls_only_its_own_program)
 	s.flags = SBX_EXEC_MANUAL_ACK;
 	exec_recorded(vm, &s, &r);
 	while (r.out < SBX_WINDOW_BYTES - 65536)
-		turn(vm);
+		vmrig_turn(vm);
 	for (unsigned i = 0; i < 20; i++) { /* meanwhile others run */
 		struct sbx_exec_spec t = spec(ARGV("echo", "x"));
 
@@ -225,14 +184,14 @@ TEST(a_stalled_reader_stalls_only_its_own_program)
 	while (r.out < 4 * SBX_WINDOW_BYTES) {
 		size_t before = r.out;
 
-		turn(vm);
+		vmrig_turn(vm);
 		sbx_proc_ack(r.proc, r.out - before);
 	}
 	CHECK(sbx_proc_signal(r.proc, SIGKILL) == 0, "signal");
 	while (r.exits == 0) {
 		size_t before = r.out;
 
-		turn(vm);
+		vmrig_turn(vm);
 		if (r.exits == 0)
 			sbx_proc_ack(r.proc, r.out - before);
 	}
@@ -261,7 +220,7 @@ TEST(a_stalled_reader_does_not_delay_a_timeout)
 	while (r.exits == 0) {
 		size_t before = r.out;
 
-		turn(vm);
+		vmrig_turn(vm);
 		if (r.exits == 0)
 			sbx_proc_ack(r.proc, r.out - before);
 	}
@@ -282,7 +241,7 @@ TEST(signals_and_aborts_overtake_input_that_nobody_reads)
 	while (sbx_proc_write(r.proc, junk, sizeof(junk)) > 0)
 		;
 	for (unsigned i = 0; r.exits == 0; i++) { /* the trap may not be set yet: USR1 would end it with 138 */
-		turn(vm);
+		vmrig_turn(vm);
 		if (i == 0)
 			CHECK(sbx_proc_signal(r.proc, SIGUSR1) == 0, "signal");
 	}
@@ -291,7 +250,7 @@ TEST(signals_and_aborts_overtake_input_that_nobody_reads)
 	exec_recorded(vm, &s, &r);
 	CHECK(sbx_proc_abort(r.proc) == 0, "abort"); /* at once: before the guest has heard of it */
 	while (r.exits == 0)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(r.reason == SBX_EXIT_ABORTED, "reason %d %s", r.reason, r.message);
 	sbx_proc_free(r.proc);
 	sbx_vm_free(vm);
@@ -310,7 +269,7 @@ TEST(a_paused_guest_stands_still_and_its_clock_is_right_afterwards)
 
 	exec_recorded(vm, &ticker, &r);
 	while (r.out < 20)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(sbx_vm_pause(vm, &err) == 0, "%s", err.message);
 	CHECK(sbx_vm_pause(vm, &err) == 0, "not idempotent: %s", err.message);
 	while (sbx_vm_dispatch(vm) == 0 && poll(&(struct pollfd){ .fd = sbx_vm_fd(vm), .events = POLLIN }, 1, 0) > 0)
@@ -323,7 +282,7 @@ TEST(a_paused_guest_stands_still_and_its_clock_is_right_afterwards)
 	(void)nanosleep(&(struct timespec){ .tv_sec = 2 }, NULL);
 	CHECK(sbx_vm_resume(vm, &err) == 0, "%s", err.message);
 	while (r.out == before)
-		turn(vm);
+		vmrig_turn(vm);
 
 	time_t now = time(NULL);
 
@@ -342,7 +301,7 @@ static void note_end(struct sbx_vm *vm, const struct sbx_end *end, void *user)
 
 TEST(stopping_lets_programs_end_by_sigterm)
 {
-	struct sbx_vm_config c = config();
+	struct sbx_vm_config c = vmrig_config();
 	struct sbx_exec_spec s = spec(ARGV("sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done"));
 	struct sbx_err err;
 	struct record r;
@@ -351,10 +310,10 @@ TEST(stopping_lets_programs_end_by_sigterm)
 
 	c.on_end = note_end;
 	c.user = &ended;
-	vm = start(&c);
+	vm = vmrig_start_with(&c);
 	exec_recorded(vm, &s, &r);
 	while (r.out < 3)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(sbx_vm_stop(vm, 20000, &err) == 0, "%s", err.message);
 	CHECK(ended == SBX_END_STOPPED + 1, "ended with %d", ended - 1);
 	CHECK(r.exits == 1 && strcmp(r.text, "up\nbye\n") == 0, "%u exits, printed '%s'", r.exits, r.text);
@@ -386,7 +345,7 @@ TEST(a_blocking_call_from_a_callback_is_refused)
 	s.user = &r;
 	CHECK(sbx_vm_exec(vm, &s, &r.proc, &err) == 0, "%s", err.message);
 	while (r.out == 0)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(r.code == -EDEADLK, "got %d", r.code);
 	CHECK(sbx_vm_stats(vm, &stats, &err) == 0, "%s", err.message);
 	CHECK(stats.host_rss_bytes > 0 && stats.uptime_ns > 0, "empty statistics");
@@ -431,7 +390,7 @@ TEST(several_vms_live_in_one_process_on_threads_of_their_own)
 {
 	struct thread_vm t[4] = { 0 };
 
-	(void)config(); /* fills the shared paths before the threads read them */
+	(void)vmrig_config(); /* fills the shared paths before the threads read them */
 	for (unsigned i = 0; i < 4; i++)
 		CHECK(pthread_create(&t[i].thread, NULL, run_one, &t[i]) == 0, "thread");
 	for (unsigned i = 0; i < 4; i++) {
@@ -466,7 +425,7 @@ static int listen_loopback(uint16_t *ret_port)
 
 TEST(rules_are_replaced_while_the_guest_runs)
 {
-	struct sbx_vm_config c = config();
+	struct sbx_vm_config c = vmrig_config();
 	char rule[2][64], command[128], byte;
 	const char *const rules[2] = { rule[0], rule[1] };
 	uint16_t port[2];
@@ -483,7 +442,7 @@ TEST(rules_are_replaced_while_the_guest_runs)
 	c.flags |= SBX_VM_NETWORK;
 	c.outbound_rules = rules;
 	c.outbound_count = 2;
-	vm = start(&c);
+	vm = vmrig_start_with(&c);
 	for (int i = 0; i < 2; i++) {
 		(void)snprintf(command, sizeof(command), "nc 10.0.2.1 %u; echo over", port[i]);
 		s = spec(ARGV("sh", "-c", command));
@@ -495,24 +454,24 @@ TEST(rules_are_replaced_while_the_guest_runs)
 	CHECK(sbx_vm_set_rules(vm, rules, 1, &err) == 0, "%s", err.message);
 	CHECK(recv(fd[1], &byte, 1, 0) < 0 && errno == ECONNRESET, "the host's end is not reset");
 	while (ended.exits == 0)
-		turn(vm);
+		vmrig_turn(vm);
 	s = spec(ARGV("sh", "-c", command));
 	exec_recorded(vm, &s, &refused);
 	while (refused.exits == 0)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(refused.err > 0 && strcmp(refused.text, "over\n") == 0, "a new connection: '%s'", refused.text);
 	CHECK(kept.exits == 0 && send(fd[0], "still here", 10, 0) == 10, "send");
 	while (kept.out < 10)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(memcmp(kept.text, "still here", 10) == 0, "'%s'", kept.text);
 
 	CHECK(sbx_vm_set_rules(vm, (const char *const[]){ "tcp:10.0.0.1/8" }, 1, &err) == -EINVAL && strstr(err.message, "10.0.0.0/8"), "%s", err.message);
 	CHECK(send(fd[0], "!", 1, 0) == 1, "rules that make no sense have changed something");
 	while (kept.out < 11)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(sbx_vm_set_rules(vm, NULL, 0, &err) == 0, "%s", err.message);
 	while (kept.exits == 0)
-		turn(vm);
+		vmrig_turn(vm);
 	for (int i = 0; i < 2; i++) {
 		close(fd[i]);
 		close(server[i]);
@@ -539,7 +498,7 @@ static void answer_at(int family, uint16_t port, char *dst, size_t size)
 
 TEST(ports_of_the_guest_are_published_while_it_boots_and_while_it_runs)
 {
-	struct sbx_vm_config c = config();
+	struct sbx_vm_config c = vmrig_config();
 	struct sbx_exec_spec s = spec(ARGV("sh", "-c",
 					   "nc -ll -p 7000 -e echo four & until grep -q :1B58 /proc/net/tcp6 /proc/net/tcp; do :; done; echo up; wait"));
 	char text[16];
@@ -554,7 +513,7 @@ TEST(ports_of_the_guest_are_published_while_it_boots_and_while_it_runs)
 	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s", err.message);
 	exec_recorded(vm, &s, &r);
 	while (r.out < 3)
-		turn(vm);
+		vmrig_turn(vm);
 	answer_at(AF_INET, early, text, sizeof(text));
 	CHECK(strcmp(text, "four\n") == 0, "'%s'", text);
 	CHECK(sbx_vm_publish(vm, "::1", 0, 7000, &port, &err) == 0, "%s", err.message);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../support/vmrig.h"
 #include "../test.h"
 
 static struct sbx_err err;
@@ -19,31 +20,10 @@ static char lent[64];
 
 #define OK(call) CHECK((call) == 0, "%s", err.message)
 
-static struct sbx_vm_config config(void)
-{
-	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init", "default.erofs" };
-	static char paths[4][4096];
-	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
-	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
-
-	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
-	for (size_t i = 0; i < 4; i++)
-		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
-	c.host_path = paths[0];
-	c.kernel_path = paths[1];
-	c.init_path = paths[2];
-	c.image_path = paths[3];
-	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
-	return c;
-}
-
 static struct sbx_mount mount_of(const char *path, enum sbx_fs_kind kind, const char *source, uint32_t flags)
 {
-	struct sbx_mount m = SBX_MOUNT_INIT;
+	struct sbx_mount m = vmrig_mount(path, kind, source);
 
-	m.path = path;
-	m.kind = kind;
-	m.source = source;
 	m.flags = flags;
 	return m;
 }
@@ -72,7 +52,7 @@ static void remove_lent(void)
 
 static struct sbx_vm *start(struct sbx_mount *mounts, size_t count, struct sbx_mount *bindings, size_t binding_count)
 {
-	struct sbx_vm_config c = config();
+	struct sbx_vm_config c = vmrig_config();
 	struct sbx_vm *vm;
 
 	c.mounts = mounts;
@@ -86,18 +66,6 @@ static struct sbx_vm *start(struct sbx_mount *mounts, size_t count, struct sbx_m
 static void ready(struct sbx_vm *vm)
 {
 	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s\n%s", err.message, err.console);
-}
-
-/* Runs a shell script in the guest, which must print this and succeed. */
-static void prints(struct sbx_vm *vm, const char *script, const char *want)
-{
-	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
-	struct sbx_exec_result r;
-
-	s.argv = (const char *const[]){ "sh", "-c", script, NULL };
-	CHECK(sbx_exec_wait(vm, &s, NULL, 0, 0, &r, &err) == 0, "%s", err.message);
-	CHECK(r.code == 0 && strcmp(r.out, want) == 0, "%s\n# code %d, printed:\n%s\n# and:\n%s", script, r.code, r.out, r.err);
-	sbx_exec_result_done(&r);
 }
 
 static void holds(struct sbx_vm *vm, const char *mount, const char *path, const char *want)
@@ -124,12 +92,12 @@ static void exchange(struct sbx_vm *vm, const char *mount)
 	put(vm, mount, "d/host.txt", "from the host\n");
 	(void)snprintf(script, sizeof(script), "cd %s && cat d/host.txt && echo from the guest > d/guest.txt && ln -s %s/d/guest.txt link && mkfifo pipe", mount,
 		       mount);
-	prints(vm, script, "from the host\n");
+	vmrig_prints(vm, script, "from the host\n");
 	holds(vm, mount, "link", "from the guest\n");
 	CHECK(sbx_fs_read(vm, mount, "pipe", 0, 1, &r, &err) == -EINVAL, "a pipe was opened");
 	OK(sbx_fs_patch(vm, mount, "d/guest.txt", edits, 1, &err));
 	(void)snprintf(script, sizeof(script), "cd %s && cat d/guest.txt && ls -a d && chmod 711 d/guest.txt && seq 5000 > numbers", mount);
-	prints(vm, script, "from both\n.\n..\nguest.txt\nhost.txt\n");
+	vmrig_prints(vm, script, "from both\n.\n..\nguest.txt\nhost.txt\n");
 	OK(sbx_fs_read_lines(vm, mount, "numbers", 4999, 10, &r, &err));
 	CHECK(strcmp(r.data, "4999\n5000\n") == 0 && r.total == 5000 && r.count == 2, "'%s' of %llu", r.data, (unsigned long long)r.total);
 	sbx_fs_result_done(&r);
@@ -142,12 +110,12 @@ static void exchange(struct sbx_vm *vm, const char *mount)
 	sbx_fs_result_done(&r);
 	OK(sbx_fs_rename(vm, mount, "d", "e", 0, &err));
 	(void)snprintf(script, sizeof(script), "cd %s && stat -c %%a e/guest.txt && ! ls d 2>/dev/null && mkdir e/sub && echo x > e/sub/y && rm pipe", mount);
-	prints(vm, script, "711\n");
+	vmrig_prints(vm, script, "711\n");
 	OK(sbx_fs_remove(vm, mount, "e", SBX_FS_RECURSIVE, &err));
 	memset(large, 'x', sizeof(large));
 	OK(sbx_fs_write(vm, mount, "numbers", large, sizeof(large), 0, &err));
 	(void)snprintf(script, sizeof(script), "cd %s && ls && wc -c < numbers", mount);
-	prints(vm, script, "link\nnumbers\n4096\n");
+	vmrig_prints(vm, script, "link\nnumbers\n4096\n");
 }
 
 TEST(what_either_side_writes_the_other_sees)
@@ -178,9 +146,9 @@ TEST(a_patch_reaches_a_guest_that_remembers_the_old_file)
 	vm = start(&m, 1, NULL, 0);
 	ready(vm);
 	put(vm, "/mnt", "f", "old");
-	prints(vm, "cat /mnt/f", "old");
+	vmrig_prints(vm, "cat /mnt/f", "old");
 	OK(sbx_fs_patch(vm, "/mnt", "f", &edit, 1, &err));
-	prints(vm, "n=0; while [ $n -lt 100 ] && ! grep -q new /mnt/f; do sleep 0.1; n=$((n + 1)); done; cat /mnt/f", "new");
+	vmrig_prints(vm, "n=0; while [ $n -lt 100 ] && ! grep -q new /mnt/f; do sleep 0.1; n=$((n + 1)); done; cat /mnt/f", "new");
 	sbx_vm_free(vm);
 }
 
@@ -197,7 +165,7 @@ TEST(a_read_only_mount_is_so_for_the_tools_and_a_binding_of_the_same_is_not)
 	CHECK(sbx_fs_write(vm, "/mnt", "f", "x", 1, 0, &err) == -EROFS, "%s", err.message);
 	put(vm, "/store", "f", "through the binding");
 	holds(vm, "/mnt", "f", "through the binding");
-	prints(vm, "cat /mnt/f; ! touch /mnt/g 2>/dev/null; ls -d /store 2>/dev/null || echo no binding here", "through the bindingno binding here\n");
+	vmrig_prints(vm, "cat /mnt/f; ! touch /mnt/g 2>/dev/null; ls -d /store 2>/dev/null || echo no binding here", "through the bindingno binding here\n");
 	CHECK(sbx_fs_stat(vm, "/elsewhere", "", 0, &a, &err) == -ENOENT && strcmp(err.message, "host filesystem tools not found: /elsewhere") == 0, "%s",
 	      err.message);
 	sbx_vm_free(vm);
@@ -212,12 +180,12 @@ TEST(the_tools_work_while_the_guest_boots_and_while_it_is_paused)
 	vm = start(&m, 1, NULL, 0);
 	put(vm, "/mnt", "early/f", "before there was a guest");
 	ready(vm);
-	prints(vm, "cat /mnt/early/f", "before there was a guest");
+	vmrig_prints(vm, "cat /mnt/early/f", "before there was a guest");
 	OK(sbx_vm_pause(vm, &err));
 	put(vm, "/mnt", "early/f", "while it stood still");
 	holds(vm, "/mnt", "early/f", "while it stood still");
 	OK(sbx_vm_resume(vm, &err));
-	prints(vm, "cat /mnt/early/f", "while it stood still");
+	vmrig_prints(vm, "cat /mnt/early/f", "while it stood still");
 	sbx_vm_free(vm);
 }
 
@@ -304,7 +272,7 @@ TEST(a_guest_that_changes_the_tree_meanwhile_leads_no_tool_out)
 	put(vm, "/srv", "stop", "");
 	CHECK(patched > 0, "nothing was ever patched");
 	sbx_proc_free(p);
-	prints(vm, "ls -a /srv | grep sbx-patch || true", "");
+	vmrig_prints(vm, "ls -a /srv | grep sbx-patch || true", "");
 	sbx_vm_free(vm);
 	(void)snprintf(lent, sizeof(lent), "%s/secret", top);
 	CHECK(access(lent, F_OK) == 0, "what lies outside was removed");

@@ -4,7 +4,6 @@
 #include "sbx.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../support/vmrig.h"
 #include "../test.h"
 
 enum { FILES_MAX = 64,
@@ -320,55 +320,13 @@ static struct sbx_fs_callbacks all_callbacks(void)
 
 /* ---- The VM ---- */
 
-static char paths[4][4096];
-
 static struct sbx_vm *start(const struct sbx_fs_callbacks *cb, struct tree *t)
 {
-	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init", "default.erofs" };
-	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
-	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
-	struct sbx_mount m = SBX_MOUNT_INIT;
-	struct sbx_vm *vm;
-	struct sbx_err err;
+	struct sbx_mount m = vmrig_mount("/mnt", SBX_FS_CALLBACKS, NULL);
 
-	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
-	for (size_t i = 0; i < 4; i++)
-		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
-	c.host_path = paths[0];
-	c.kernel_path = paths[1];
-	c.init_path = paths[2];
-	c.image_path = paths[3];
-	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
-	m.path = "/mnt";
-	m.kind = SBX_FS_CALLBACKS;
 	m.callbacks = cb;
 	m.callbacks_user = t;
-	c.mounts = &m;
-	c.mount_count = 1;
-	CHECK(sbx_vm_start(&c, &vm, &err) == 0, "%s", err.message);
-	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s\n%s", err.message, err.console);
-	return vm;
-}
-
-/* Runs a shell script in the guest, which must print this and succeed. */
-static void prints(struct sbx_vm *vm, const char *script, const char *want)
-{
-	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
-	struct sbx_exec_result r;
-	struct sbx_err err;
-
-	s.argv = (const char *const[]){ "sh", "-c", script, NULL };
-	CHECK(sbx_exec_wait(vm, &s, NULL, 0, 0, &r, &err) == 0, "%s", err.message);
-	CHECK(r.code == 0 && strcmp(r.out, want) == 0, "%s\n# code %d, printed:\n%s\n# and:\n%s", script, r.code, r.out, r.err);
-	sbx_exec_result_done(&r);
-}
-
-static void turn(struct sbx_vm *vm)
-{
-	struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
-
-	(void)poll(&p, 1, 10000);
-	(void)sbx_vm_dispatch(vm);
+	return vmrig_start(&m, 1);
 }
 
 struct record {
@@ -432,10 +390,10 @@ TEST(three_callbacks_make_a_file_system_to_read)
 	for (size_t i = 0; i < big->size; i++)
 		big->data[i] = (uint8_t)('a' + i % 7);
 	vm = start(&cb, &t);
-	prints(vm, "cat /mnt/hello; echo /mnt/*; ls /mnt/dir", "hello\n/mnt/big /mnt/dir /mnt/hello /mnt/nonsense /mnt/unsized\nin it\n");
-	prints(vm, "stat -c '%F %a %s %u' /mnt /mnt/hello; cat /mnt/big | wc -c; tail -c 3 /mnt/big", "directory 555 0 0\nregular file 444 6 0\n3000001\nbcd");
-	prints(vm, "cd /mnt; for f in big; do dd if=$f bs=1000 skip=2000 count=1 2>/dev/null | head -c 3; done", "cde");
-	prints(vm,
+	vmrig_prints(vm, "cat /mnt/hello; echo /mnt/*; ls /mnt/dir", "hello\n/mnt/big /mnt/dir /mnt/hello /mnt/nonsense /mnt/unsized\nin it\n");
+	vmrig_prints(vm, "stat -c '%F %a %s %u' /mnt /mnt/hello; cat /mnt/big | wc -c; tail -c 3 /mnt/big", "directory 555 0 0\nregular file 444 6 0\n3000001\nbcd");
+	vmrig_prints(vm, "cd /mnt; for f in big; do dd if=$f bs=1000 skip=2000 count=1 2>/dev/null | head -c 3; done", "cde");
+	vmrig_prints(vm,
 	       "cd /mnt; for c in 'cat unsized' 'cat nonsense' 'cat none' 'touch hello' 'mkdir x' 'rm hello' 'mv hello x' 'ln hello x' 'ln -s a x' 'chmod 777 hello'; do"
 	       " $c 2>&1 >/dev/null | sed 's/.*: //'; done; true",
 	       "Input/output error\nInput/output error\nNo such file or directory\nRead-only file system\nRead-only file system\nRead-only file system\nRead-only file system\n"
@@ -451,16 +409,16 @@ TEST(a_whole_file_system_is_written_from_the_guest)
 	struct object *o;
 	struct sbx_vm *vm = start(&cb, &t);
 
-	prints(vm, "cd /mnt && mkdir a && echo one > a/f && echo two >> a/f && cat a/f && stat -c %a a/f", "one\ntwo\n644\n");
-	prints(vm, "cd /mnt && mv a b && cat b/f && ln -s b/f l && readlink l && cat l && ls -A", "one\ntwo\nb/f\none\ntwo\nb\nl\n");
-	prints(vm, "cd /mnt && exec 3<b/f && rm b/f && ls -A b && cat <&3", "one\ntwo\n");
-	prints(vm, "cd /mnt && echo old > x && echo new > y && exec 3<x && mv y x && cat - x <&3 && ls -A b", "old\nnew\n");
-	prints(vm, "cd /mnt && dd if=/dev/urandom of=/tmp/r bs=1000 count=2500 2>/dev/null && cp /tmp/r r && cmp /tmp/r r && truncate -s 10 r && wc -c < r",
+	vmrig_prints(vm, "cd /mnt && mkdir a && echo one > a/f && echo two >> a/f && cat a/f && stat -c %a a/f", "one\ntwo\n644\n");
+	vmrig_prints(vm, "cd /mnt && mv a b && cat b/f && ln -s b/f l && readlink l && cat l && ls -A", "one\ntwo\nb/f\none\ntwo\nb\nl\n");
+	vmrig_prints(vm, "cd /mnt && exec 3<b/f && rm b/f && ls -A b && cat <&3", "one\ntwo\n");
+	vmrig_prints(vm, "cd /mnt && echo old > x && echo new > y && exec 3<x && mv y x && cat - x <&3 && ls -A b", "old\nnew\n");
+	vmrig_prints(vm, "cd /mnt && dd if=/dev/urandom of=/tmp/r bs=1000 count=2500 2>/dev/null && cp /tmp/r r && cmp /tmp/r r && truncate -s 10 r && wc -c < r",
 	       "10\n");
-	prints(vm, "cd /mnt && chmod 600 r && touch -d '2001-02-03 04:05:06' r && stat -c '%a %Y' r", "600 981173106\n");
-	prints(vm, "cd /mnt && rmdir b && rm l x r && ls -A && (echo > /mnt/n; mknod p p 2>&1 | sed 's/.*: //'; ln n m 2>&1 | sed 's/.*: //')",
+	vmrig_prints(vm, "cd /mnt && chmod 600 r && touch -d '2001-02-03 04:05:06' r && stat -c '%a %Y' r", "600 981173106\n");
+	vmrig_prints(vm, "cd /mnt && rmdir b && rm l x r && ls -A && (echo > /mnt/n; mknod p p 2>&1 | sed 's/.*: //'; ln n m 2>&1 | sed 's/.*: //')",
 	       "Operation not permitted\nOperation not permitted\n");
-	prints(vm, "cd /mnt && (for i in 1 2 3 4 5 6 7 8; do (for j in 1 2 3 4 5; do echo $i$j >> f$i; done) & done; wait) && cat f* | wc -l", "40\n");
+	vmrig_prints(vm, "cd /mnt && (for i in 1 2 3 4 5 6 7 8; do (for j in 1 2 3 4 5; do echo $i$j >> f$i; done) & done; wait) && cat f* | wc -l", "40\n");
 	o = find(&t, "/f3");
 	CHECK(o && o->size == 15 && memcmp(o->data, "31\n32\n33\n34\n35\n", 15) == 0, "what arrived: %.*s", o ? (int)o->size : 0, o ? (char *)o->data : "");
 	for (unsigned i = 0; i < FILES_MAX; i++) /* every hidden file has been removed at its close */
@@ -480,13 +438,13 @@ TEST(a_file_system_without_rename_is_patched_in_place)
 
 	cb.rename = NULL;
 	vm = start(&cb, &t);
-	prints(vm, "exec 3</mnt/f; cat <&3", "one\ntwo\nthree\n");
+	vmrig_prints(vm, "exec 3</mnt/f; cat <&3", "one\ntwo\nthree\n");
 	CHECK(sbx_fs_patch(vm, "/mnt", "f", bad, 2, &err) == -ENODATA && o->size == 14, "%s", err.message);
 	CHECK(sbx_fs_patch(vm, "/mnt", "f", edits, 2, &err) == 0, "%s", err.message);
 	CHECK(o->size == 10 && memcmp(o->data, "first\ntwo\n", 10) == 0, "it became '%.*s'", (int)o->size, (const char *)o->data);
 	for (unsigned i = 0; i < FILES_MAX; i++)
 		CHECK(!t.at[i].path[0] || &t.at[i] == o, "%s was left behind", t.at[i].path);
-	prints(vm, "n=0; while [ $n -lt 100 ] && ! grep -q first /mnt/f; do sleep 0.1; n=$((n + 1)); done; cat /mnt/f", "first\ntwo\n");
+	vmrig_prints(vm, "n=0; while [ $n -lt 100 ] && ! grep -q first /mnt/f; do sleep 0.1; n=$((n + 1)); done; cat /mnt/f", "first\ntwo\n");
 	close_quickly(vm);
 	tree_done(&t);
 }
@@ -503,19 +461,19 @@ TEST(a_callback_that_hangs_holds_up_only_whoever_asked)
 	vm = start(&cb, &t);
 	begin(vm, "cat /mnt/hang", &r);
 	while (!t.hung)
-		turn(vm);
-	prints(vm, "cat /mnt/hello; ls /mnt", "hello\nhello\n");
+		vmrig_turn(vm);
+	vmrig_prints(vm, "cat /mnt/hello; ls /mnt", "hello\nhello\n");
 	CHECK(r.exits == 0, "the hung one ended with %d", r.code);
 	CHECK(sbx_proc_abort(r.proc) == 0, "abort");
 	while (r.exits == 0 || t.cancels == 0)
-		turn(vm);
+		vmrig_turn(vm);
 	CHECK(r.code == 137, "it ended with %d", r.code);
 	sbx_proc_free(r.proc);
 	sbx_fs_call_free(t.hung);
 	t.hung = NULL;
 	begin(vm, "cat /mnt/hang", &r);
 	while (!t.hung)
-		turn(vm);
+		vmrig_turn(vm);
 	t.cancels = 0;
 	close_quickly(vm);
 	CHECK(t.cancels == 1, "%u cancels at the end", t.cancels);
@@ -532,7 +490,7 @@ TEST(a_callback_that_takes_too_long_is_a_time_out_in_the_guest)
 
 	cb.call_timeout_ms = 300;
 	vm = start(&cb, &t);
-	prints(vm, "cat /mnt/hang 2>&1 | sed 's/.*: //'", "Connection timed out\n");
+	vmrig_prints(vm, "cat /mnt/hang 2>&1 | sed 's/.*: //'", "Connection timed out\n");
 	CHECK(t.cancels == 1 && t.hung, "%u cancels", t.cancels);
 	CHECK(sbx_fs_reply_error(t.hung, ENOENT) == -EALREADY, "a late answer was taken");
 	close_quickly(vm);
@@ -551,7 +509,7 @@ TEST(an_answer_that_comes_later_is_as_good)
 	vm = start(&cb, &t);
 	begin(vm, "test $(wc -c < /mnt/hang) = 5", &r);
 	while (!t.hung)
-		turn(vm);
+		vmrig_turn(vm);
 	s.type = SBX_FILE_REGULAR;
 	s.size = 5;
 	while (r.exits == 0) { /* each stat of it is kept, and answered from here */
@@ -561,7 +519,7 @@ TEST(an_answer_that_comes_later_is_as_good)
 			sbx_fs_call_free(t.hung);
 			t.hung = NULL;
 		}
-		turn(vm);
+		vmrig_turn(vm);
 	}
 	CHECK(r.code == 0, "it ended with %d", r.code);
 	sbx_proc_free(r.proc);
@@ -596,7 +554,7 @@ TEST(a_directory_of_a_hundred_thousand_entries_is_listed)
 	test_timeout(180);
 	cb.list = list_many;
 	vm = start(&cb, &t);
-	prints(vm, "cd /mnt; set -- *; echo $# $1; shift 99999; echo $1", "100000 entry-000000\nentry-099999\n");
+	vmrig_prints(vm, "cd /mnt; set -- *; echo $# $1; shift 99999; echo $1", "100000 entry-000000\nentry-099999\n");
 	close_quickly(vm);
 	tree_done(&t);
 }

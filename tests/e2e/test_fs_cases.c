@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../support/dirfs.h"
+#include "../support/vmrig.h"
 #include "../test.h"
 
 enum { LINES_MAX = 1000,
@@ -22,7 +23,7 @@ enum { LINES_MAX = 1000,
        FSX_OPERATIONS = 1000,
        FSX_OPERATIONS_LAB = 200 }; /* an emulated machine's guest */
 
-static char base[64], paths[4][4096], programs[4096];
+static char base[64], programs[4096];
 static struct dirfs dirfs;
 
 /* The lines of a program's output, in place. */
@@ -50,29 +51,20 @@ static void make_dir(const char *name)
 
 static struct sbx_mount mount(const char *path, enum sbx_fs_kind kind, const char *source, enum sbx_cache cache)
 {
-	struct sbx_mount m = SBX_MOUNT_INIT;
+	struct sbx_mount m = vmrig_mount(path, kind, source);
 
-	m.path = path;
-	m.kind = kind;
-	m.source = source;
 	m.cache = cache;
 	return m;
 }
 
 static struct sbx_vm *start(void)
 {
-	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init", "default.erofs" };
 	static char lent[3][128];
 	static struct sbx_fs_callbacks cb;
-	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
-	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
+	const char *build = getenv("SBX_BUILD");
 	struct sbx_mount mounts[MOUNTS];
-	struct sbx_vm *vm;
-	struct sbx_err err;
 
-	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
-	for (size_t i = 0; i < 4; i++)
-		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
+	CHECK(build, "SBX_BUILD must be set");
 	(void)snprintf(programs, sizeof(programs), "%s/tests/guest", build);
 	(void)snprintf(lent[0], sizeof(lent[0]), "%s/none", base);
 	(void)snprintf(lent[1], sizeof(lent[1]), "%s/always", base);
@@ -89,16 +81,7 @@ static struct sbx_vm *start(void)
 	mounts[5] = mount("/mnt/callbacks", SBX_FS_CALLBACKS, NULL, SBX_CACHE_AUTO);
 	mounts[5].callbacks = &cb;
 	mounts[5].callbacks_user = &dirfs;
-	c.host_path = paths[0];
-	c.kernel_path = paths[1];
-	c.init_path = paths[2];
-	c.image_path = paths[3];
-	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
-	c.mounts = mounts;
-	c.mount_count = MOUNTS;
-	CHECK(sbx_vm_start(&c, &vm, &err) == 0, "%s", err.message);
-	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s\n%s", err.message, err.console);
-	return vm;
+	return vmrig_start(mounts, MOUNTS);
 }
 
 /* The cases in a directory of the guest; the text is the caller's. */

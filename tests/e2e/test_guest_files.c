@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../support/vmrig.h"
 #include "../test.h"
 
 static struct sbx_vm *vm;
@@ -21,25 +22,13 @@ static char base[] = "/tmp/sbx-guest-files-XXXXXX";
 
 static void begin_with(uint32_t flags, const struct sbx_mount *mount)
 {
-	static char paths[4][4096];
-	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init", "default.erofs" };
-	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
-	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
+	struct sbx_vm_config c = vmrig_config();
 
-	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
-	for (size_t i = 0; i < 4; i++)
-		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
-	c.host_path = paths[0];
-	c.kernel_path = paths[1];
-	c.init_path = paths[2];
-	c.image_path = paths[3];
-	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
 	c.flags = flags;
 	c.mounts = mount;
 	c.mount_count = mount ? 1 : 0;
 	CHECK(mkdtemp(base) && chdir(base) == 0, "mkdtemp");
-	CHECK(sbx_vm_start(&c, &vm, &err) == 0, "%s", err.message);
-	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s\n%s", err.message, err.console);
+	vm = vmrig_start_with(&c);
 }
 
 static void begin(uint32_t flags)

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../support/vmrig.h"
 #include "../test.h"
 
 enum { HEAD_MAX = 8192 };
@@ -125,32 +126,12 @@ static void on_cancel(struct sbx_http_call *call, void *user)
 	h->cancels++;
 }
 
-static struct sbx_vm_config config(void)
-{
-	static const char *const names[] = { "sandbox-host", "vmlinux", "sandbox-init", "default.erofs" };
-	static char paths[4][4096];
-	const char *build = getenv("SBX_BUILD"), *engine = getenv("SBX_ENGINE");
-	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
-
-	CHECK(build && engine, "SBX_BUILD and SBX_ENGINE must be set");
-	for (size_t i = 0; i < 4; i++)
-		(void)snprintf(paths[i], sizeof(paths[i]), "%s/%s", build, names[i]);
-	c.host_path = paths[0];
-	c.kernel_path = paths[1];
-	c.init_path = paths[2];
-	c.image_path = paths[3];
-	c.engine = strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_QEMU;
-	return c;
-}
-
 static struct sbx_vm *start(struct site *s, struct hook *h, uint32_t timeout_ms)
 {
 	const char *const rules[] = { s->rule };
 	struct sbx_http_hook hook = SBX_HTTP_HOOK_INIT;
 	struct sbx_http_injection header = SBX_HTTP_INJECTION_INIT;
-	struct sbx_vm_config c = config();
-	struct sbx_err err;
-	struct sbx_vm *vm;
+	struct sbx_vm_config c = vmrig_config();
 
 	hook.origin = header.origin = s->origin;
 	hook.on_request = on_request;
@@ -166,9 +147,7 @@ static struct sbx_vm *start(struct site *s, struct hook *h, uint32_t timeout_ms)
 	c.http_hook_count = 1;
 	c.http_injections = &header;
 	c.http_injection_count = 1;
-	CHECK(sbx_vm_start(&c, &vm, &err) == 0, "%s", err.message);
-	CHECK(sbx_vm_wait_ready(vm, NULL, &err) == 0, "%s", err.message);
-	return vm;
+	return vmrig_start_with(&c);
 }
 
 /* What a command in the guest prints. */
@@ -309,7 +288,7 @@ TEST(what_makes_no_sense_is_told_before_anything_starts)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct sbx_http_hook hook = SBX_HTTP_HOOK_INIT;
-		struct sbx_vm_config c = config();
+		struct sbx_vm_config c = vmrig_config();
 		struct sbx_err err;
 		struct sbx_vm *vm;
 
