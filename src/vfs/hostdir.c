@@ -193,16 +193,17 @@ static bool may_run_here(const struct hd_req *r)
 
 static void pace_note(struct hostdir *h, struct hd_pace *pace, uint64_t start, uint64_t end)
 {
+	uint64_t stall_ns = h->config.stall_ns ? h->config.stall_ns : STALL_NS;
 	bool again = start - pace->slow_until_ns < pace->slow_ns; /* it came back from the pool less than that time ago */
 
 	if (!again)
 		pace->slow_ns = 0;
-	if (end - start <= STALL_NS) {
+	if (end - start <= stall_ns) {
 		pace->debt_ns -= MIN(pace->debt_ns, PAID_NS);
 		return;
 	}
 	h->stats.stalls++;
-	pace->debt_ns += end - start - STALL_NS;
+	pace->debt_ns += end - start - stall_ns;
 	if (pace->debt_ns > DEBT_NS) {
 		pace->debt_ns = 0;
 		pace->slow_ns = again ? MIN(pace->slow_ns * 2, SLOW_MAX_NS) : SLOW_NS;

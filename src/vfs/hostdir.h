@@ -22,6 +22,7 @@ struct hostdir_config {
 	bool map_owner;
 	uint32_t uid, gid;
 	bool pool_only; /* no system call on the loop thread, whatever the file system */
+	uint64_t stall_ns; /* how long an operation may take the loop thread before its like go to the pool; 0: 2 ms */
 	bool no_clone;  /* work in the mount as it is, not in a clone of it: what must happen where this process may make none */
 	struct hostdir_budget *budget; /* outlives the file system; NULL: half of what the process may still open, for this one alone */
 };

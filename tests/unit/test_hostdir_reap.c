@@ -23,12 +23,13 @@
 
 enum { BLOCKERS = 16 }; /* more than the pool has threads */
 
-/* In memory nothing waits to be freed. */
-static void disk_up(struct rig *r, const struct hostdir_config *config)
+/* Nothing goes to the pool because this machine has much to do. In memory nothing waits to be freed. */
+static void disk_up(struct rig *r, struct hostdir_budget *budget)
 {
+	const struct hostdir_config config = { .budget = budget, .stall_ns = UINT64_MAX };
 	struct statfs fs;
 
-	rig_up(r, RIG_INLINE, config);
+	rig_up(r, RIG_INLINE, &config);
 	CHECK(fstatfs(r->base, &fs) == 0, "statfs");
 	if (fs.f_type == TMPFS_MAGIC) {
 		rig_down(r);
@@ -147,14 +148,13 @@ TEST(what_waits_to_be_freed_takes_no_descriptor_from_open_files)
 {
 	enum { FILES = 100, OPEN = 40 };
 	struct hostdir_budget budget = { .max = OPEN };
-	struct hostdir_config config = { .budget = &budget };
 	struct vfile *open[OPEN], *more;
 	unsigned before;
 	struct rig r, other;
 	char name[16];
 
-	disk_up(&r, &config);
-	disk_up(&other, &config);
+	disk_up(&r, &budget);
+	disk_up(&other, &budget);
 	for (unsigned i = 0; i < FILES; i++) {
 		(void)snprintf(name, sizeof(name), "f%u", i);
 		CHECK(vo_put(r.fs, name, "") == 0 && vo_put(other.fs, name, "") == 0, "make");
@@ -183,10 +183,9 @@ TEST(what_waits_to_be_freed_takes_no_descriptor_from_open_files)
 TEST(a_removal_that_fails_gives_its_descriptor_back)
 {
 	struct hostdir_budget budget = { .max = 16 };
-	struct hostdir_config config = { .budget = &budget };
 	struct rig r;
 
-	disk_up(&r, &config);
+	disk_up(&r, &budget);
 	CHECK(vo_mkdir(r.fs, "d", 0755) == 0 && vo_put(r.fs, "d/f", "x") == 0 && vo_put(r.fs, "g", "x") == 0, "make");
 	for (unsigned i = 0; i < 10; i++) {
 		CHECK(vo_rmdir(r.fs, "d") == -ENOTEMPTY && vo_unlink(r.fs, "d") == -EISDIR, "remove");
@@ -217,6 +216,7 @@ static void mount_small_disk(struct rig *r)
 
 TEST(whoever_needs_room_waits_for_what_is_being_freed)
 {
+	const struct hostdir_config config = { .stall_ns = UINT64_MAX };
 	static char bytes[160 << 10];
 	struct vfile *f;
 	struct rig r;
@@ -226,7 +226,7 @@ TEST(whoever_needs_room_waits_for_what_is_being_freed)
 	for (int small = 0; small < 2; small++) { /* written on the loop thread, and by the pool */
 		size_t len = small ? 100 << 10 : sizeof(bytes);
 
-		rig_serve(&r, RIG_INLINE, NULL);
+		rig_serve(&r, RIG_INLINE, &config);
 		CHECK(vo_create(r.fs, "f", 0644, O_RDWR, &f) == 0 && vo_pwrite(f, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes), "fill");
 		vfile_free(f);
 		if (small)
