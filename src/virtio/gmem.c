@@ -5,8 +5,9 @@
  * The other side of a mapping writes whenever it likes, and that is all it can do: the file behind one of ours is sealed against
  * shrinking, and imported files must be (a file cut short under a mapping would end this process by SIGBUS).
  *
- * An engine in this process gets private memory, because that is what most machines give huge pages to (shared memory has them off by
- * default): a guest's start takes a few dozen page faults instead of thousands, each an exit from the guest.
+ * Huge pages: a guest's start takes a few dozen page faults instead of thousands, each of them an exit from the guest. An engine in this process
+ * gets private memory, because that is what most machines give them to. Shared memory has them off by default, but for whoever asks for them by
+ * MADV_COLLAPSE (Linux 6.1), which replaces the pages that are there: gmem_memfd_huge(). Mappings of all kinds lie so that a huge page can be one.
  *
  * Ordering: gmem_load16() acquires and gmem_store16() releases, because the two bytes are nearly always a ring index. */
 #include "virtio/gmem.h"
@@ -18,16 +19,38 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#define GMEM_HUGE_PAGE UINT64_C(0x200000)
 #define GMEM_RESIDENT_STEP (UINT64_C(16) << 20) /* a page of answers at a time */
+
+/* Maps at an address that is @phase modulo a huge page. MAP_FAILED with errno. */
+static void *map_aligned(size_t len, uint64_t phase, int flags, int fd, uint64_t fd_offset)
+{
+	size_t room = len + GMEM_HUGE_PAGE, head;
+	uint8_t *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int e;
+
+	if (p == MAP_FAILED)
+		return MAP_FAILED;
+	head = (phase - (uintptr_t)p) % GMEM_HUGE_PAGE;
+	if (mmap(p + head, len, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE | MAP_FIXED, fd, (off_t)fd_offset) == MAP_FAILED) {
+		e = errno;
+		(void)munmap(p, room);
+		errno = e;
+		return MAP_FAILED;
+	}
+	if (head > 0)
+		(void)munmap(p, head);
+	(void)munmap(p + head + len, GMEM_HUGE_PAGE - head);
+	return p + head;
+}
 
 static int gmem_map(struct gmem_region *r, struct sbx_err *err)
 {
-	void *p = mmap(NULL, r->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, r->fd, (off_t)r->fd_offset);
+	void *p = map_aligned(r->len, r->fd_offset, MAP_SHARED, r->fd, r->fd_offset);
 
 	if (p == MAP_FAILED)
 		return err_set(err, -errno, "cannot map %llu bytes of guest memory: %m", (unsigned long long)r->len);
@@ -57,7 +80,7 @@ void gmem_free(struct gmem *m)
 	free(m);
 }
 
-static int gmem_memfd(uint64_t len, struct sbx_err *err)
+int gmem_memfd(uint64_t len, struct sbx_err *err)
 {
 	AUTOCLOSE int fd = memfd_create("sandbox-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -68,6 +91,22 @@ static int gmem_memfd(uint64_t len, struct sbx_err *err)
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return err_set(err, -errno, "cannot seal guest memory: %m");
 	return take_fd(&fd);
+}
+
+bool gmem_memfd_huge(int fd, uint64_t offset, uint64_t len)
+{
+	uint8_t *p;
+	int r;
+
+	assert(offset % GMEM_HUGE_PAGE == 0 && len % GMEM_HUGE_PAGE == 0);
+	p = map_aligned(len, 0, MAP_SHARED, fd, offset);
+	if (p == MAP_FAILED)
+		return false;
+	for (uint64_t at = 0; at < len; at += GMEM_HUGE_PAGE)
+		(void)*(volatile uint8_t *)(p + at); /* where no page is, there is nothing to replace */
+	r = madvise(p, len, MADV_COLLAPSE);
+	(void)munmap(p, len);
+	return r == 0;
 }
 
 /* Describes and maps the next region of @m, which owns @fd from here on. */
@@ -116,19 +155,13 @@ int gmem_create(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, struct gme
 	return 0;
 }
 
-/* Maps a region of our own, so that huge pages can lie in it where they lie in guest-physical memory. */
 static int gmem_map_private(struct gmem_region *r, struct sbx_err *err)
 {
-	size_t len = r->len + GMEM_HUGE_PAGE, head;
-	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *p = map_aligned(r->len, r->gpa, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return err_set(err, -errno, "cannot map %llu bytes of guest memory: %m", (unsigned long long)r->len);
-	head = (r->gpa - (uintptr_t)p) % GMEM_HUGE_PAGE;
-	if (head > 0)
-		(void)munmap(p, head);
-	(void)munmap(p + head + r->len, GMEM_HUGE_PAGE - head);
-	r->base = p + head;
+	r->base = p;
 	(void)madvise(r->base, r->len, MADV_DONTDUMP);
 	(void)madvise(r->base, r->len, MADV_DONTFORK); /* a child would get copies of what the guest does */
 	(void)madvise(r->base, r->len, MADV_HUGEPAGE); /* a wish: it depends on the machine's settings */

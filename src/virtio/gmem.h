@@ -13,6 +13,7 @@
 
 enum { GMEM_REGIONS_MAX = 8 }; /* what vhost-user allows in one table */
 #define GMEM_ALIGN UINT64_C(4096)
+#define GMEM_HUGE_PAGE UINT64_C(0x200000)
 
 /* A stretch of guest-physical memory. */
 struct gmem_region {
@@ -36,6 +37,11 @@ int gmem_create(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, struct gme
 /* The same of private anonymous memory, for an engine in this process: nobody else can map it, no child inherits it, and it has huge pages where
  * the machine gives them to ordinary memory. The regions have no descriptor. */
 int gmem_create_private(uint64_t len, uint64_t hole_gpa, uint64_t resume_gpa, struct gmem **ret, struct sbx_err *err);
+/* The file behind shared guest memory of @len bytes, for a VMM in another process: a memfd that cannot change its size. The caller's, or -errno. */
+int gmem_memfd(uint64_t len, struct sbx_err *err);
+/* Puts huge pages behind [offset, offset + len) of it, both multiples of GMEM_HUGE_PAGE, with what is in the file; it may be in use meanwhile. A wish: false
+ * when the kernel has none to give, or gives none to shared memory. Some 0.3 ms a huge page; on any thread. */
+bool gmem_memfd_huge(int fd, uint64_t offset, uint64_t len);
 /* Maps @count regions given by another VMM. Takes the descriptors over in every case. -EINVAL for overlap, wrap, lengths beyond the
  * file or anything not a multiple of GMEM_ALIGN; -EPERM unless the file is a memfd sealed against shrinking. */
 int gmem_import(const struct gmem_region *regions, unsigned count, struct gmem **ret, struct sbx_err *err);

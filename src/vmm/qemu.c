@@ -3,6 +3,7 @@
  * vhost-user. It runs where hardware virtualisation is missing, with the same kernel, init and devices as the kvm engine.
  *
  *	qemu_args.c   the command line
+ *	qemu_memory.c the guest's memory
  *	qemu_child.c  the process: its descriptors, its death
  *	qemu_probe.c  whether there is a QEMU that can do it
  *	qemu_listen.c a socket for the device that QEMU wants to connect by itself
@@ -23,7 +24,6 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "virtio/vhost_user.h"
-#include "vmm/boot.h"
 #include "vmm/initramfs.h"
 
 #include <errno.h>
@@ -73,6 +73,7 @@ struct qemu {
 	struct qemu_dev *dev;
 	int *vhost_fd; /* QEMU's ends; -1 once it has them, and for devices of its own */
 	int kernel_fd, initrd_fd;
+	struct qemu_memory memory;
 	char *path;
 	struct qemu_args args;
 	struct qemu_child child;
@@ -295,8 +296,10 @@ static int qemu_build(struct qemu *q, const struct engine_config *c, struct sbx_
 	struct qemu_tsc since = qemu_tsc_now();
 	struct qemu_args_in in;
 	uint64_t initrd_len;
-	int r = initramfs_create(c->init_fd, &q->initrd_fd, &initrd_len, err);
+	int r = qemu_memory_create(c->loop, c->memory_bytes, &q->memory, err);
 
+	if (r == 0)
+		r = initramfs_create(c->init_fd, &q->initrd_fd, &initrd_len, err);
 	if (r < 0)
 		return r;
 	r = stream_open(q, STREAM_OUT);
@@ -309,6 +312,7 @@ static int qemu_build(struct qemu *q, const struct engine_config *c, struct sbx_
 	if (r < 0)
 		return err && err->code == r ? r : err_set(err, r, "cannot prepare QEMU: %s", strerror(-r));
 	in = (struct qemu_args_in){
+		.memory = q->memory.fd,
 		.initrd = q->initrd_fd,
 		.early = q->stream[STREAM_EARLY].child_fd,
 		.console = q->stream[STREAM_CONSOLE].child_fd,
@@ -353,6 +357,7 @@ static void qemu_free(struct engine *e)
 	qemu_child_kill(&q->child);
 	close_fd(&q->kernel_fd);
 	close_fd(&q->initrd_fd);
+	qemu_memory_done(&q->memory);
 	free(q->path);
 	free(q->dev);
 	free(q->vhost_fd);
@@ -369,16 +374,13 @@ static int qemu_create(const struct engine_config *config, struct engine **ret, 
 	qemu_look(c.qemu_path, &look);
 	if (!look.usable)
 		return err_set(err, -ENODEV, "the qemu engine cannot run here: %s; %s", look.detail, look.remedy);
-	r = boot_memory_check(c.memory_bytes, err);
-	if (r < 0)
-		return r;
 	q = calloc(1, sizeof(*q));
 	if (!q)
 		return err_set(err, -ENOMEM, "cannot prepare QEMU: %m");
 	q->engine.ops = &engine_qemu;
 	q->loop = c.loop;
 	q->events = c.events;
-	q->child.pidfd = q->kernel_fd = q->initrd_fd = -1;
+	q->child.pidfd = q->kernel_fd = q->initrd_fd = q->memory.fd = q->memory.huge_fd = -1;
 	for (int i = 0; i < STREAM_COUNT_; i++)
 		q->stream[i] = (struct qemu_stream){ .q = q, .fd = -1, .child_fd = -1 };
 	r = qemu_keep_kernel(q, &c, err);
@@ -403,14 +405,21 @@ static void qemu_close_child_ends(struct qemu *q)
 		close_fd(&q->vhost_fd[i]);
 	close_fd(&q->kernel_fd);
 	close_fd(&q->initrd_fd);
+	close_fd(&q->memory.fd);
 }
+
+/* All of QEMU's environment: its heap grows by thousands of small pages while it translates a booting guest, each with a page fault and many with a system
+ * call, unless malloc takes some megabytes at a time, in huge pages (glibc 2.35; others take no notice). */
+static char heap_in_huge_pages[] = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.top_pad=8388608";
 
 static int qemu_start(struct engine *e, struct sbx_err *err)
 {
 	struct qemu *q = CONTAINER_OF(e, struct qemu, engine);
+	char *env[] = { heap_in_huge_pages, NULL };
 	struct qemu_spawn s = {
 		.path = q->path,
 		.argv = q->args.argv,
+		.env = env,
 		.fd = q->args.fd,
 		.fd_count = q->args.fd_count,
 		.out_fd = q->stream[STREAM_OUT].child_fd,

@@ -3,6 +3,7 @@
 #ifndef VMM_QEMU_H
 #define VMM_QEMU_H
 
+#include "base/work.h"
 #include "vmm/engine.h"
 
 #include <sys/types.h>
@@ -25,12 +26,13 @@ struct qemu_exit {
 struct qemu_spawn {
 	const char *path; /* absolute */
 	char *const *argv;
+	char *const *env; /* NULL: none */
 	const int *fd; /* become QEMU_CHILD_FD, QEMU_CHILD_FD + 1, ...; borrowed */
 	unsigned fd_count;
 	int out_fd; /* its stdout and stderr; borrowed */
 };
 
-/* Starts it in a session of its own with an empty environment and /dev/null as stdin. It is killed when the calling thread ends.
+/* Starts it in a session of its own with /dev/null as stdin. It is killed when the calling thread ends.
  * Returns when the program itself runs. -errno, with words, when it cannot. */
 int qemu_child_spawn(const struct qemu_spawn *s, struct qemu_child *ret, struct sbx_err *err);
 void qemu_child_condemn(const struct qemu_child *c); /* SIGKILL, without waiting: taking a VM apart takes time on both sides */
@@ -40,6 +42,21 @@ bool qemu_child_reap(struct qemu_child *c, struct qemu_exit *ret);
 /* Stops or continues every thread of it; returns when it has stopped. -ESRCH when it has ended. */
 int qemu_child_stop(struct qemu_child *c);
 int qemu_child_continue(struct qemu_child *c);
+
+/* qemu_memory.c: the guest's memory. */
+
+struct qemu_memory {
+	int fd; /* the memfd; -1: none */
+	uint64_t bytes;
+	/* Huge pages, on a thread. */
+	struct work_pool *pool;
+	struct work work;
+	int huge_fd; /* the thread's; -1: it has ended, or never began */
+};
+
+/* @ret has both descriptors -1 and the rest zero, and takes qemu_memory_done() in every case. -ENOMEM, with words, for more than the machine has. */
+int qemu_memory_create(struct loop *loop, uint64_t bytes, struct qemu_memory *ret, struct sbx_err *err);
+void qemu_memory_done(struct qemu_memory *m);
 
 /* qemu_listen.c: a listening socket without a name, and a descriptor (O_PATH) of the place by which its inheritor can connect. */
 int qemu_listen(int *ret_listener, int *ret_place, struct sbx_err *err);
@@ -62,7 +79,7 @@ struct qemu_args {
 
 /* What the engine serves: descriptors for the child's side, and what it has measured. */
 struct qemu_args_in {
-	int initrd;
+	int memory, initrd;
 	int early, console; /* sockets: port 0x3f8 and virtconsole */
 	const int *vhost;   /* one for each device of the configuration; -1 where QEMU has its own (console); of a net device the place to connect to */
 	uint32_t tsc_khz;   /* of the guest's time stamp counter under TCG */

@@ -2,7 +2,7 @@
 /* vmm/qemu_args.c - QEMU's command line: a microvm with our devices. Everything is a descriptor that the child inherits; there is no path
  * but its own files, no listening socket, no monitor. Tried with QEMU 7.2.
  *
- *  - memory-backend-memfd, shared: what vhost-user back ends map;
+ *  - memory-backend-file, shared: what vhost-user back ends map; at an address where huge pages of the file can be huge pages;
  *  - acpi=off: no tables, no firmware but qboot (a few KiB); CPUs come from its MP table;
  *  - rtc=on: without it the kernel waits for a clock that is not there; PIC and PIT are the timer interrupt's way;
  *  - quiet comes first: earlyprintk prints at once what the log holds, and a byte there is a system call of QEMU's and a wakeup of ours;
@@ -90,12 +90,12 @@ static bool emulated(const struct engine_config *c)
 	return !c->hw_virt || c->icount;
 }
 
-static void add_machine(const struct engine_config *c, struct qemu_args *a)
+static void add_machine(const struct engine_config *c, const struct qemu_args_in *in, struct qemu_args *a)
 {
 	unsigned long long mib = (unsigned long long)c->memory_bytes >> 20;
 
 	OPTION(a, "-M", "microvm,acpi=off,rtc=on,memory-backend=mem");
-	OPTION(a, "-object", "memory-backend-memfd,id=mem,size=%lluM,share=on", mib);
+	OPTION(a, "-object", "memory-backend-file,id=mem,mem-path=/proc/self/fd/%u,size=%lluM,share=on,align=2M", child_fd(a, in->memory), mib);
 	OPTION(a, "-m", "%llu", mib);
 	OPTION(a, "-smp", "%u", c->cpus);
 	if (!emulated(c)) {
@@ -217,7 +217,7 @@ int qemu_args_build(const struct engine_config *c, const struct qemu_args_in *in
 	if (c->dev_count > QEMU_DEVS_MAX)
 		return err_set(err, -EINVAL, "the qemu engine has %d device slots, and the VM %u devices", QEMU_DEVS_MAX, c->dev_count);
 	arg(ret, c->qemu_path);
-	add_machine(c, ret);
+	add_machine(c, in, ret);
 	r = add_kernel(c, in, ret, err);
 	OPTION(ret, "-chardev", "socket,id=early,fd=%u", child_fd(ret, in->early));
 	OPTION(ret, "-serial", "chardev:early");

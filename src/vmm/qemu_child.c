@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* vmm/qemu_child.c - starting, stopping and reaping a child process through its pidfd.
  *
- * The child has no environment, no signal blocked or ignored, and no descriptors but 0 to 2 and those it was given, whatever this process has
+ * The child has no environment but what it is given, no signal blocked or ignored, and no descriptors but 0 to 2 and those it was given, whatever this process has
  * open. It is in a session of its own, so that a terminal's ^C does not reach it before us, and gets SIGKILL when the thread
  * that started it ends, by the kernel: nothing that happens to this process leaves it behind.
  *
@@ -75,7 +75,7 @@ static _Noreturn void child_main(const struct qemu_spawn *s, pid_t parent, int s
 	int r = child_prepare(s, parent, &status_fd);
 
 	if (r == 0) {
-		(void)execve(s->path, s->argv, no_env);
+		(void)execve(s->path, s->argv, s->env ? s->env : no_env);
 		r = -errno;
 	}
 	(void)!write(status_fd, &r, sizeof(r));

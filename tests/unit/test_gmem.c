@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -193,6 +194,38 @@ TEST(creation_fails_cleanly)
 	}
 }
 
+TEST(huge_pages_of_shared_memory_hold_what_was_in_it)
+{
+	enum { LEN = 6 * 0x200000 };
+	struct sbx_err err = { 0 };
+	int fd = gmem_memfd(LEN, &err);
+	uint8_t got[3] = { 0 };
+	struct stat st;
+	bool huge;
+
+	CHECK(fd >= 0, "%s", err.message);
+	CHECK(pwrite(fd, "abc", 3, 0x400000 + PAGE - 1) == 3 && pwrite(fd, "x", 1, 0) == 1 && pwrite(fd, "z", 1, LEN - 1) == 1, "write");
+	huge = gmem_memfd_huge(fd, 0x400000, 0x400000); /* whether it is depends on the machine */
+	CHECK(pread(fd, got, 3, 0x400000 + PAGE - 1) == 3 && memcmp(got, "abc", 3) == 0, "changed");
+	CHECK(pread(fd, got, 1, 0) == 1 && got[0] == 'x' && pread(fd, got, 1, LEN - 1) == 1 && got[0] == 'z', "changed elsewhere");
+	CHECK(fstat(fd, &st) == 0 && st.st_size == LEN, "size");
+	CHECK(!huge || st.st_blocks * 512 == 0x400000 + 2 * PAGE, "%lld bytes", (long long)st.st_blocks * 512);
+	close(fd);
+}
+
+TEST(shared_memory_lies_where_huge_pages_of_its_file_can)
+{
+	struct gmem_region region[] = { { .gpa = 0, .len = 0x400000 }, { .gpa = 0x1000000, .len = 0x400000, .fd_offset = 0x201000 } };
+	struct gmem *m = NULL;
+
+	for (unsigned i = 0; i < 2; i++)
+		CHECK((region[i].fd = gmem_memfd(0x800000, NULL)) >= 0, "memory");
+	CHECK(gmem_import(region, 2, &m, NULL) == 0, "refused");
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(((uintptr_t)m->region[i].base - m->region[i].fd_offset) % 0x200000 == 0, "region %u at %p", i, (void *)m->region[i].base);
+	gmem_free(m);
+}
+
 static int shared_fd(uint64_t len, bool sealed)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -328,6 +361,7 @@ RUN_TESTS(T(memory_is_zero_and_keeps_what_is_written), T(only_ranges_inside_one_
 	  T(the_parts_below_and_above_the_hole_are_different_memory), T(copies_outside_change_nothing),
 	  T(ring_fields_are_little_endian_and_aligned), T(sizes_that_make_no_sense_are_refused), T(our_memory_cannot_shrink), T(huge_pages_of_ours_can_lie_as_in_guest_memory),
 	  T(resident_memory_is_what_was_touched), T(private_memory_has_the_same_layout), T(private_creation_fails_cleanly),
-	  T(creation_fails_cleanly), T(imported_memory_is_the_same_memory),
+	  T(creation_fails_cleanly), T(huge_pages_of_shared_memory_hold_what_was_in_it), T(shared_memory_lies_where_huge_pages_of_its_file_can),
+	  T(imported_memory_is_the_same_memory),
 	  T(regions_that_overlap_wrap_or_exceed_their_file_are_refused), T(a_file_that_can_shrink_under_us_is_refused),
 	  T(what_is_not_a_memfd_is_refused), T(no_region_and_too_many_are_refused), T(an_import_fails_cleanly))

@@ -337,7 +337,7 @@ TEST(how_it_ends_is_told_once_and_with_the_reason)
 
 TEST(the_consoles_last_words_come_before_the_end)
 {
-	start("shopt -s lastpipe; echo early >&5; for ((i = 0; i < 200; i++)); do echo \"console line $i\"; done >&8; exit 0");
+	start("shopt -s lastpipe; echo early >&6; for ((i = 0; i < 200; i++)); do echo \"console line $i\"; done >&9; exit 0");
 	wait_end();
 	CHECK(strstr(box.console, "early\n") && strstr(box.console, "console line 199\n"), "%s", box.console);
 	stop();
@@ -386,14 +386,23 @@ TEST(paused_means_that_nothing_runs)
 
 TEST(a_qemu_that_drops_a_device_but_lives_is_a_failure)
 {
-	start("exec 6>&-; exec sleep 100"); /* the vsock device's connection */
+	start("exec 7>&-; exec sleep 100"); /* the vsock device's connection */
 	wait_end();
 	CHECK(box.end == ENGINE_END_FAILED && strstr(box.detail, "vsock device"), "%s", box.detail);
 	stop();
 
-	start("echo nonsense nonsense >&7; exec sleep 100"); /* not vhost-user */
+	start("echo nonsense nonsense >&8; exec sleep 100"); /* not vhost-user */
 	wait_end();
 	CHECK(box.end == ENGINE_END_FAILED && strstr(box.detail, "rng device"), "%s", box.detail);
+	stop();
+}
+
+TEST(the_guests_memory_is_a_file_that_cannot_change_its_size)
+{
+	start("fd=/proc/$$/fd/3; case $(readlink $fd) in /memfd:*) ;; *) exit 1 ;; esac; [ $(stat -Lc %s $fd) = 268435456 ] || exit 2; "
+	      "truncate -s 0 $fd && exit 3; truncate -s 300M $fd && exit 4; exit 0");
+	wait_end();
+	CHECK(box.end == ENGINE_END_SHUTDOWN, "%s", box.detail);
 	stop();
 }
 
@@ -474,7 +483,7 @@ static bool has(const struct qemu_args *a, const char *option, const char *value
 TEST(the_command_line_says_what_was_configured)
 {
 	static const int vhost[DEVS] = { 30, 31, -1 };
-	static const struct qemu_args_in in = { .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
+	static const struct qemu_args_in in = { .memory = 9, .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
 	static struct qemu_args a;
 	struct sbx_err err = { 0 };
 
@@ -488,11 +497,12 @@ TEST(the_command_line_says_what_was_configured)
 	CHECK(a.argv[a.argc] == NULL && !strcmp(a.argv[0], script_path), "argv");
 	CHECK(has(&a, "-accel", "tcg,thread=single") && has(&a, "-m", "256") && has(&a, "-smp", "1") && has(&a, "-sandbox", "spawn=deny"), "machine");
 	CHECK(has(&a, "-append", "quiet console=hvc0") && has(&a, "-append", " one=1 two") && has(&a, "-append", "tsc_early_khz=2600000 lpj=26000000 noapictimer"), "kernel");
-	CHECK(has(&a, "-kernel", "/proc/self/fd/3") && a.fd[0] == 10 && has(&a, "-initrd", "/proc/self/fd/4") && a.fd[1] == 11, "files");
-	CHECK(has(&a, "-chardev", "id=early,fd=5") && a.fd[2] == 12, "early console");
-	CHECK(has(&a, "-chardev", "id=d0,fd=6") && a.fd[3] == 30 && has(&a, "-device", "vhost-user-vsock-device,chardev=d0"), "vsock");
-	CHECK(has(&a, "-chardev", "id=d1,fd=7") && a.fd[4] == 31 && has(&a, "-device", "vhost-user-rng,chardev=d1"), "rng");
-	CHECK(has(&a, "-chardev", "id=console,fd=8") && a.fd[5] == 13 && a.fd_count == 6, "console");
+	CHECK(has(&a, "-object", "mem-path=/proc/self/fd/3,size=256M,share=on") && a.fd[0] == 9, "memory");
+	CHECK(has(&a, "-kernel", "/proc/self/fd/4") && a.fd[1] == 10 && has(&a, "-initrd", "/proc/self/fd/5") && a.fd[2] == 11, "files");
+	CHECK(has(&a, "-chardev", "id=early,fd=6") && a.fd[3] == 12, "early console");
+	CHECK(has(&a, "-chardev", "id=d0,fd=7") && a.fd[4] == 30 && has(&a, "-device", "vhost-user-vsock-device,chardev=d0"), "vsock");
+	CHECK(has(&a, "-chardev", "id=d1,fd=8") && a.fd[5] == 31 && has(&a, "-device", "vhost-user-rng,chardev=d1"), "rng");
+	CHECK(has(&a, "-chardev", "id=console,fd=9") && a.fd[6] == 13 && a.fd_count == 7, "console");
 
 	box.config.cpus = 4;
 	box.config.verbose = true;
@@ -515,7 +525,7 @@ TEST(the_command_line_says_what_was_configured)
 TEST(the_file_system_device_is_announced_by_its_tag)
 {
 	static const int vhost[] = { 30 };
-	static const struct qemu_args_in in = { .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
+	static const struct qemu_args_in in = { .memory = 9, .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
 	static struct qemu_args a;
 	struct sbx_err err = { 0 };
 	struct vdev *fs, **devs;
@@ -564,7 +574,7 @@ static struct vdev *net_device(struct loop *loop)
 TEST(the_network_device_is_announced_with_its_address_and_mtu_and_a_place_to_connect_to)
 {
 	static const int vhost[] = { 30 };
-	static const struct qemu_args_in in = { .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
+	static const struct qemu_args_in in = { .memory = 9, .initrd = 11, .early = 12, .console = 13, .vhost = vhost, .tsc_khz = 2600000 };
 	static struct qemu_args a;
 	struct sbx_err err = { 0 };
 	struct vdev *net, **devs;
@@ -575,7 +585,7 @@ TEST(the_network_device_is_announced_with_its_address_and_mtu_and_a_place_to_con
 	box.config.devs = &net;
 	box.config.dev_count = 1;
 	CHECK(qemu_args_build(&box.config, &in, &a, &err) == 0, "%s", err.message);
-	CHECK(has(&a, "-chardev", "socket,id=d0,path=/proc/self/fd/6") && a.fd[3] == 30, "socket");
+	CHECK(has(&a, "-chardev", "socket,id=d0,path=/proc/self/fd/7") && a.fd[4] == 30, "socket");
 	CHECK(has(&a, "-netdev", "vhost-user,id=n0,chardev=d0"), "back end");
 	CHECK(has(&a, "-device", "virtio-net-device,netdev=n0,mac=02:00:00:00:ab:09,host_mtu=65520,rx_queue_size=256,tx_queue_size=256,"), "device");
 	net->ops->free(net);
@@ -630,7 +640,7 @@ RUN_TESTS(T(versions_are_read), T(a_look_says_what_is_wrong_with_the_path), T(a_
 	  T(a_child_has_what_it_was_given_and_nothing_else), T(a_program_that_cannot_be_started_is_an_error_with_words),
 	  T(a_child_dies_with_the_process_that_started_it), T(how_it_ends_is_told_once_and_with_the_reason),
 	  T(the_consoles_last_words_come_before_the_end), T(paused_means_that_nothing_runs),
-	  T(a_qemu_that_drops_a_device_but_lives_is_a_failure), T(freeing_is_possible_at_any_time),
+	  T(a_qemu_that_drops_a_device_but_lives_is_a_failure), T(the_guests_memory_is_a_file_that_cannot_change_its_size), T(freeing_is_possible_at_any_time),
 	  T(what_cannot_work_is_refused_before_anything_starts), T(creating_fails_cleanly_whatever_is_missing),
 	  T(the_command_line_says_what_was_configured), T(the_file_system_device_is_announced_by_its_tag),
 	  T(the_network_device_is_announced_with_its_address_and_mtu_and_a_place_to_connect_to), T(only_the_child_can_connect_to_the_network_device),
