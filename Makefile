@@ -418,8 +418,8 @@ lab: ## run a command in the KVM laboratory; CMD='build/sandbox doctor'
 	$(Q)$(envs) tests/lab/run -- sh -c '$(subst ','\'',$(CMD))'
 
 bench: ## measure against the peers: a table, and build/bench.jsonl
-	$(Q)tools/deps build run test lab bench
-	$(Q)$(MAKE) all $(bench_tools)
+	$(Q)tools/deps build run test lab bench node
+	$(Q)$(MAKE) all node $(bench_tools)
 	$(Q)$(envs) bench/run
 
 TIME ?= 60

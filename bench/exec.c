@@ -4,12 +4,17 @@
  *	exec latency GUEST_PROGRAM	prints: exec_p50_us exec_p99_us guest_p50_us guest_p99_us
  *	exec throughput			prints: MB/s of program output, MB/s of the same bytes through a pipe inside the guest
  *	exec memory			prints: sandbox-host's own resident bytes in an idle VM with one program
+ *	exec turns			does what lines of its input say, for who measures something else in turns with it:
+ *					latency N PAUSE	prints: microseconds of N execs of /bin/true, PAUSE milliseconds before each
+ *					output BYTES	prints: seconds that a program took to print so much, in pieces to a callback
  *
  * SBX_ENGINE chooses the engine; artefacts are beside the program's parent directory as sbx_default_path() finds them. GUEST_PROGRAM is
  * bench/forkexec.c, static: it is copied into the guest. */
 #include "sbx.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +166,79 @@ static void memory(void)
 	sbx_vm_free(vm);
 }
 
+static void run_many(struct sbx_vm *vm, const char *count_and_pause)
+{
+	static const char *const argv[] = { "/bin/true", NULL };
+	char *rest;
+	unsigned long count = strtoul(count_and_pause, &rest, 10); /* style: strtoul: a tool of ours, called by a script of ours */
+	unsigned long pause_ms = strtoul(rest, NULL, 10);          /* style: strtoul: likewise */
+
+	for (unsigned long i = 0; i < count; i++) {
+		(void)usleep((useconds_t)(pause_ms * 1000));
+		printf("%.0f%c", timed(vm, argv), i + 1 < count ? ' ' : '\n');
+	}
+}
+
+struct printed {
+	unsigned long long bytes;
+	bool over;
+};
+
+static void count_output(struct sbx_proc *p, int stream, const void *data, size_t len, void *user)
+{
+	(void)p;
+	(void)stream;
+	(void)data;
+	((struct printed *)user)->bytes += len;
+}
+
+static void end_output(struct sbx_proc *p, const struct sbx_exit *e, void *user)
+{
+	(void)e;
+	((struct printed *)user)->over = true;
+	sbx_proc_free(p);
+}
+
+static void print_much(struct sbx_vm *vm, const char *bytes)
+{
+	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
+	struct printed out = { 0 };
+	double start = now_us();
+	struct sbx_proc *p;
+	struct sbx_err err;
+
+	s.argv = (const char *const[]){ "head", "-c", bytes, "/dev/zero", NULL };
+	s.on_output = count_output;
+	s.on_exit = end_output;
+	s.user = &out;
+	need(sbx_vm_exec(vm, &s, &p, &err), &err);
+	while (!out.over) {
+		struct pollfd fd = { .fd = sbx_vm_fd(vm), .events = POLLIN };
+
+		(void)poll(&fd, 1, -1);
+		need(sbx_vm_dispatch(vm), &(struct sbx_err){ .message = "the VM has ended" });
+	}
+	if (out.bytes != strtoull(bytes, NULL, 10)) /* style: strtoull: a tool of ours, called by a script of ours */
+		exit(1);
+	printf("%.6f\n", (now_us() - start) / 1e6);
+}
+
+static void turns(void)
+{
+	struct sbx_vm *vm = start_vm();
+	char line[64];
+
+	while (fgets(line, sizeof(line), stdin)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "latency ", 8) == 0)
+			run_many(vm, line + 8);
+		else if (strncmp(line, "output ", 7) == 0)
+			print_much(vm, line + 7);
+		(void)fflush(stdout);
+	}
+	sbx_vm_free(vm);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc == 3 && strcmp(argv[1], "latency") == 0)
@@ -169,7 +247,9 @@ int main(int argc, char **argv)
 		throughput();
 	else if (argc == 2 && strcmp(argv[1], "memory") == 0)
 		memory();
+	else if (argc == 2 && strcmp(argv[1], "turns") == 0)
+		turns();
 	else
-		return fprintf(stderr, "usage: exec latency GUEST_PROGRAM | throughput | memory\n"), 2;
+		return fprintf(stderr, "usage: exec latency GUEST_PROGRAM | throughput | memory | turns\n"), 2;
 	return 0;
 }

@@ -3,6 +3,7 @@
  * a VM:
  *
  *	fs_callbacks FS_HOST SOCKET
+ *	fs_callbacks --drive SOCKET	only the driver, for another embedder: of a file system "0" with a file "file" of 1 MiB
  *
  * This process is the embedder; a child of it is the guest's driver (bench/front.c), which prints "P50_US P99_US" of 4 KiB reads. */
 #include <errno.h>
@@ -111,6 +112,8 @@ int main(int argc, char **argv)
 	int status;
 	pid_t pid;
 
+	if (argc == 3 && strcmp(argv[1], "--drive") == 0)
+		drive(argv[2]);
 	if (argc != 3)
 		return fprintf(stderr, "usage: fs_callbacks FS_HOST SOCKET\n"), 2;
 	cb.stat = on_stat;

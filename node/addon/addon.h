@@ -47,6 +47,8 @@ bool prop_value(napi_env env, napi_value obj, const char *name, napi_value *ret,
 bool value_u32(napi_env env, napi_value v, const char *what, uint32_t *ret);
 bool value_u64(napi_env env, napi_value v, const char *what, uint64_t *ret);
 bool value_string(napi_env env, napi_value v, const char *what, struct arena *a, const char **ret);
+bool value_optional_string(napi_env env, napi_value v, const char *what, struct arena *a, const char **ret); /* undefined leaves it as it is */
+bool value_strings(napi_env env, napi_value v, const char *what, struct arena *a, const char *const **ret, size_t *ret_count);
 /* The bytes of a Uint8Array (a Buffer), which are its; valid while no JavaScript runs. */
 bool value_bytes(napi_env env, napi_value v, const char *what, const void **ret, size_t *ret_len);
 napi_value number_value(napi_env env, double n);
@@ -215,7 +217,7 @@ void config_done(struct vm_config *c);
 /* ---- proc.c: programs ---- */
 
 void programs_release(struct vm_handle *vm);                        /* all of them, after the VM was freed */
-napi_value proc_exec(napi_env env, napi_callback_info info);        /* (handle, spec) -> id */
+napi_value proc_exec(napi_env env, napi_callback_info info);        /* (handle, argv, env, cwd, user, flags, time limit, size) -> id */
 napi_value proc_write(napi_env env, napi_callback_info info);       /* (handle, id, bytes) -> bytes taken, or a negative errno */
 napi_value proc_close_stdin(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */
 napi_value proc_signal(napi_env env, napi_callback_info info);      /* (handle, id, signal) -> likewise */

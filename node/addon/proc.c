@@ -72,31 +72,29 @@ static void on_exit_(struct sbx_proc *proc, const struct sbx_exit *exit, void *u
 	event_send(&e, EV_EXIT);
 }
 
-static bool parse_spec(napi_env env, napi_value v, struct arena *a, struct sbx_exec_spec *ret)
+/* By place and not by name: of all calls this one is made most often. */
+static bool parse_spec(napi_env env, const napi_value *args, struct arena *a, struct sbx_exec_spec *ret)
 {
-	uint32_t rows = 0, cols = 0;
+	uint32_t size;
 
-	if (!prop_strings(env, v, "argv", a, &ret->argv, NULL) || !prop_strings(env, v, "env", a, &ret->env, NULL) ||
-	    !prop_string(env, v, "cwd", a, &ret->cwd) || !prop_string(env, v, "user", a, &ret->run_as) ||
-	    !prop_flag(env, v, "tty", SBX_EXEC_TTY, &ret->flags) || !prop_flag(env, v, "stdin", SBX_EXEC_STDIN, &ret->flags) ||
-	    !prop_flag(env, v, "manualAck", SBX_EXEC_MANUAL_ACK, &ret->flags) || !prop_u32(env, v, "timeoutMs", &ret->timeout_ms) ||
-	    !prop_u32(env, v, "rows", &rows) || !prop_u32(env, v, "columns", &cols))
+	if (!value_strings(env, args[1], "argv", a, &ret->argv, NULL) || !value_strings(env, args[2], "env", a, &ret->env, NULL) ||
+	    !value_optional_string(env, args[3], "cwd", a, &ret->cwd) || !value_optional_string(env, args[4], "user", a, &ret->run_as) ||
+	    !value_u32(env, args[5], "flags", &ret->flags) || !value_u32(env, args[6], "the time limit", &ret->timeout_ms) ||
+	    !value_u32(env, args[7], "the terminal's size", &size))
 		return false;
-	if (rows > UINT16_MAX || cols > UINT16_MAX)
-		return throw_text(env, -EINVAL, "a terminal has at most 65535 rows and columns");
-	ret->rows = (uint16_t)rows;
-	ret->cols = (uint16_t)cols;
+	ret->rows = (uint16_t)(size >> 16);
+	ret->cols = (uint16_t)size;
 	return true;
 }
 
-static napi_value exec(napi_env env, struct vm_handle *vm, napi_value spec, struct arena *a)
+static napi_value exec(napi_env env, struct vm_handle *vm, const napi_value *args, struct arena *a)
 {
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
 	struct program *p;
 	struct sbx_err err;
 	int r = -ENOMEM;
 
-	if (!parse_spec(env, spec, a, &s))
+	if (!parse_spec(env, args, a, &s))
 		return NULL;
 	p = calloc(1, sizeof(*p));
 	if (p)
@@ -127,9 +125,9 @@ napi_value proc_exec(napi_env env, napi_callback_info info)
 	struct arena a = { 0 };
 	struct vm_handle *vm;
 
-	if (!args_get(env, info, 2, args) || !(vm = vm_get(env, args[0])))
+	if (!args_get(env, info, ARGS_MAX, args) || !(vm = vm_get(env, args[0])))
 		return NULL;
-	id = exec(env, vm, args[1], &a);
+	id = exec(env, vm, args, &a);
 	arena_free(&a);
 	return id;
 }

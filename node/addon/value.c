@@ -234,27 +234,31 @@ bool prop_flag(napi_env env, napi_value obj, const char *name, uint32_t bit, uin
 	return true;
 }
 
+static bool value_list(napi_env env, napi_value v, const char *what, uint32_t max, uint32_t *ret_count)
+{
+	bool is_array = false;
+
+	if (napi_is_array(env, v, &is_array) == napi_ok && is_array && napi_get_array_length(env, v, ret_count) == napi_ok && *ret_count <= max)
+		return true;
+	return throw_type(env, what, "an array, and not a longer one than there may be");
+}
+
 bool prop_list(napi_env env, napi_value obj, const char *name, uint32_t max, napi_value *ret, uint32_t *ret_count)
 {
-	bool is_array = false, present;
+	bool present;
 
 	*ret_count = 0;
 	if (!prop_value(env, obj, name, ret, &present))
 		return false;
-	if (!present)
-		return true;
-	if (napi_is_array(env, *ret, &is_array) == napi_ok && is_array && napi_get_array_length(env, *ret, ret_count) == napi_ok && *ret_count <= max)
-		return true;
-	return throw_type(env, name, "an array, and not a longer one than there may be");
+	return !present || value_list(env, *ret, name, max, ret_count);
 }
 
-bool prop_strings(napi_env env, napi_value obj, const char *name, struct arena *a, const char *const **ret, size_t *ret_count)
+bool value_strings(napi_env env, napi_value v, const char *name, struct arena *a, const char *const **ret, size_t *ret_count)
 {
 	const char **list;
 	uint32_t count;
-	napi_value v;
 
-	if (!prop_list(env, obj, name, LIST_MAX, &v, &count))
+	if (!value_list(env, v, name, LIST_MAX, &count))
 		return false;
 	if (count == 0)
 		return true;
@@ -271,6 +275,21 @@ bool prop_strings(napi_env env, napi_value obj, const char *name, struct arena *
 	if (ret_count)
 		*ret_count = count;
 	return true;
+}
+
+bool prop_strings(napi_env env, napi_value obj, const char *name, struct arena *a, const char *const **ret, size_t *ret_count)
+{
+	bool present;
+	napi_value v;
+
+	if (!prop_value(env, obj, name, &v, &present))
+		return false;
+	return !present || value_strings(env, v, name, a, ret, ret_count);
+}
+
+bool value_optional_string(napi_env env, napi_value v, const char *what, struct arena *a, const char **ret)
+{
+	return is_type(env, v, napi_undefined) || value_string(env, v, what, a, ret);
 }
 
 /* ---- Out ---- */

@@ -9,6 +9,7 @@ import type { SandboxAnyFileSystem } from "./filesystem.js";
 import { type SandboxHttp, answerRequest } from "./http.js";
 import {
 	EndReason,
+	ExecFlag,
 	ExitReason,
 	type NativeConfig,
 	type NativeControlRequest,
@@ -211,7 +212,8 @@ export class Machine {
 	exec(spec: NativeExecSpec, sink: ProcessSink): number {
 		const handle = this.handle();
 		try {
-			const id = native().exec(handle, spec);
+			const flags = (spec.tty ? ExecFlag.tty : 0) | (spec.stdin ? ExecFlag.stdin : 0) | (spec.manualAck ? ExecFlag.manualAck : 0);
+			const id = native().exec(handle, spec.argv, spec.env, spec.cwd, spec.user, flags, spec.timeoutMs, spec.rows * 65536 + spec.columns);
 			this.#processes.set(id, sink);
 			return id;
 		} catch (error) {

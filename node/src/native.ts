@@ -32,6 +32,9 @@ export const EndReason = { stopped: 0, poweroff: 1, launch: 2, guest: 3, engine:
 /** Numbers of `enum sbx_exit_reason`. */
 export const ExitReason = { exited: 0, signaled: 1, timeout: 2, aborted: 3, spawn: 4, refused: 5, lost: 6 } as const;
 
+/** Bits of `enum sbx_exec_flags`. */
+export const ExecFlag = { tty: 1, stdin: 2, manualAck: 4 } as const;
+
 /** Operations of file systems, as the addon numbers them. */
 export const FileOp = {
 	stat: 0,
@@ -292,7 +295,8 @@ export interface NativeBinding {
 	close(handle: NativeHandle): Promise<void>;
 	/** The host process, or 0. */
 	hostPid(handle: NativeHandle): number;
-	exec(handle: NativeHandle, spec: NativeExecSpec): number;
+	/** By place, not by name: the call that is made most often. `size`: rows and columns of a terminal, as 65536 * rows + columns. */
+	exec(handle: NativeHandle, argv: readonly string[], env: readonly string[], cwd: string | undefined, user: string | undefined, flags: number, timeoutMs: number, size: number): number;
 	write(handle: NativeHandle, proc: number, data: Uint8Array): number;
 	closeStdin(handle: NativeHandle, proc: number): number;
 	signal(handle: NativeHandle, proc: number, signal: number): number;

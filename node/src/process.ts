@@ -3,6 +3,7 @@
  * Programs in the guest.
  */
 import { constants } from "node:os";
+import { StringDecoder } from "node:string_decoder";
 
 import { SandboxError } from "./errors.js";
 import type { Machine, ProcessExit, ProcessSink } from "./machine.js";
@@ -28,8 +29,8 @@ export interface ProgramResult {
 	readonly timedOut: boolean;
 	/** Processes of it that the guest's kernel killed for want of memory. */
 	readonly oomKills: number;
-	readonly stdout: Buffer;
-	readonly stderr: Buffer;
+	readonly stdout: string;
+	readonly stderr: string;
 }
 
 function isString(value: unknown): value is string {
@@ -73,21 +74,22 @@ export function execSpec(input: ProgramInput, how: Partial<NativeExecSpec> = {})
 	};
 }
 
-/** Output of one stream, up to a limit. */
+/** Output of one stream, up to a limit. Decoded as it comes: tens of megabytes at once would hold the event loop up. */
 class Collected {
-	readonly #chunks: Buffer[] = [];
+	readonly #decoder = new StringDecoder("utf8");
+	#text = "";
 	#bytes = 0;
 
 	/** False when there is too much. */
 	add(data: Buffer, max: number): boolean {
 		this.#bytes += data.length;
 		if (this.#bytes > max) return false;
-		this.#chunks.push(data);
+		this.#text += this.#decoder.write(data);
 		return true;
 	}
 
-	take(): Buffer {
-		return this.#chunks.length === 1 && this.#chunks[0] ? this.#chunks[0] : Buffer.concat(this.#chunks);
+	take(): string {
+		return this.#text + this.#decoder.end();
 	}
 }
 
@@ -157,14 +159,13 @@ class BufferedRun implements ProcessSink {
 			this.#reject(execError(`the guest refused to run the program: ${exit.message}`));
 			return;
 		}
-		const stderr = this.#err.take();
 		this.#resolve({
 			exitCode: exit.code,
 			signal: exit.signal,
 			timedOut: exit.reason === ExitReason.timeout,
 			oomKills: exit.oomKills,
 			stdout: this.#out.take(),
-			stderr: exit.reason === ExitReason.spawn ? Buffer.concat([stderr, Buffer.from(`spawn guest command: ${exit.message}\n`)]) : stderr,
+			stderr: this.#err.take() + (exit.reason === ExitReason.spawn ? `spawn guest command: ${exit.message}\n` : ""),
 		});
 	}
 
@@ -263,5 +264,5 @@ export async function execProgram(machine: Machine, command: string, args: reado
 	if (stdin !== undefined && typeof stdin !== "string" && !(stdin instanceof Uint8Array)) throw execError("stdin must be a string or a Uint8Array");
 	const input = typeof stdin === "string" ? Buffer.from(stdin, "utf8") : stdin;
 	const result = await runBuffered(machine, programOf(command, args, options), { signal, maxOutputBytes, stdin: input });
-	return { ...statusOf({ ...result, code: result.exitCode }), stdout: result.stdout.toString("utf8"), stderr: result.stderr.toString("utf8") };
+	return { ...statusOf({ ...result, code: result.exitCode }), stdout: result.stdout, stderr: result.stderr };
 }

@@ -44,13 +44,7 @@ export class SandboxVm implements AsyncDisposable {
 		this.control = new HostControlTransport({
 			exec: async (command, limits) => {
 				const result = await runBuffered(machine, { argv: command.argv, env: command.env, timeoutMs: limits.timeoutMs }, { signal: limits.signal });
-				return {
-					type: "guest.exec.complete",
-					id: command.id,
-					exitCode: result.exitCode,
-					stdout: result.stdout.toString("utf8"),
-					stderr: result.stderr.toString("utf8"),
-				};
+				return { type: "guest.exec.complete", id: command.id, exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
 			},
 		});
 		this.control.emit({ type: "init.ready", guest: { root: { readonly: ready.rootReadonly }, init: { name: "sandbox-init" } } });

@@ -10,7 +10,7 @@ import { Worker } from "node:worker_threads";
 
 import { type SandboxOptions, acceptPublicInternet, prebuiltRootfs, projectInit, projectKernel, projectRootfs, spawnSandbox } from "@torkbot/sandbox";
 
-import { type NativeBinding, type NativeConfig, type NativeExecSpec, type NativeHandle, type NativeHandlers, findArtifacts, native } from "../dist/native.js";
+import { type NativeBinding, type NativeConfig, type NativeHandle, type NativeHandlers, findArtifacts, native } from "../dist/native.js";
 import { isError, within } from "./helper.js";
 
 const CYCLES = 1000;
@@ -186,7 +186,7 @@ test("the addon takes whatever values for what they are", async () => {
 		if (name === "close") continue;
 		const fn = addon[name] as (...args: readonly unknown[]) => unknown;
 		for (let i = 0; i < 300; i++) {
-			const args = Array.from({ length: random(6) }, () => values[random(values.length)]);
+			const args = Array.from({ length: random(9) }, () => values[random(values.length)]);
 			try {
 				const result = fn(...(random(2) === 0 ? [handle, ...args] : args));
 				if (result instanceof Promise) await result.catch(() => {});
@@ -196,8 +196,8 @@ test("the addon takes whatever values for what they are", async () => {
 		}
 	}
 	assert.deepEqual(ended, []);
-	assert.ok(addon.exec(handle, { argv: ["echo"], env: [] } as unknown as NativeExecSpec) >= 0);
+	assert.ok(addon.exec(handle, ["echo"], [], undefined, undefined, 0, 0, 0) >= 0);
 	await addon.close(handle);
-	assert.throws(() => addon.exec(handle, { argv: ["echo"] } as unknown as NativeExecSpec), /closed/);
+	assert.throws(() => addon.exec(handle, ["echo"], [], undefined, undefined, 0, 0, 0), /closed/);
 	assert.throws(() => addon.close({} as NativeHandle), TypeError);
 });
