@@ -27,6 +27,12 @@ teardown() {
 	[ "$(cat one/new)" = new ]
 }
 
+@test "a file is read ahead in requests of a mebibyte" {
+	run sbx --mount one:/mnt -- sh -c 'cat /sys/class/bdi/0:*/read_ahead_kb'
+	assert_status 0
+	[ "$output" = 1024 ]
+}
+
 @test "nothing of how they came there is left to be seen" {
 	run sbx --mount one:/mnt -- sh -c 'grep -c virtiofs /proc/mounts; ls -d /shared /image; echo $(ls /)'
 	assert_output_has $'1\n'
