@@ -77,6 +77,7 @@ static const char run_help[] =
 	"executed; 125 when sandbox itself failed, and when COMMAND succeeded but a --copy-out did not.\n";
 
 #define COPY_LIMIT (16ULL << 30)
+#define SCRATCH_MIN (1ULL << 20)
 
 enum { OPT_IMAGE = 256,
        OPT_WRITABLE,
@@ -235,6 +236,20 @@ static bool take_env(struct run_options *o, const char *value)
 	return true;
 }
 
+static bool take_writable(struct run_options *o, const char *value)
+{
+	o->vm.flags |= SBX_VM_WRITABLE;
+	if (!value)
+		return true;
+	if (!run_take_size("--writable", value, &o->vm.scratch_bytes))
+		return false;
+	if (o->vm.scratch_bytes < SCRATCH_MIN) {
+		run_error("--writable %s: must be at least 1M", value);
+		return false;
+	}
+	return true;
+}
+
 static bool take_machine_option(struct run_options *o, int c, const char *value)
 {
 	uint64_t n = 0;
@@ -244,8 +259,7 @@ static bool take_machine_option(struct run_options *o, int c, const char *value)
 		o->vm.image_path = value;
 		return true;
 	case OPT_WRITABLE:
-		o->vm.flags |= SBX_VM_WRITABLE;
-		return !value || run_take_size("--writable", value, &o->vm.scratch_bytes);
+		return take_writable(o, value);
 	case OPT_ENGINE:
 		return take_engine(o, value);
 	case OPT_CPUS:
@@ -406,6 +420,11 @@ static bool check_together(struct run_options *o)
 
 	if (o->quiet && o->verbose) {
 		run_error("-q and -v contradict each other; leave one out");
+		return false;
+	}
+	if (o->vm.scratch_bytes >> 20 > o->vm.memory_mib) {
+		run_error("--writable: %llu MiB are more than the guest's memory of %u MiB, which they live in; make --memory larger or the size smaller",
+			  (unsigned long long)o->vm.scratch_bytes >> 20, o->vm.memory_mib);
 		return false;
 	}
 	if (o->tty && o->interactive && !isatty(STDIN_FILENO)) {

@@ -8,9 +8,11 @@
 #include "client/image.h"
 
 #include <ctype.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -21,25 +23,56 @@ enum { MAGIC_BYTES = 0x210,
        CMDLINE_MAX = 1024,
        SCRATCH_MIN = 1 << 20 };
 
+#define CUT_SHORT "is cut short; copy or build it again"
+
 static bool is_elf64_x86(const uint8_t *p)
 {
-	return memcmp(p, "\177ELF\2\1", 6) == 0 && load_le16(p + 18) == 62;
+	return memcmp(p, "\177ELF\2\1", 6) == 0 && load_le16(p + offsetof(Elf64_Ehdr, e_machine)) == EM_X86_64;
 }
 
-static const char *kernel_problem(const uint8_t *p)
+/* What is to be loaded of it lies in the file. Program headers elsewhere than at the start, where linkers put them, are left to who loads it. */
+static bool elf_is_whole(const uint8_t *p, uint64_t size)
 {
-	if (is_elf64_x86(p) || memcmp(p + 0x202, "HdrS", 4) == 0)
-		return NULL;
+	uint64_t at = load_le64(p + offsetof(Elf64_Ehdr, e_phoff));
+	uint16_t count = load_le16(p + offsetof(Elf64_Ehdr, e_phnum));
+
+	if (at > size || count * sizeof(Elf64_Phdr) > size - at)
+		return false;
+	for (; count > 0 && at <= MAGIC_BYTES - sizeof(Elf64_Phdr); count--, at += sizeof(Elf64_Phdr)) {
+		uint64_t off = load_le64(p + at + offsetof(Elf64_Phdr, p_offset)), len = load_le64(p + at + offsetof(Elf64_Phdr, p_filesz));
+
+		if (load_le32(p + at) == PT_LOAD && (off > size || len > size - off))
+			return false;
+	}
+	return true;
+}
+
+/* Setup sectors and the rest, as the boot protocol counts them. */
+static bool bzimage_is_whole(const uint8_t *p, uint64_t size)
+{
+	unsigned sectors = p[0x1f1] ? p[0x1f1] : 4;
+
+	return (sectors + 1) * UINT64_C(512) + load_le32(p + 0x1f4) * UINT64_C(16) <= size;
+}
+
+static const char *kernel_problem(const uint8_t *p, uint64_t size)
+{
+	if (is_elf64_x86(p))
+		return elf_is_whole(p, size) ? NULL : CUT_SHORT;
+	if (memcmp(p + 0x202, "HdrS", 4) == 0)
+		return bzimage_is_whole(p, size) ? NULL : CUT_SHORT;
 	return "is neither an x86-64 ELF vmlinux nor a bzImage";
 }
 
-static const char *init_problem(const uint8_t *p)
+static const char *init_problem(const uint8_t *p, uint64_t size)
 {
-	return is_elf64_x86(p) ? NULL : "is not an x86-64 ELF program";
+	if (!is_elf64_x86(p))
+		return "is not an x86-64 ELF program";
+	return elf_is_whole(p, size) ? NULL : CUT_SHORT;
 }
 
 /* Opens a regular file and looks at its first bytes. */
-static int open_checked(const char *what, const char *path, const char *(*problem)(const uint8_t *), int *ret, struct sbx_err *err)
+static int open_checked(const char *what, const char *path, const char *(*problem)(const uint8_t *, uint64_t), int *ret, struct sbx_err *err)
 {
 	AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	uint8_t head[MAGIC_BYTES] = { 0 };
@@ -54,14 +87,14 @@ static int open_checked(const char *what, const char *path, const char *(*proble
 		return err_set(err, -EINVAL, "%s '%s' is not a regular file", what, path);
 	if (pread(fd, head, sizeof(head), 0) < 0)
 		return err_set(err, -errno, "cannot read %s '%s': %m", what, path);
-	why = problem ? problem(head) : NULL;
+	why = problem ? problem(head, (uint64_t)st.st_size) : NULL;
 	if (why)
 		return err_set(err, -EINVAL, "%s '%s' %s", what, path, why);
 	*ret = take_fd(&fd);
 	return 0;
 }
 
-static int open_artifact(enum sbx_artifact which, const char *what, const char *path, const char *(*problem)(const uint8_t *),
+static int open_artifact(enum sbx_artifact which, const char *what, const char *path, const char *(*problem)(const uint8_t *, uint64_t),
 			 int *ret, struct sbx_err *err)
 {
 	char fallback[PATH_MAX];

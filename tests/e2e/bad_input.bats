@@ -52,11 +52,16 @@ refused() {
 	refused "is not an x86-64 ELF program" --init /etc/passwd -- true
 }
 
-@test "a kernel that is cut short" {
-	head -c 100000 "$SBX_BUILD/vmlinux" >"$BATS_TEST_TMPDIR/vmlinux"
-	run sbx --kernel "$BATS_TEST_TMPDIR/vmlinux" -- true
-	assert_status 125
-	assert_output_has kernel
+@test "a kernel or an init that is cut short" {
+	local file bytes
+	for file in vmlinux bzImage; do
+		for bytes in 1000 100000 4000000; do
+			head -c "$bytes" "$SBX_BUILD/$file" >"$BATS_TEST_TMPDIR/$file"
+			refused "kernel '$BATS_TEST_TMPDIR/$file' is cut short; copy or build it again" --kernel "$BATS_TEST_TMPDIR/$file" -- true
+		done
+	done
+	head -c 2000 "$SBX_BUILD/sandbox-init" >"$BATS_TEST_TMPDIR/init"
+	refused "guest init '$BATS_TEST_TMPDIR/init' is cut short; copy or build it again" --init "$BATS_TEST_TMPDIR/init" -- true
 }
 
 @test "QEMU that is missing or does not run" {
@@ -80,6 +85,7 @@ refused() {
 	refused "--timeout -1: must be" --timeout -1 -- true
 	refused "--timeout 99999999999999999999: must be" --timeout 99999999999999999999 -- true
 	refused "--writable lots: not a size" --writable=lots -- true
+	refused "--writable 10: must be at least 1M" --writable=10 -- true
 }
 
 @test "options that do not exist, lack a value, or take none" {
@@ -92,7 +98,7 @@ refused() {
 @test "options that contradict each other" {
 	refused "-q and -v contradict" -q -v -- true
 	refused "counting instructions needs the qemu engine" --icount --engine kvm -- true
-	refused "more than the guest's memory" --memory 100 --writable=200M -- true
+	refused "--writable: 200 MiB are more than the guest's memory of 100 MiB" --memory 100 --writable=200M -- true
 }
 
 @test "values that make no sense" {
