@@ -4,7 +4,8 @@
  *	SRC:DST[:ro|rw][,cache=…][,owner=…][,mask=…]...
  *
  * DST begins at the last ":/" before the options, so SRC may hold colons. A comma begins an option only when the name of one follows; a path that
- * itself holds ",mask=" and the like cannot be written here. What is cut out of the value lives until the process ends. */
+ * itself holds ",mask=" and the like cannot be written here. What else looks like the end of DST was meant to be an option, and is told before anything
+ * starts: a colon, ",ro", ",NAME=". Where ":ro" or ":rw" is behind it, DST is what it is. What is cut out of the value lives until the process ends. */
 #include "run.h"
 
 #include <stdio.h>
@@ -110,16 +111,31 @@ static bool take_options(struct sbx_mount *m, char *s, int which)
 	return true;
 }
 
-/* Cuts ":ro" or ":rw" off. */
-static void take_access(struct sbx_mount *m, char *s)
+/* Cuts ":ro" or ":rw" off; returns whether one was there. */
+static bool take_access(struct sbx_mount *m, char *s)
 {
 	size_t len = strlen(s);
 
 	if (len < 3 || (strcmp(s + len - 3, ":ro") != 0 && strcmp(s + len - 3, ":rw") != 0))
-		return;
+		return false;
 	if (s[len - 1] == 'o')
 		m->flags |= SBX_MOUNT_READONLY;
 	s[len - 3] = '\0';
+	return true;
+}
+
+/* What in the last component of a mount point looks like an option, or NULL. */
+static const char *find_misspelt(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	for (const char *p = strpbrk(name, ":,"); p; p = strpbrk(p + 1, ":,")) {
+		size_t word = strspn(p + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-");
+
+		if (*p == ':' || (word > 0 && p[1 + word] == '=') || strcmp(p, ",ro") == 0 || strcmp(p, ",rw") == 0)
+			return p;
+	}
+	return NULL;
 }
 
 static char *last_colon_slash(char *s)
@@ -149,6 +165,8 @@ static struct sbx_mount *new_mount(struct run_options *o, const char *option, co
 bool run_take_mount(struct run_options *o, const char *value)
 {
 	char *copy, *options, *colon;
+	const char *misspelt;
+	bool access;
 	int which = 0;
 	struct sbx_mount *m = new_mount(o, "--mount", value, &copy);
 
@@ -164,10 +182,16 @@ bool run_take_mount(struct run_options *o, const char *value)
 		if (!rest || !take_options(m, rest, which))
 			return false;
 	}
-	take_access(m, copy);
+	access = take_access(m, copy);
 	colon = last_colon_slash(copy);
 	if (!colon || colon == copy) {
 		run_error("--mount %s: must be SRC:DST[:ro|rw][,OPTION=VALUE]..., a directory here and an absolute path in the guest", value);
+		return false;
+	}
+	misspelt = access ? NULL : find_misspelt(colon + 1);
+	if (misspelt) {
+		run_error("--mount %s: there is no option '%s', only :ro or :rw, then ,cache= ,owner= ,mask=; if it belongs to the path, write :rw behind it", value,
+			  misspelt);
 		return false;
 	}
 	*colon = '\0';

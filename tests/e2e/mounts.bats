@@ -75,6 +75,25 @@ teardown() {
 	assert_output_has "the mount point '/etc/passwd' is not a directory"
 }
 
+@test "an option that does not exist is told before anything starts, and odd paths are possible" {
+	local odd=$'odd\n\t\xff:name, with=all'
+	for end in :rx ,ro ,rw :ro,rw ,foo=bar ,CACHE=none : :ro:rx; do
+		run sbx --mount "one:/mnt$end" -- true
+		assert_status 125
+		assert_output_has "--mount one:/mnt$end: there is no option '"
+	done
+	for value in cache=some cache= owner=1 owner=a:b owner=1:2:3 mask=x mask=/ mask=/a/../b mask=; do
+		run sbx --mount "one:/mnt,$value" -- true
+		assert_status 125
+		[ "${#lines[@]}" -eq 1 ]
+	done
+	mkdir "one/$odd" "$odd"
+	echo odd >"$odd/name"
+	run sbx --mount one:/mnt --mount "$odd:/mnt/$odd:rw" -- sh -c 'cat "$1/name"' _ "/mnt/$odd"
+	assert_status 0
+	[ "$output" = odd ]
+}
+
 @test "what the guest needs cannot be mounted over" {
 	for point in /dev /proc /sys /sys/fs/cgroup; do
 		run sbx --mount "one:$point" -- true
