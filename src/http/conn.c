@@ -294,7 +294,7 @@ static bool move_versions(struct http_conn *c)
 	if (c->h2)
 		return conn_h2_move(c) || more;
 	more |= read_up(c);
-	h1_relay_run(&c->relay);
+	more |= h1_relay_run(&c->relay); /* what was full when it was to be read into may have room now */
 	fulfil(c);
 	return more;
 }

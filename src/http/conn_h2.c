@@ -235,17 +235,19 @@ static bool link_read(struct conn_link *l)
 	return true;
 }
 
-static void link_write(struct conn_link *l)
+/* True: it may be read from again, while it could not before. */
+static bool link_write(struct conn_link *l)
 {
-	bool all;
+	bool stuck = buf_len(&l->out) > 0, all;
 
 	if (!l->h2 || l->dead)
-		return;
+		return false;
 	all = send_out(l->h2, &l->out, send_up, l->up);
 	if (all && h2_over(l->h2))
 		link_fail(l, 502, "the server ended the connection", h2_error(l->h2)[0] ? h2_error(l->h2) : "the server ended the connection");
 	else
 		http_up_reading(l->up, all);
+	return stuck && all && !l->dead;
 }
 
 static bool guest_read(struct http_conn *c)
@@ -287,13 +289,14 @@ static void reap_links(struct http_conn *c)
 
 bool conn_h2_move(struct http_conn *c)
 {
-	bool moved = guest_read(c);
+	bool stuck = buf_len(&c->h2_out) > 0, moved = guest_read(c);
 
 	LIST_EACH (node, &c->links)
 		moved |= link_read(link_of(node));
 	guest_write(c);
+	moved |= stuck && buf_len(&c->h2_out) == 0;
 	LIST_EACH (node, &c->links)
-		link_write(link_of(node));
+		moved |= link_write(link_of(node));
 	reap_links(c);
 	return moved;
 }

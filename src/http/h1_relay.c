@@ -575,9 +575,12 @@ static bool step(struct h1_relay *r)
 	return moved;
 }
 
-void h1_relay_run(struct h1_relay *r)
+bool h1_relay_run(struct h1_relay *r)
 {
+	bool moved = false;
+
 	while (step(r))
-		;
+		moved = true;
 	r->idle = r->state == H1_RELAY_HEAD && buf_len(&r->guest.in) == 0 && buf_len(&r->guest.out) == 0;
+	return moved;
 }

@@ -80,7 +80,7 @@ struct h1_relay {
 
 void h1_relay_init(struct h1_relay *r, const struct h1_relay_ops *ops, void *user);
 void h1_relay_done(struct h1_relay *r);
-void h1_relay_run(struct h1_relay *r);
+bool h1_relay_run(struct h1_relay *r); /* something moved, so there may be room again */
 
 /* The upstream connection is good for others' requests, too: nothing is asked or answered, and nothing about it is special. */
 bool h1_relay_up_is_spare(const struct h1_relay *r);

@@ -280,5 +280,76 @@ TEST(a_guest_whose_server_went_during_the_handshake_gets_another)
 	stop();
 }
 
+/* What was sent, by the guest or the server. */
+static size_t push(struct tls *t, size_t left)
+{
+	static const char block[16384];
+	ssize_t n = tls_write(t, block, MIN(left, sizeof(block)));
+
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* How much has arrived at the server, which reads all there is at once. */
+static size_t drain(struct server *s)
+{
+	struct buf *in = tls_in(s->tls);
+	char block[16384];
+	size_t got = 0;
+	ssize_t n;
+
+	do {
+		uint8_t *dst = buf_reserve(in, 16384);
+
+		n = recv(s->fd, dst, 16384, MSG_DONTWAIT);
+		buf_commit(in, n > 0 ? (size_t)n : 0);
+		for (ssize_t k; (k = tls_read(s->tls, block, sizeof(block))) > 0;)
+			got += (size_t)k;
+	} while (n > 0);
+	return got;
+}
+
+TEST(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once)
+{
+	enum { BODY = 12 << 20 };
+	static const char *const offers[] = { "http/1.1" };
+	size_t sent = 0, got = 0, before;
+	struct server *s;
+	struct guest *g;
+	char text[128];
+	int n;
+
+	start();
+	g = guest_dials(offers, 1);
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+	n = snprintf(text, sizeof(text), "PUT / HTTP/1.1\r\nHost: " HOST ":%u\r\nContent-Length: %d\r\n\r\n", port, BODY);
+	CHECK(tls_write(g->tls, text, (size_t)n) == n, "write");
+	UNTIL(g, s, strstr(s->got, "\r\nX-Key: k\r\n\r\n"));
+	while (got < BODY) {
+		uint64_t limit = clock_mono_ns() + 10 * NS_PER_S;
+
+		do { /* until the guest is stopped */
+			before = sent;
+			for (unsigned i = 0; i < 20; i++) {
+				sent += push(g->tls, BODY - sent);
+				guest_moves(g);
+				CHECK(loop_once(rig.g.loop, 0) == 0, "loop");
+			}
+		} while (sent > before);
+		before = got;
+		while (got == before) {
+			CHECK(clock_mono_ns() < limit, "it stops after %zu of %zu bytes", got, sent);
+			got += drain(s);
+			CHECK(loop_once(rig.g.loop, 10) == 0, "loop");
+		}
+	}
+	CHECK(got == BODY, "%zu", got);
+	guest_leaves(g);
+	server_leaves(s);
+	stop();
+}
+
 RUN_TESTS(T(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy), T(a_handshake_that_does_not_end_is_given_up),
-	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another))
+	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another),
+	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once))
