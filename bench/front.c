@@ -39,7 +39,7 @@ static unsigned add_data(const struct front *f, unsigned n, size_t len, uint16_t
 }
 
 /* Makes the chain that begins at descriptor 0 available. */
-static void submit(const struct front *f, unsigned queue, uint16_t index)
+static void submit(struct front *f, unsigned queue, uint16_t index)
 {
 	vhost_offer(&f->vhost, queue, index, 0);
 	vhost_kick(&f->vhost, queue);

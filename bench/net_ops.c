@@ -157,6 +157,7 @@ static bool drive(void)
 
 	for (; m.tx_seen != tx; m.tx_seen++)
 		m.tx_free[m.tx_free_count++] = vhost_used(&m.v, TX, m.tx_seen, &len) / TX_PIECES;
+	vhost_want(&m.v, TX, m.tx_seen);
 	if (m.no_room && m.tx_free_count > 0) {
 		m.no_room = false;
 		stack_room(m.s);
@@ -164,6 +165,7 @@ static bool drive(void)
 	if (m.rx_seen != rx) {
 		while (m.rx_seen != rx)
 			take_frame(&m.rx_seen);
+		vhost_want(&m.v, RX, m.rx_seen);
 		vhost_kick(&m.v, RX);
 	}
 	if (busy) {
@@ -467,7 +469,7 @@ static void start_driver(const char *path)
 	mirrored.guest4 = a->gateway4;
 	mirrored.gateway4 = a->guest4;
 	(void)vhost_open(&m.v, path, MEM_BYTES, QUEUES, QUEUE_SIZE,
-			 FEATURE(CSUM) | FEATURE(GUEST_CSUM) | FEATURE(HOST_TSO4) | FEATURE(HOST_TSO6) | FEATURE(GUEST_TSO4) | FEATURE(GUEST_TSO6) | FEATURE(MRG_RXBUF));
+			 FEATURE(CSUM) | FEATURE(GUEST_CSUM) | FEATURE(HOST_TSO4) | FEATURE(HOST_TSO6) | FEATURE(GUEST_TSO4) | FEATURE(GUEST_TSO6) | FEATURE(MRG_RXBUF) | VHOST_F_EVENT_IDX);
 	if (getsockopt(m.v.sock, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		vhost_die("no server");
 	m.server = peer.pid;

@@ -161,13 +161,31 @@ void vhost_offer(const struct vhost *v, unsigned queue, uint16_t index, uint16_t
 	__atomic_store_n(&avail[1], (uint16_t)(index + 1), __ATOMIC_RELEASE);
 }
 
-void vhost_kick(const struct vhost *v, unsigned queue)
+static bool wants_kick(struct vhost *v, unsigned queue)
+{
+	const uint16_t *used = used_of(v, queue);
+	uint16_t now = avail_of(v, queue)[1], old = v->kicked[queue], event;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	v->kicked[queue] = now;
+	if (!v->event_idx)
+		return !(__atomic_load_n(&used[0], __ATOMIC_ACQUIRE) & 1);
+	event = __atomic_load_n(&used[2 + 4 * v->queue_size], __ATOMIC_ACQUIRE);
+	return (uint16_t)(now - event - 1) < (uint16_t)(now - old);
+}
+
+void vhost_kick(struct vhost *v, unsigned queue)
 {
 	const uint64_t one = 1;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if (!(__atomic_load_n(&used_of(v, queue)[0], __ATOMIC_ACQUIRE) & 1) && write(v->kick[queue], &one, sizeof(one)) < 0)
+	if (wants_kick(v, queue) && write(v->kick[queue], &one, sizeof(one)) < 0)
 		vhost_die("cannot kick: %s", strerror(errno));
+}
+
+void vhost_want(const struct vhost *v, unsigned queue, uint16_t index)
+{
+	__atomic_store_n(&avail_of(v, queue)[2 + v->queue_size], index, __ATOMIC_RELEASE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 uint16_t vhost_used_index(const struct vhost *v, unsigned queue)
@@ -226,6 +244,7 @@ uint64_t vhost_open(struct vhost *v, const char *path, size_t mem_bytes, unsigne
 	if (v->mem == MAP_FAILED)
 		vhost_die("cannot map memory: %s", strerror(errno));
 	features = (features | F_VERSION_1 | F_PROTOCOL_FEATURES) & ask_u64(v, GET_FEATURES);
+	v->event_idx = features & VHOST_F_EVENT_IDX;
 	send_message(v, SET_OWNER, NULL, 0, -1);
 	(void)ask_u64(v, GET_PROTOCOL_FEATURES);
 	send_u64(v, SET_PROTOCOL_FEATURES, 0);

@@ -13,7 +13,7 @@
 
 struct loop;
 
-/* A watched descriptor. @events and the callback's argument are EPOLLIN, EPOLLOUT, EPOLLPRI, ... (level-triggered). */
+/* A watched descriptor. @events and the callback's argument are EPOLLIN, EPOLLOUT, EPOLLPRI, ...; level-triggered, unless EPOLLET is among @events. */
 struct loop_fd {
 	int fd;
 	uint32_t events;

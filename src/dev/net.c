@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* dev/net.c - virtio-net: two rings of frames.
  *
- * From the guest. A frame of up to VNET_COPY_BYTES is copied out of guest memory whole; of a larger one the head, where its headers are, and the
+ * From the guest. Its buffers are given back without an interrupt of their own, if what comes for it soon brings one, and they are small. A frame of up to VNET_COPY_BYTES is copied out of guest memory whole; of a larger one the head, where its headers are, and the
  * rest is handed on as views, which its reader writes to a socket or copies. A frame is over when input() returns. Only what the
  * virtio header says about checksums counts here: a segment of 64 KiB is a segment, however the guest would have cut it.
  *
@@ -29,6 +29,8 @@ enum {
 	VNET_COPY_BYTES = 2048,
 	VNET_QUEUE_SIZE = 256,
 	VNET_KICK_BYTES = 4 << 20, /* of frames a kick, then others have their turn */
+	VNET_HURRY_BYTES = 1 << 14, /* of the guest's that it is to have back soon: what a socket of it may have under way is bounded */
+	VNET_LAZY_MS = 1,
 };
 static_assert(sizeof(struct virtio_net_hdr_v1) == VNET_HDR_BYTES, "virtio 1.2, 5.1.6");
 static_assert((int)VCHAIN_SEGS_MAX <= (int)FRAME_IN_IOVS, "readers have room for the views of any chain");
@@ -43,6 +45,7 @@ struct vnet {
 	void *user;
 	struct loop_task signal;
 	bool starved; /* room() is owed */
+	size_t held;  /* bytes of frames whose buffers the guest has back and may not know of */
 	uint8_t head[VNET_COPY_BYTES];
 	struct iovec body[VCHAIN_SEGS_MAX];
 };
@@ -50,6 +53,32 @@ struct vnet {
 static struct vnet *vnet_of(struct vdev *d)
 {
 	return CONTAINER_OF(d, struct vnet, vdev);
+}
+
+/* ---- Interrupts ---- */
+
+static void vnet_tell(struct vnet *n)
+{
+	bool hurry = n->held >= VNET_HURRY_BYTES;
+
+	n->held = hurry ? 0 : n->held;
+	if (hurry)
+		vdev_signal_now(&n->vdev);
+	else
+		vdev_signal(&n->vdev);
+}
+
+static void vnet_signal(struct loop_task *t)
+{
+	vnet_tell(CONTAINER_OF(t, struct vnet, signal));
+}
+
+void vnet_flush(struct vnet *n)
+{
+	if (!n->signal.queued)
+		return;
+	loop_task_del(n->vdev.loop, &n->signal);
+	vnet_tell(n);
 }
 
 /* ---- From the guest ---- */
@@ -92,6 +121,9 @@ static void vnet_kick_tx(struct vnet *n)
 		if (r < 0)
 			break;
 	}
+	n->held += bytes;
+	if (n->held >= VNET_HURRY_BYTES)
+		loop_task_add(d->loop, &n->signal, vnet_signal); /* behind what the stack answers to this */
 	if (r < 0)
 		vdev_break(d, "malformed descriptor chain");
 	else if (r > 0)
@@ -99,11 +131,6 @@ static void vnet_kick_tx(struct vnet *n)
 }
 
 /* ---- To the guest ---- */
-
-static void vnet_signal(struct loop_task *t)
-{
-	vdev_signal(&CONTAINER_OF(t, struct vnet, signal)->vdev);
-}
 
 static void encode_header(const struct frame_out *f, uint16_t buffers, uint8_t raw[VNET_HDR_BYTES])
 {
@@ -264,6 +291,7 @@ static void vnet_config_read(struct vdev *d, uint32_t off, void *dst, uint32_t l
 static void vnet_reset(struct vdev *d)
 {
 	vnet_of(d)->starved = false;
+	vnet_of(d)->held = 0;
 }
 
 static void vnet_free(struct vdev *d)
@@ -285,6 +313,8 @@ static const struct vdev_ops vnet_vdev_ops = {
 		    FEATURE(HOST_TSO4) | FEATURE(HOST_TSO6) | FEATURE(MRG_RXBUF),
 	.nqueues = QUEUE_COUNT,
 	.queue_size = VNET_QUEUE_SIZE,
+	.lazy = 1u << QUEUE_TX,
+	.lazy_ms = VNET_LAZY_MS,
 	.start = vnet_start,
 	.kick = vnet_kick,
 	.config_read = vnet_config_read,

@@ -24,6 +24,8 @@ int vnet_create(struct loop *loop, const struct log *log, const struct vnet_conf
 		struct vdev **ret_dev);
 /* Copies a frame into buffers of the guest. False when it has not given enough of them: nothing was sent, and room() follows. A frame for a guest
  * without a driver, or too large for its driver, is dropped. The guest is interrupted at the end of the loop's round. */
+/* Tells the guest of what was sent since, which happens by itself at the end of the next round. */
+void vnet_flush(struct vnet *n);
 bool vnet_send(struct vnet *n, const struct frame_out *f);
 
 #endif

@@ -25,6 +25,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+enum { VSOCK_LAZY_MS = 10 };
+
 enum { QUEUE_RX, /* the guest's word: packets to the guest */
        QUEUE_TX,
        QUEUE_EVENT, /* transport resets; we have none to tell */
@@ -289,6 +291,7 @@ static const struct vdev_ops vsock_ops = {
 	.nqueues = QUEUE_COUNT,
 	.queue_size = 256,
 	.lazy = 1u << QUEUE_TX,
+	.lazy_ms = VSOCK_LAZY_MS,
 	.kick = vsock_kick,
 	.config_read = vsock_config_read,
 	.reset = vsock_reset,

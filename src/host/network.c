@@ -43,10 +43,17 @@ static bool on_send(void *user, const struct frame_out *f)
 	return vnet_send(h->vnet, f);
 }
 
+static void on_sent(void *user)
+{
+	const struct host_network *h = user;
+
+	vnet_flush(h->vnet);
+}
+
 int host_network_init(struct host_network *h, struct loop *loop, const struct log *log, struct ctl *ctl, struct vm_config *config, struct sbx_err *err)
 {
 	const struct stack_config *a = network_addresses();
-	const struct network_link link = { .send = on_send, .user = h };
+	const struct network_link link = { .send = on_send, .sent = on_sent, .user = h };
 	struct vnet_config c = { .mtu = a->mtu };
 	struct http_proxy_config proxy;
 	int r;

@@ -52,6 +52,8 @@ static void run(struct network *n)
 {
 	uint64_t next = stack_run(n->stack);
 
+	if (n->link.sent)
+		n->link.sent(n->link.user);
 	if (next == UINT64_MAX)
 		loop_timer_del(n->loop, &n->timer);
 	else if (n->timer.heap_pos == 0 || n->timer.at_ns > next || n->timer.at_ns <= loop_now_ns(n->loop))

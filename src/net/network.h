@@ -56,6 +56,7 @@ struct network_interceptor {
 /* The way to the guest's device. */
 struct network_link {
 	bool (*send)(void *user, const struct frame_out *f); /* false: no room; network_room() follows */
+	void (*sent)(void *user);                            /* no more for now: the guest is to be told; or NULL */
 	void *user;
 };
 

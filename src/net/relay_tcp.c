@@ -26,6 +26,7 @@
 
 enum {
 	READ_BYTES = 1 << 18, /* a round, then other sockets have their turn */
+	READ_FIRST_BYTES = 1 << 14, /* room that is asked for, until it turns out to be too little */
 	READ_IOVS = 16,
 };
 
@@ -36,6 +37,7 @@ struct relay {
 	struct tcp *t;
 	int fd;
 	struct loop_fd watch;
+	uint32_t read_bytes; /* room for the next read: what is not filled was taken from others for nothing */
 	bool accepted, connected;
 	bool wants_write, wants_read;
 	bool looking;    /* it is admitted by a name, and whether it asks for one is not known yet */
@@ -127,8 +129,10 @@ static bool relay_send_held(struct relay *r)
 	n = n < 0 ? 0 : n;
 	buf_consume(&r->held, (size_t)n);
 	r->flow.bytes_out += (size_t)n;
-	if (buf_len(&r->held) == 0)
+	if (buf_len(&r->held) == 0) {
+		buf_done(&r->held);
 		return true;
+	}
 	r->wants_write = true;
 	return relay_watch(r);
 }
@@ -249,7 +253,7 @@ static void relay_read(struct relay *r)
 
 	while (left > 0) {
 		struct iovec iov[READ_IOVS];
-		unsigned count = tcp_room(r->t, left, iov, READ_IOVS);
+		unsigned count = tcp_room(r->t, MIN(left, (size_t)r->read_bytes), iov, READ_IOVS);
 		size_t room = 0;
 		ssize_t n;
 
@@ -271,8 +275,11 @@ static void relay_read(struct relay *r)
 			relay_abort(r, NET_END_HOST);
 			return;
 		}
-		if (n < 0 || (size_t)n < room)
+		if (n < 0 || (size_t)n < room) {
+			r->read_bytes = (uint32_t)MAX(n < 0 ? 0 : 2 * (size_t)n, (size_t)READ_FIRST_BYTES);
 			break;
+		}
+		r->read_bytes = MIN(4 * r->read_bytes, (uint32_t)READ_BYTES);
 		left -= (size_t)n;
 	}
 	(void)relay_watch(r);
@@ -333,6 +340,7 @@ static struct relay *relay_new(struct network *n, struct tcp *t)
 	r->n = n;
 	r->t = t;
 	r->fd = -1;
+	r->read_bytes = READ_FIRST_BYTES;
 	buf_init(&r->held, HELLO_BYTES_MAX);
 	list_add_tail(&n->relays, &r->node);
 	return r;
@@ -403,6 +411,7 @@ int relay_tcp_inbound(struct network *n, int fd, const struct flow_key *key, con
 	r->n = n;
 	r->fd = fd;
 	r->connected = true;
+	r->read_bytes = READ_FIRST_BYTES;
 	r->shown = *shown;
 	buf_init(&r->held, HELLO_BYTES_MAX);
 	list_add_tail(&n->relays, &r->node);

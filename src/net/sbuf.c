@@ -16,18 +16,33 @@ struct sbuf_block {
 
 void sbuf_pool_init(struct sbuf_pool *p, unsigned max_blocks)
 {
-	*p = (struct sbuf_pool){ .max = max_blocks };
+	*p = (struct sbuf_pool){ .max = max_blocks, .kept_max = SBUF_POOL_KEPT };
+}
+
+static void pool_free_one(struct sbuf_pool *p)
+{
+	struct sbuf_block *b = p->free;
+
+	p->free = b->next;
+	p->free_count--;
+	free(b);
+}
+
+unsigned sbuf_pool_trim(struct sbuf_pool *p)
+{
+	unsigned n = p->free_least;
+
+	p->kept_max = p->max;
+	for (unsigned i = 0; i < n; i++)
+		pool_free_one(p);
+	p->free_least = p->free_count;
+	return n;
 }
 
 void sbuf_pool_done(struct sbuf_pool *p)
 {
-	while (p->free) {
-		struct sbuf_block *b = p->free;
-
-		p->free = b->next;
-		free(b);
-	}
-	p->free_count = 0;
+	while (p->free)
+		pool_free_one(p);
 }
 
 size_t sbuf_pool_share(const struct sbuf_pool *p)
@@ -46,6 +61,7 @@ static uint8_t *pool_get(struct sbuf_pool *p)
 	if (b) {
 		p->free = b->next;
 		p->free_count--;
+		p->free_least = MIN(p->free_least, p->free_count);
 	} else {
 		b = malloc(SBUF_BLOCK_BYTES);
 		if (!b)
@@ -60,7 +76,7 @@ static void pool_put(struct sbuf_pool *p, uint8_t *block)
 	struct sbuf_block *b = (struct sbuf_block *)(void *)block;
 
 	p->used--;
-	if (p->free_count == SBUF_POOL_KEPT) {
+	if (p->free_count >= p->kept_max) {
 		free(b);
 		return;
 	}
@@ -156,6 +172,16 @@ void sbuf_advance(struct sbuf *b, size_t len)
 	b->tail += len;
 	if (b->head == b->tail)
 		free_blocks(b); /* room was asked for and not used */
+}
+
+void sbuf_trim(struct sbuf *b)
+{
+	uint64_t i = (b->tail + SBUF_BLOCK_BYTES - 1) / SBUF_BLOCK_BYTES;
+
+	for (; i < b->head / SBUF_BLOCK_BYTES + SBUF_BLOCKS && b->block[i % SBUF_BLOCKS]; i++) {
+		pool_put(b->pool, b->block[i % SBUF_BLOCKS]);
+		b->block[i % SBUF_BLOCKS] = NULL;
+	}
 }
 
 unsigned sbuf_view(const struct sbuf *b, uint64_t pos, size_t len, struct iovec *iov, unsigned max, size_t *ret_len)

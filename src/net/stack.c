@@ -12,11 +12,13 @@
 #include "net/stack.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "net/csum.h"
 #include "net/stack_impl.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 
 enum {
@@ -46,7 +48,8 @@ int stack_create(const struct stack_config *c, const struct stack_ops *ops, void
 	list_init(&s->frags);
 	flow_table_init(&s->tcp, STACK_TCP_MAX, secret);
 	sbuf_pool_init(&s->pool, STACK_POOL_BLOCKS);
-	if (net_timers_reserve(&s->timers, 1) < 0) {
+	(void)sbuf_pool_trim(&s->pool);
+	if (net_timers_reserve(&s->timers, STACK_TIMERS) < 0) {
 		stack_free(s);
 		return -ENOMEM;
 	}
@@ -82,11 +85,22 @@ void stack_wake(struct stack *s)
 	s->woken = true;
 }
 
+/* What many connections have used at once would lie about in the heap else, in holes between things that stay. */
+static void pool_timer(struct net_timer *t)
+{
+	struct stack *s = CONTAINER_OF(t, struct stack, pool_timer);
+
+	if (sbuf_pool_trim(&s->pool) > 0)
+		(void)malloc_trim(0);
+}
+
 uint64_t stack_run(struct stack *s)
 {
 	s->woken = false;
 	(void)net_timers_run(&s->timers, stack_now(s));
 	tcp_run(s);
+	if (s->pool.free_count > 0 && s->pool_timer.heap_pos == 0)
+		net_timer_set(&s->timers, &s->pool_timer, stack_now(s) + STACK_POOL_MS * NS_PER_MS, pool_timer);
 	return net_timers_next(&s->timers);
 }
 

@@ -18,6 +18,7 @@ struct stack {
 	struct stack_stats stats;
 	struct net_timers timers;
 	struct sbuf_pool pool;
+	struct net_timer pool_timer; /* while it has free blocks */
 	bool blocked; /* the guest had no room for the last frame */
 	bool woken;
 	uint16_t next_ip_id;
@@ -37,7 +38,11 @@ struct stack {
 	uint8_t *scratch; /* for packets that must be in one piece; made when first needed */
 };
 
-enum { STACK_SCRATCH_BYTES = 1 << 16 };
+enum {
+	STACK_SCRATCH_BYTES = 1 << 16,
+	STACK_TIMERS = 2,       /* of its own */
+	STACK_POOL_MS = 1000,   /* memory that was not needed for so long is given back */
+};
 
 static inline uint64_t stack_now(const struct stack *s)
 {

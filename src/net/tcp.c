@@ -30,7 +30,7 @@ struct tcp *tcp_new(struct stack *s, const struct flow_key *key, uint32_t iss)
 	struct tcp *t;
 
 	/* A timer each, and the stack's own. */
-	if (s->tcp.count == STACK_TCP_MAX || net_timers_reserve(&s->timers, s->tcp.count + 2) < 0)
+	if (s->tcp.count == STACK_TCP_MAX || net_timers_reserve(&s->timers, s->tcp.count + 1 + STACK_TIMERS) < 0)
 		return NULL;
 	t = calloc(1, sizeof(*t));
 	if (!t)
@@ -479,6 +479,7 @@ unsigned tcp_room(struct tcp *t, size_t len, struct iovec *iov, unsigned max)
 void tcp_filled(struct tcp *t, size_t len)
 {
 	sbuf_advance(&t->tx, len);
+	sbuf_trim(&t->tx);
 	if (len > 0)
 		tcp_ready(t);
 }

@@ -10,7 +10,7 @@
  * at the end of the round: however fast the guest refills a ring, the loop's other descriptors get their turn.
  *
  * An interrupt costs a guest more than most of what it is about. Where it only gives transmit buffers back (ops->lazy) it is held back until another one
- * goes out, or a quarter of the ring has come together, or VDEV_LAZY_MS have passed.
+ * goes out, or a quarter of the ring has come together, or lazy_ms have passed.
  *
  * A kick costs the guest a system call or an exit, and us a wake-up, together more than most requests for files take. A driver that has one request
  * at a time sends the next one soon after the answer. So devices that ask for it (ops->polls) look at their rings for POLL_NS, kicks off, before they
@@ -26,8 +26,6 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
-
-enum { VDEV_LAZY_MS = 10 };
 
 #define POLL_NS (NS_PER_MS / 25)
 enum { POLL_SKIP_MAX = 1024 };
@@ -208,19 +206,26 @@ static void vdev_lazy_timer(struct loop_timer *t)
 }
 
 /* @told: another queue's interrupt has just gone out. */
-static void vdev_signal_lazy(struct vdev *d, uint16_t i, bool told)
+static void vdev_signal_lazy(struct vdev *d, uint16_t i, bool told, bool now)
 {
 	uint16_t held = virtq_unsignalled(&d->queue[i]);
 
-	if (held == 0 || (told && d->one_interrupt))
-		return; /* the guest looks at this one too; if it does not, the next call finds it still held */
-	if (!told && held < d->queue[i].size / 4 && !d->lazy_set)
-		d->lazy_set = loop_timer_set(d->loop, &d->lazy, loop_now_ns(d->loop) + VDEV_LAZY_MS * NS_PER_MS, vdev_lazy_timer) == 0;
-	if (told || held >= d->queue[i].size / 4 || !d->lazy_set)
+	if (held == 0)
+		return;
+	if (told && d->one_interrupt) {
+		virtq_told(&d->queue[i]);
+		loop_timer_del(d->loop, &d->lazy);
+		d->lazy_set = false;
+		return;
+	}
+	now = now || told || held >= d->queue[i].size / 4;
+	if (!now && !d->lazy_set)
+		d->lazy_set = loop_timer_set(d->loop, &d->lazy, loop_now_ns(d->loop) + d->ops->lazy_ms * NS_PER_MS, vdev_lazy_timer) == 0;
+	if (now || !d->lazy_set)
 		(void)vdev_signal_queue(d, i);
 }
 
-void vdev_signal(struct vdev *d)
+static void signal_queues(struct vdev *d, bool now)
 {
 	bool told = false;
 
@@ -229,7 +234,17 @@ void vdev_signal(struct vdev *d)
 			told = true;
 	for (uint16_t i = 0; i < d->ops->nqueues; i++)
 		if (d->ops->lazy & 1u << i)
-			vdev_signal_lazy(d, i, told);
+			vdev_signal_lazy(d, i, told, now);
+}
+
+void vdev_signal(struct vdev *d)
+{
+	signal_queues(d, false);
+}
+
+void vdev_signal_now(struct vdev *d)
+{
+	signal_queues(d, true);
 }
 
 void vdev_break(struct vdev *d, const char *why)

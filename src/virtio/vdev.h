@@ -20,7 +20,8 @@ struct vdev_ops {
 	uint16_t nqueues;    /* <= VDEV_QUEUES_MAX */
 	uint16_t queue_size; /* maximum offered, <= VIRTQ_SIZE_MAX */
 	bool polls;          /* requests come one after the other: worth looking for the next one for a moment instead of waiting for a kick */
-	uint32_t lazy;       /* bits of queues whose driver only wants its buffers back, and may wait a moment for the interrupt */
+	uint32_t lazy;       /* bits of queues whose driver only wants its buffers back, and may wait a moment for the interrupt, ... */
+	uint32_t lazy_ms;    /* ... at most this */
 
 	int (*start)(struct vdev *d);                                               /* DRIVER_OK; d->features is final and a subset of what was offered */
 	void (*kick)(struct vdev *d, uint16_t queue);                               /* queue < nqueues and enabled */
@@ -84,6 +85,8 @@ void vdev_kick(struct vdev *d, uint16_t queue); /* ignores disabled queues and b
 
 /* For devices: interrupts the guest for every queue that wants it after asynchronous pushes; for lazy ones soon. */
 void vdev_signal(struct vdev *d);
+/* The same, and the lazy ones at once. */
+void vdev_signal_now(struct vdev *d);
 /* The guest broke the rules: NEEDS_RESET, all queues ignored until reset, one rate-limited line. */
 void vdev_break(struct vdev *d, const char *why);
 /* For devices whose kick handles one ring's worth: run ops->kick for @queue again in the next round. */

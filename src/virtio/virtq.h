@@ -71,6 +71,12 @@ static inline uint16_t virtq_unsignalled(const struct virtq *q)
 	return q->enabled ? (uint16_t)(q->used_idx - q->signalled) : 0;
 }
 
+/* The driver looks at it for another reason: what was pushed needs no interrupt. */
+static inline void virtq_told(struct virtq *q)
+{
+	q->signalled = q->used_idx;
+}
+
 /* The driver need not kick from now on: somebody looks with virtq_ready(). Taken back, the next empty virtq_pop() asks for kicks again. */
 void virtq_poll(struct virtq *q, bool on);
 /* Would virtq_pop() yield something? Costs a load. */

@@ -147,14 +147,13 @@ static void kvm_dev_irq(void *user)
 	(void)!write(d->irq_fd, &one, sizeof(one)); /* KVM consumes it at once: it cannot fill up */
 }
 
+/* What the descriptor counts is not read: each signal is an event of its own (EPOLLET). */
 static void kvm_dev_kicked(struct loop_fd *w, uint32_t events)
 {
 	const struct kvm_kick *kick = CONTAINER_OF(w, struct kvm_kick, watch);
-	uint64_t count;
 
 	(void)events;
-	if (read(kick->fd, &count, sizeof(count)) == sizeof(count))
-		mmio_kick(kick->dev->mmio, kick->queue);
+	mmio_kick(kick->dev->mmio, kick->queue);
 }
 
 static int kvm_kick_create(struct kvm_kick *kick, uint64_t gpa)
@@ -170,7 +169,7 @@ static int kvm_kick_create(struct kvm_kick *kick, uint64_t gpa)
 	reg.fd = kick->fd;
 	if (ioctl(k->vm_fd, KVM_IOEVENTFD, &reg) < 0)
 		return -errno;
-	return loop_fd_add(k->loop, &kick->watch, kick->fd, EPOLLIN, kvm_dev_kicked);
+	return loop_fd_add(k->loop, &kick->watch, kick->fd, EPOLLIN | EPOLLET, kvm_dev_kicked);
 }
 
 static int kvm_dev_create(struct kvm_dev *d, unsigned index)

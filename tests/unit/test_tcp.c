@@ -895,6 +895,22 @@ TEST(stalled_connections_leave_room_for_others)
 	down();
 }
 
+TEST(memory_that_was_not_needed_for_a_while_is_given_back)
+{
+	uint64_t next;
+
+	open_plain();
+	write_all(30000);
+	SEG(.seq = G(0), .ack = O(30000), .flags = ACK, .win = WIN);
+	next = nrig_run(&r);
+	CHECK(r.s->pool.used == 0 && r.s->pool.free_count > 0 && next <= r.now + STACK_POOL_MS * NS_PER_MS, "%u blocks", r.s->pool.free_count);
+	nrig_pass(&r, 2 * STACK_POOL_MS);
+	CHECK(r.s->pool.free_count == 0, "%u blocks", r.s->pool.free_count);
+	next = nrig_run(&r);
+	CHECK(next > r.now + 3600 * NS_PER_S, "an idle stack is not run");
+	down();
+}
+
 TEST(whoever_found_the_pool_empty_is_told_when_it_is_not)
 {
 	enum { CONNS = 600, HUNGRY = 20 };
@@ -982,4 +998,4 @@ RUN_TESTS(T(nothing_is_answered_before_our_end_has_decided), T(what_is_refused_i
 	  T(a_lost_fin_is_sent_again), T(resets_count_only_when_they_are_exact), T(our_reset_is_what_the_guest_believes),
 	  T(timestamps_protect_against_old_segments), T(a_silent_guest_is_asked_whether_it_lives), T(a_connection_to_the_guest_opens),
 	  T(a_connection_to_the_guest_is_refused_or_never_answered), T(both_open_at_once), T(a_driver_that_restarts_ends_every_connection),
-	  T(stalled_connections_leave_room_for_others), T(whoever_found_the_pool_empty_is_told_when_it_is_not), T(want_of_memory_is_a_lossy_network))
+	  T(stalled_connections_leave_room_for_others), T(memory_that_was_not_needed_for_a_while_is_given_back), T(whoever_found_the_pool_empty_is_told_when_it_is_not), T(want_of_memory_is_a_lossy_network))

@@ -304,6 +304,7 @@ static void rig_up_lazy(struct rig *r)
 	rig_up(r);
 	ops = *r->dev.vdev.ops;
 	ops.lazy = 1;
+	ops.lazy_ms = 10;
 	r->dev.vdev.ops = &ops;
 	rig_start(r);
 }
@@ -365,6 +366,50 @@ TEST(lazy_interrupts_go_with_those_of_other_queues)
 		CHECK(r.calls_beside == 1 && r.calls == (one_interrupt ? 0 : 1), "%u and %u interrupts", r.calls_beside, r.calls);
 		rig_down(&r);
 	}
+}
+
+TEST(a_lazy_interrupt_that_another_has_covered_does_not_come)
+{
+	static const struct vdriver_seg seg = { DATA, 4 };
+	struct vdriver beside;
+	struct vchain c;
+	struct rig r;
+
+	rig_up_lazy(&r);
+	(void)loop_once(r.loop, 0);
+	r.dev.vdev.one_interrupt = true;
+	vdriver_init(&beside, r.mem, RING + VDRIVER_BYTES, 8, false);
+	CHECK(vdriver_enable(&beside, &r.dev.vdev.queue[1]) == 0, "enable");
+	for (int i = 0; i < 3; i++) {
+		add(&r);
+		vdev_kick(&r.dev.vdev, 0);
+		CHECK(vdriver_add(&beside, &seg, 1, 0, false) >= 0, "add");
+		(void)vdriver_publish(&beside);
+		CHECK(virtq_pop(&r.dev.vdev.queue[1], &c) == 1 && virtq_push(&r.dev.vdev.queue[1], &c, 0) == 0, "push");
+		vdev_signal(&r.dev.vdev);
+		CHECK(take_all(&r) == 1, "the buffer is back");
+	}
+	(void)loop_once(r.loop, 30);
+	CHECK(r.calls == 0 && r.calls_beside == 3, "%u and %u interrupts", r.calls, r.calls_beside);
+	rig_down(&r);
+}
+
+TEST(lazy_interrupts_come_at_once_when_the_device_says_so)
+{
+	struct rig r;
+
+	rig_up_lazy(&r);
+	(void)loop_once(r.loop, 0);
+	vdev_signal_now(&r.dev.vdev);
+	CHECK(r.calls == 0, "there is nothing to tell");
+	add(&r);
+	vdev_kick(&r.dev.vdev, 0);
+	CHECK(r.calls == 0, "early");
+	vdev_signal_now(&r.dev.vdev);
+	CHECK(r.calls == 1, "%u interrupts", r.calls);
+	(void)loop_once(r.loop, 30);
+	CHECK(r.calls == 1, "%u interrupts", r.calls);
+	rig_down(&r);
 }
 
 /* ---- Polling ---- */
@@ -516,7 +561,8 @@ TEST(a_ring_that_breaks_while_it_is_polled_stops_the_device)
 RUN_TESTS(T(a_device_that_polls_serves_without_kicks), T(what_comes_as_a_poll_ends_is_served),
 	  T(a_device_polls_only_for_drivers_that_come_back_soon), T(polls_that_find_nothing_become_rare), T(a_reset_ends_polling), T(a_ring_that_breaks_while_it_is_polled_stops_the_device),
 	  T(a_lazy_interrupt_comes_soon), T(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits),
-	  T(lazy_interrupts_go_with_those_of_other_queues), T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),
+	  T(lazy_interrupts_go_with_those_of_other_queues), T(a_lazy_interrupt_that_another_has_covered_does_not_come),
+	  T(lazy_interrupts_come_at_once_when_the_device_says_so), T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),
 	  T(kicks_reach_the_device_only_while_it_runs), T(one_interrupt_covers_a_burst),
 	  T(a_kick_serves_one_ring_and_the_rest_waits_its_turn), T(a_broken_ring_stops_the_device_until_reset),
 	  T(a_guest_that_breaks_its_device_again_and_again_fills_no_log), T(what_completes_after_a_reset_finds_no_ring),

@@ -288,6 +288,23 @@ static unsigned take_all(struct rig *r)
 	return n;
 }
 
+TEST(every_kick_is_heard_and_nobody_reads_what_they_count)
+{
+	eventfd_t count;
+	struct rig r;
+
+	rig_up(&r);
+	drive(&r);
+	for (unsigned i = 1; i <= 3; i++) {
+		add(&r);
+		CHECK(take_all(&r) == 1, "kick %u", i);
+	}
+	CHECK(eventfd_read(r.kick, &count) == 0 && count == 3, "it counts");
+	add(&r);
+	CHECK(take_all(&r) == 1, "nor does it matter who does");
+	rig_down(&r);
+}
+
 TEST(an_honest_front_end_is_served)
 {
 	uint8_t got[4];
@@ -742,7 +759,7 @@ TEST(creation_fails_cleanly_and_takes_the_descriptor)
 	loop_free(loop);
 }
 
-RUN_TESTS(T(an_honest_front_end_is_served), T(messages_may_come_a_byte_at_a_time), T(many_messages_may_come_at_once),
+RUN_TESTS(T(an_honest_front_end_is_served), T(every_kick_is_heard_and_nobody_reads_what_they_count), T(messages_may_come_a_byte_at_a_time), T(many_messages_may_come_at_once),
 	  T(acknowledgements_come_when_they_were_agreed_on), T(configuration_is_read_within_its_bounds),
 	  T(a_paused_ring_goes_on_with_the_device_as_it_was), T(a_driver_that_starts_over_finds_a_device_that_was_reset),
 	  T(other_features_than_before_mean_a_driver_that_starts_over),

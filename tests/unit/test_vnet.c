@@ -278,6 +278,31 @@ TEST(a_device_that_breaks_while_it_answers_stops_taking_frames)
 	rig_down(r);
 }
 
+TEST(buffers_of_small_frames_come_back_without_an_interrupt_of_their_own)
+{
+	struct rig *r = rig_up(F(MRG_RXBUF));
+
+	r->dev->one_interrupt = true;
+	r->answer = true;
+	(void)give(r, 1000);
+	transmit(r, 100, 1, 0);
+	vnet_flush(r->net);
+	CHECK(r->md.calls[RX] == 1 && r->md.calls[TX] == 0, "with an answer: %u and %u interrupts", r->md.calls[RX], r->md.calls[TX]);
+	vnet_flush(r->net);
+	(void)loop_once(r->loop, 0);
+	CHECK(r->md.calls[RX] == 1 && r->md.calls[TX] == 0, "later: %u and %u interrupts", r->md.calls[RX], r->md.calls[TX]);
+	r->answer = false;
+	transmit(r, 100, 1, 0);
+	CHECK(r->md.calls[TX] == 0, "at once");
+	for (int i = 0; i < 1000 && r->md.calls[TX] == 0; i++)
+		(void)loop_once(r->loop, 10);
+	CHECK(r->md.calls[TX] == 1, "without an answer: %u interrupts", r->md.calls[TX]);
+	transmit(r, 60000, 3, 0);
+	(void)loop_once(r->loop, 0);
+	CHECK(r->md.calls[TX] == 2, "of a large one: %u interrupts", r->md.calls[TX]);
+	rig_down(r);
+}
+
 TEST(the_driver_is_told_of_and_its_features_with_it)
 {
 	struct rig *r = rig_up(F(GUEST_CSUM) | F(GUEST_TSO4));
@@ -333,5 +358,5 @@ RUN_TESTS(T(frames_of_every_size_and_layout_arrive_whole), T(a_frame_without_a_c
 	  T(a_frame_takes_as_many_buffers_as_it_needs_and_shows_them_at_once),
 	  T(without_enough_buffers_nothing_is_sent_and_room_is_told_when_there_are_more), T(a_frame_that_can_never_fit_is_dropped),
 	  T(a_buffer_that_holds_no_header_breaks_the_device), T(a_device_that_breaks_while_it_answers_stops_taking_frames),
-	  T(the_driver_is_told_of_and_its_features_with_it), T(the_configuration_space_has_address_and_mtu),
+	  T(buffers_of_small_frames_come_back_without_an_interrupt_of_their_own), T(the_driver_is_told_of_and_its_features_with_it), T(the_configuration_space_has_address_and_mtu),
 	  T(nothing_is_sent_before_the_driver_is_there), T(creation_fails_cleanly))
