@@ -4,7 +4,7 @@
  *
  *	first ROUNDS	createSandbox() to the first exec's result, in ms; `sandbox run` of the same, start to end
  *	exec PAUSE	vm.exec("true"), p50 and p99 in us, PAUSE ms before each; the same by the C API in a VM of its own
- *	output		MB/s of 1 GiB through spawn(), read to its end; by the C API
+ *	output [MIB]	MB/s of 1 GiB (or so many MiB) through spawn(), read to its end; by the C API
  *	read		p50 and p99 in us of 4 KiB reads of a file of this program, from the virtqueue to the reply, without a VM
  *	delay		the longest delay of the event loop in ms, while a VM starts, runs programs, reads files of this program, prints 256 MiB and is closed;
  *			of an idle Node.js at the same time; what a synchronous call of ours took at most
@@ -102,7 +102,7 @@ async function exec(pause) {
 	return [quantile(ours, 0.5), quantile(ours, 0.99), quantile(theirs, 0.5), quantile(theirs, 0.99)];
 }
 
-const TURN_BYTES = 128 << 20;
+const TURNS = 8;
 
 async function print(vm, bytes) {
 	const program = vm.spawn("head", ["-c", String(bytes), "/dev/zero"], { stdin: "ignore" });
@@ -112,20 +112,21 @@ async function print(vm, bytes) {
 	if (got !== bytes) throw new Error(`${got} bytes`);
 }
 
-async function output() {
+async function output(mib) {
+	const bytes = (mib << 20) / TURNS;
 	const peer = new Peer();
 	const vm = await spawnSandbox(options);
 	let ours = 0;
 	let theirs = 0;
 	await peer.ask("output 1000000");
 	await print(vm, 1_000_000);
-	for (let i = 0; i < 8; i++) {
-		ours += (await timed(() => print(vm, TURN_BYTES))) / 1e3;
-		theirs += (await peer.ask(`output ${TURN_BYTES}`))[0];
+	for (let i = 0; i < TURNS; i++) {
+		ours += (await timed(() => print(vm, bytes))) / 1e3;
+		theirs += (await peer.ask(`output ${bytes}`))[0];
 	}
 	peer.end();
 	await vm.close();
-	return [(8 * TURN_BYTES) / 1e6 / ours, (8 * TURN_BYTES) / 1e6 / theirs];
+	return [(TURNS * bytes) / 1e6 / ours, (TURNS * bytes) / 1e6 / theirs];
 }
 
 const contents = Buffer.alloc(1 << 20, "x");
@@ -222,6 +223,6 @@ function beIdle() {
 	process.once("message", () => process.send(stop()));
 }
 
-const figures = { first: () => first(Number(process.argv[3] ?? 9)), exec: () => exec(Number(process.argv[3] ?? 0)), output, read, delay };
+const figures = { first: () => first(Number(process.argv[3] ?? 9)), exec: () => exec(Number(process.argv[3] ?? 0)), output: () => output(Number(process.argv[3] ?? 1024)), read, delay };
 if (process.argv[2] === "idle") beIdle();
 else console.log((await figures[process.argv[2]]()).map((n) => n.toFixed(2)).join(" "));

@@ -492,7 +492,7 @@ SBX_API int sbx_vm_start(const struct sbx_vm_config *config, struct sbx_vm **ret
  * @vm: may be NULL
  *
  * Kills the guest without asking it, waits until the host process and everything it started are gone (bounded: well under a
- * second), and frees @vm and every program of it. Programs that still run get on_exit with SBX_EXIT_LOST.
+ * second), and frees @vm. Programs that still run get on_exit with SBX_EXIT_LOST; their handles are still to be released, there or later.
  */
 SBX_API void sbx_vm_free(struct sbx_vm *vm);
 

@@ -216,7 +216,6 @@ void config_done(struct vm_config *c);
 
 /* ---- proc.c: programs ---- */
 
-void programs_release(struct vm_handle *vm);                        /* all of them, after the VM was freed */
 napi_value proc_exec(napi_env env, napi_callback_info info);        /* (handle, argv, env, cwd, user, flags, time limit, size) -> id */
 napi_value proc_write(napi_env env, napi_callback_info info);       /* (handle, id, bytes) -> bytes taken, or a negative errno */
 napi_value proc_close_stdin(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */

@@ -14,15 +14,11 @@ struct program {
 	bool manual;
 };
 
-void programs_release(struct vm_handle *vm)
+static void program_free(struct program *p)
 {
-	struct program *p;
-	uint32_t id;
-
-	while ((p = slots_any(&vm->things[THING_PROGRAM], &id))) {
-		(void)slots_del(&vm->things[THING_PROGRAM], id);
-		free(p);
-	}
+	(void)slots_del(&p->vm->things[THING_PROGRAM], p->id);
+	sbx_proc_free(p->proc);
+	free(p);
 }
 
 static void on_output(struct sbx_proc *proc, int stream, const void *data, size_t len, void *user)
@@ -53,22 +49,24 @@ static void on_writable(struct sbx_proc *proc, void *user)
 	event_send(&e, EV_WRITABLE);
 }
 
+/* Also when the VM is freed, on another thread: then JavaScript hears nothing. */
 static void on_exit_(struct sbx_proc *proc, const struct sbx_exit *exit, void *user)
 {
 	struct program *p = user;
 	struct event e;
 
-	if (!event_begin(&e, p->vm))
+	(void)proc;
+	if (!event_begin(&e, p->vm)) {
+		program_free(p);
 		return;
+	}
 	event_number(&e, p->id);
 	event_number(&e, exit->reason);
 	event_number(&e, exit->code);
 	event_number(&e, exit->signo);
 	event_number(&e, exit->oom_kills);
 	event_string(&e, exit->message);
-	(void)slots_del(&p->vm->things[THING_PROGRAM], p->id);
-	sbx_proc_free(proc);
-	free(p);
+	program_free(p);
 	event_send(&e, EV_EXIT);
 }
 

@@ -204,7 +204,6 @@ static void vm_free_now(struct vm_handle *vm)
 
 static void vm_closed(struct vm_handle *vm)
 {
-	programs_release(vm);
 	calls_release(vm);
 	http_release(vm);
 	vm->state = VM_CLOSED;
