@@ -14,7 +14,7 @@ enum {
 	IOV_CHUNK = 256,            /* buffers a system call */
 	PAGE_BYTES = 4096,          /* or a multiple: the page cache is filled in these */
 	COPY_MAX = 1 << 30,         /* a COPY_FILE_RANGE does at most this much at once */
-	WRITE_INLINE_MAX = 1 << 17, /* bytes that may be copied to the page cache on the loop thread, though they might wait */
+	WRITE_INLINE_MAX = 1 << 20, /* bytes that may be copied to the page cache on the loop thread, though they might wait */
 };
 
 /* ---- opening and closing ---- */

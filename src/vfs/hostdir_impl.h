@@ -96,6 +96,7 @@ struct hd_pace {
 struct hd_reaper {
 	struct work work;
 	bool busy; /* @work is the pool's, and so is what is in @closing */
+	uint64_t rounds; /* of freeing that ended */
 	unsigned count, closing_count;
 	int fd[HD_REAP_MAX], closing[HD_REAP_MAX];
 };
@@ -168,6 +169,7 @@ struct hd_req {
 	struct hd_dir dir, dir2;
 	struct hd_object object;
 	void *data;          /* allocated by run(), freed with the request */
+	uint64_t reaps;      /* hd_reaper.rounds when it was last tried */
 	size_t progress;     /* bytes read or written so far */
 	struct statx stx, stx2;
 };

@@ -28,6 +28,7 @@ static void reap_done(struct work *w)
 	struct hostdir *h = CONTAINER_OF(w, struct hostdir, reaper.work);
 
 	h->reaper.busy = false;
+	h->reaper.rounds++;
 	h->budget->reaping -= h->reaper.closing_count;
 	if (h->reaper.count > 0)
 		reap_begin(h);
