@@ -136,11 +136,12 @@ static int parse_ports(const char *text, struct rule *r, struct sbx_err *err)
 
 	do {
 		struct port_range range;
+		const char *item = p;
 
 		if (r->port_count == POLICY_PORTS_MAX)
 			return err_set(err, -EINVAL, "more than %d ports or port ranges in one rule: %s", POLICY_PORTS_MAX, text);
 		if (!take_port(&p, &range.first))
-			return err_set(err, -EINVAL, "invalid outbound network port: %s (ports are 1 to 65535)", p - text > 0 ? p : text);
+			return err_set(err, -EINVAL, "invalid outbound network port: %.*s (ports are 1 to 65535)", (int)strcspn(item, ","), item);
 		range.last = range.first;
 		if (*p == '-') {
 			p++;
