@@ -19,3 +19,22 @@ teardown() {
 	[ "$(stat -c %s lent/big)" = 16384000 ]
 	[ "$(cat lent/end)" = done ]
 }
+
+few_descriptors() {
+	ulimit -n 300
+	sbx "$@"
+}
+
+@test "a guest that opens all that it can leaves descriptors to everything else" {
+	(cd lent && seq -f f%g 400 | xargs touch)
+	run few_descriptors --mount lent:/mnt --copy-out /etc/passwd:passwd -- awk 'BEGIN {
+		for (i = 1; i <= 400; i++)
+			if ((getline line < ("/mnt/f" i)) < 0) {
+				print "not", i
+				exit system("echo a command runs")
+			}
+	}'
+	assert_status 0
+	[ "$output" = $'not 151\na command runs' ]
+	[ -s passwd ]
+}
