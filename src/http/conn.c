@@ -40,9 +40,9 @@ static void die(struct http_conn *c, const char *why)
 	conn_request_done(c);
 	if (c->h2)
 		conn_h2_end(c, why);
-	else if (h1_relay_up_is_spare(&c->relay))
+	else if (h1_relay_up_is_spare(&c->relay) && !c->bridge)
 		http_pool_put(&c->p->spare, &c->up);
-	http_up_close(&c->up, true);
+	conn_up_close(c, true);
 	loop_timer_del(c->p->config.loop, &c->timer);
 	loop_task_del(c->p->config.loop, &c->task);
 	loop_task_add(c->p->config.loop, &c->task, reap);
@@ -62,7 +62,7 @@ void conn_free(struct http_conn *c)
 	conn_request_done(c);
 	if (c->h2)
 		conn_h2_end(c, "the VM ends");
-	http_up_close(&c->up, true);
+	conn_up_close(c, true);
 	loop_timer_del(c->p->config.loop, &c->timer);
 	loop_task_del(c->p->config.loop, &c->task);
 	tls_free(c->tls);
@@ -162,13 +162,14 @@ static bool read_up(struct http_conn *c)
 {
 	struct buf *in = &c->relay.up.in;
 	size_t room = buf_room(in);
+	const char *why;
 	uint8_t *dst;
 	ssize_t n;
 
 	if (c->up.state != HTTP_UP_OPEN || c->relay.up.ended || room == 0)
 		return false;
 	dst = buf_reserve(in, room);
-	n = dst ? http_up_read(&c->up, dst, room) : -ENOMEM;
+	n = dst ? conn_up_read(c, dst, room) : -ENOMEM;
 	if (n == -EAGAIN) {
 		buf_consume(in, 0);
 		return false;
@@ -178,8 +179,9 @@ static bool read_up(struct http_conn *c)
 	} else if (n == 0) {
 		c->relay.up.ended = true;
 	} else {
-		http_up_close(&c->up, true);
-		h1_relay_up_failed(&c->relay, n == -ECONNRESET ? "the server reset the connection" : "the connection to the server broke");
+		why = c->bridge ? h1_bridge_error(c->bridge) : "the server reset the connection"; /* constant */
+		conn_up_close(c, true);
+		h1_relay_up_failed(&c->relay, n == -ECONNRESET ? why : "the connection to the server broke");
 	}
 	return true;
 }
@@ -190,10 +192,10 @@ void conn_leave_up(struct http_conn *c)
 {
 	struct h1_relay *r = &c->relay;
 
-	if (r->drop_up && r->spare_up)
+	if (r->drop_up && r->spare_up && !c->bridge)
 		http_pool_put(&c->p->spare, &c->up);
 	else if (r->drop_up)
-		http_up_close(&c->up, r->abort);
+		conn_up_close(c, r->abort);
 	r->drop_up = r->spare_up = false;
 }
 
@@ -282,6 +284,8 @@ static bool knows_version(struct http_conn *c)
 	c->spoken = true;
 	if (r > 0 && conn_h2_begin(c) < 0)
 		conn_abort(c, NET_END_RESOURCES);
+	else if (r == 0)
+		conn_up_opened(c);
 	return true;
 }
 
@@ -293,10 +297,11 @@ static bool move_versions(struct http_conn *c)
 		return false;
 	if (c->h2)
 		return conn_h2_move(c) || more;
+	more |= conn_up_move(c);
 	more |= read_up(c);
 	more |= h1_relay_run(&c->relay); /* what was full when it was to be read into may have room now */
 	fulfil(c);
-	return more;
+	return conn_up_move(c) || more;
 }
 
 static bool move_http(struct http_conn *c, unsigned *rounds)
@@ -353,7 +358,7 @@ void conn_pump(struct http_conn *c)
 		conn_wake(c);
 	/* Before the guest has finished its handshake nobody takes what comes (tickets of TLS 1.3): to watch for it would be to spin. */
 	if (!c->h2)
-		http_up_reading(&c->up, c->phase == CONN_HTTP && buf_room(&c->relay.up.in) > 0 && !c->relay.up.ended);
+		conn_up_watch(c);
 	arm(c, moved);
 	if (c->phase != CONN_DEAD && c->kept && !c->in_stack && buf_room(guest_in(c)) > 0) {
 		c->kept = false;
@@ -486,6 +491,7 @@ struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, const struct pol
 	http_up_init(&c->up, &p->up, &conn_up_ops, c);
 	list_init(&c->links);
 	list_init(&c->streams);
+	list_init(&c->queue);
 	list_add_tail(&p->conns, &c->node);
 	p->count++;
 	tcp_set_ops(t, &conn_tcp_ops, c);
@@ -524,7 +530,7 @@ void conn_begin_tls(struct http_conn *c, const char *name)
 	}
 	c->phase = CONN_TLS_HELLO;
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (tls_hello_offers(c->tls, known[i]))
+		if (tls_hello_offers(c->tls, known[i]) || (i > 0 && c->offer_count > 0)) /* what can be asked as HTTP/2 can as HTTP/1.1 */
 			c->offers[c->offer_count++] = known[i];
 	conn_learn_protocol(c);
 }

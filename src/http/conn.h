@@ -3,8 +3,8 @@
 #ifndef HTTP_CONN_H
 #define HTTP_CONN_H
 
+#include "http/h1_bridge.h"
 #include "http/h1_relay.h"
-#include "http/h2.h"
 #include "http/pool.h"
 #include "http/proxy.h"
 
@@ -18,6 +18,8 @@ struct http_proxy {
 	struct log_limit refused_limit;
 	struct sbuf_pool pool; /* bodies of HTTP/2 */
 };
+
+enum { CONN_OUT_BYTES = 1 << 16 }; /* of HTTP/2, that wait for the guest, or a server, to take them */
 
 enum conn_phase {
 	CONN_LOOK,      /* whom it asks for, and whether that is ours, is not known */
@@ -47,12 +49,16 @@ struct http_conn {
 	struct tls *tls;  /* NULL: plain */
 	struct h1_relay relay; /* HTTP/1.1; what the guest has sent is in its buffer with HTTP/2, too */
 	struct http_up up;
+	struct h1_bridge *bridge; /* the server of @relay speaks HTTP/2 only; NULL: as @relay */
+	struct buf bridge_out;
 	const char *offers[2]; /* to @up, by ALPN: what the guest offers and we know */
 	unsigned offer_count;
 	bool spoken;    /* which version it speaks is known */
+	bool h2_only;   /* the server has refused to speak HTTP/1.1 */
+	bool bridge_cut;
 	struct h2 *h2;  /* NULL: HTTP/1.1. What follows is HTTP/2's, see conn_h2.h */
 	struct buf h2_out;
-	struct list links, streams;
+	struct list links, streams, queue; /* @queue: streams that wait for a link */
 	unsigned link_count;
 	bool closing; /* nothing more is heard */
 	struct http_origin origin; /* of TLS: what SNI says; else of the request at hand */
@@ -88,6 +94,18 @@ void conn_look(struct http_conn *c);
 void conn_wake(struct http_conn *c); /* to conn_pump(), soon */
 void conn_finish_guest(struct http_conn *c); /* the guest is sent the end, behind what is on its way; again until c->finished */
 
+/* conn_up.c: the server's side of HTTP/1.1 */
+void conn_up_opened(struct http_conn *c); /* @c->up, and the guest's version is known; closes it if there is no memory */
+void conn_up_close(struct http_conn *c, bool reset);
+ssize_t conn_up_read(struct http_conn *c, void *dst, size_t len); /* as http_up_read() */
+size_t conn_up_write(void *user, const void *p, size_t len);
+bool conn_up_move(struct http_conn *c); /* something moved between the bridge and the server */
+void conn_up_watch(struct http_conn *c);
+/* Moves what a session has to say, by way of @out. False: not all of it. */
+bool conn_send_session(struct h2 *h2, struct buf *out, size_t (*send)(void *user, const void *p, size_t len), void *user);
+size_t conn_send_server(void *user, const void *p, size_t len); /* @user: its struct http_up */
+uint64_t conn_now_ms(const struct http_conn *c);
+
 /* conn_h2.c */
 int conn_h2_begin(struct http_conn *c); /* 0 or -ENOMEM */
 bool conn_h2_move(struct http_conn *c); /* something came in */
@@ -111,6 +129,7 @@ extern const struct h1_relay_ops conn_relay_ops;
 extern const struct http_up_ops conn_up_ops;
 void conn_learn_protocol(struct http_conn *c); /* of its server, and answers the hello of its TLS */
 void conn_refuse(struct http_conn *c, unsigned status, const char *why, const char *text);
+bool conn_may_repeat(struct h1_text method); /* a request with it may be made twice (RFC 9110, 9.2.2) */
 void conn_request_done(struct http_conn *c); /* cancels what is on its way */
 
 #endif

@@ -30,6 +30,9 @@ static void link_free(struct conn_link *l)
 {
 	http_up_close(l->up, false);
 	h2_free(l->h2);
+	if (l->h1)
+		h1_client_done(l->h1);
+	free(l->h1);
 	buf_done(&l->out);
 	list_del(&l->node);
 	l->c->link_count--;
@@ -42,7 +45,7 @@ static struct conn_stream *first_waiting(struct conn_link *l)
 }
 
 /* What waits for it is refused, and what goes over it ends. */
-static void link_fail(struct conn_link *l, unsigned status, const char *why, const char *text)
+void conn_link_fail(struct conn_link *l, unsigned status, const char *why, const char *text)
 {
 	struct conn_stream *x;
 
@@ -54,6 +57,8 @@ static void link_fail(struct conn_link *l, unsigned status, const char *why, con
 	}
 	if (l->h2)
 		h2_cut(l->h2, H2_INTERNAL_ERROR);
+	if (l->h1)
+		h1_client_cut(l->h1);
 	http_up_close(l->up, false);
 	conn_kick(l->c);
 }
@@ -88,23 +93,25 @@ static void on_link_output(void *user)
 
 static const struct h2_ops link_h2_ops = { .request = on_link_request, .goaway = on_link_goaway, .fault = on_link_fault, .output = on_link_output };
 
-/* The transport is there. */
+/* The transport is there. In TLS the server has said what it speaks; a plain one is known to the guest. */
 static void link_open(struct conn_link *l)
 {
 	struct h2_config config = { .pool = &l->c->p->pool, .ops = &link_h2_ops, .user = l };
+	bool h1 = l->up->tls && strcmp(tls_protocol(l->up->tls), "h2") != 0;
+	bool first = true;
 	struct conn_stream *x;
 
-	if (l->up->tls && strcmp(tls_protocol(l->up->tls), "h2") != 0) {
-		link_fail(l, 502, "the server does not speak HTTP/2", "the server does not speak HTTP/2");
-		return;
-	}
-	if (h2_create(&config, &l->h2) < 0) {
-		link_fail(l, 502, "out of memory", "the host has no memory");
+	if ((h1 ? conn_link_open_h1(l) : h2_create(&config, &l->h2)) < 0) {
+		conn_link_fail(l, 502, "out of memory", "the host has no memory");
 		return;
 	}
 	while (!l->dead && (x = first_waiting(l)) != NULL) {
 		list_del(&x->wait);
-		conn_stream_go_on(x);
+		if (h1 && !first && l->users > 1)
+			conn_stream_ask_again(x);
+		else
+			conn_stream_go_on(x);
+		first = false;
 	}
 }
 
@@ -120,7 +127,7 @@ static void on_link_failed(void *user, unsigned status, const char *why, const c
 {
 	struct conn_link *l = user;
 
-	link_fail(l, status, why, text);
+	conn_link_fail(l, status, why, text);
 	conn_pump(l->c);
 }
 
@@ -155,30 +162,56 @@ static struct conn_link *link_of(struct list *node)
 	return CONTAINER_OF(node, struct conn_link, node);
 }
 
-static bool link_takes(const struct conn_link *l, const struct http_origin *o)
+bool conn_link_opened(const struct conn_link *l)
 {
-	return !l->leaving && http_origin_equal(&l->up->origin, o) && (!l->h2 || h2_takes_requests(l->h2));
+	return l->h2 || l->h1;
+}
+
+bool conn_link_ready(const struct conn_link *l)
+{
+	return !l->leaving && (l->h2 ? h2_takes_requests(l->h2) : l->h1 && h1_client_takes(l->h1));
+}
+
+static bool link_takes(const struct conn_link *l, const struct http_origin *o, bool one_each)
+{
+	if (l->leaving || !http_origin_equal(&l->up->origin, o) || (conn_link_opened(l) && !conn_link_ready(l)))
+		return false;
+	return l->users == 0 || l->h2 || (!l->h1 && !one_each);
+}
+
+bool conn_links_turn(const struct http_conn *c, const struct http_origin *o)
+{
+	LIST_EACH (node, &c->links) {
+		if (link_of(node)->h1 && http_origin_equal(&link_of(node)->up->origin, o))
+			return true;
+	}
+	return false;
 }
 
 /* Makes room for another server: those that nobody uses go. */
 static void drop_idle_links(struct http_conn *c)
 {
+	bool dropped = false;
+
 	LIST_EACH (node, &c->links) {
 		struct conn_link *l = link_of(node);
 
+		dropped |= l->users == 0 && !l->dead;
 		l->dead |= l->users == 0;
 		l->leaving |= l->dead;
 	}
-	conn_kick(c);
+	if (dropped)
+		conn_kick(c);
 }
 
 struct conn_link *conn_link_for(struct http_conn *c, const struct http_origin *o)
 {
-	static const char *const protocols[] = { "h2" };
+	static const char *const protocols[] = { "h2", "http/1.1" };
+	bool one_each = conn_links_turn(c, o); /* it seems to speak HTTP/1.1 */
 	struct conn_link *l;
 
 	LIST_EACH (node, &c->links) {
-		if (link_takes(link_of(node), o))
+		if (link_takes(link_of(node), o, one_each))
 			return link_of(node);
 	}
 	if (c->link_count >= CONN_LINKS_MAX / 2)
@@ -191,34 +224,6 @@ struct conn_link *conn_link_for(struct http_conn *c, const struct http_origin *o
 
 /* ---- Moving ---- */
 
-static uint64_t now_ms(const struct http_conn *c)
-{
-	return loop_now_ns(c->p->config.loop) / NS_PER_MS;
-}
-
-/* Moves what a session has to say, by way of @out. False: not all of it. */
-static bool send_out(struct h2 *h2, struct buf *out, size_t (*send)(void *user, const void *p, size_t len), void *user)
-{
-	for (;;) {
-		uint8_t *dst = buf_len(out) == 0 ? buf_reserve(out, CONN_OUT_BYTES) : NULL;
-
-		if (dst)
-			buf_commit(out, h2_output(h2, dst, CONN_OUT_BYTES));
-		if (buf_len(out) == 0) {
-			buf_consume(out, 0); /* an empty one needs no memory */
-			return true;
-		}
-		buf_consume(out, send(user, buf_data(out), buf_len(out)));
-		if (buf_len(out) > 0)
-			return false;
-	}
-}
-
-static size_t send_up(void *user, const void *p, size_t len)
-{
-	return http_up_write(user, p, len);
-}
-
 static bool link_read(struct conn_link *l)
 {
 	uint8_t bytes[READ_BYTES];
@@ -229,9 +234,9 @@ static bool link_read(struct conn_link *l)
 	if (n == -EAGAIN)
 		return false;
 	if (n <= 0)
-		link_fail(l, 502, "the server ended the connection", "the server ended the connection");
+		conn_link_fail(l, 502, "the server ended the connection", "the server ended the connection");
 	else
-		(void)h2_input(l->h2, bytes, (size_t)n, now_ms(l->c));
+		(void)h2_input(l->h2, bytes, (size_t)n, conn_now_ms(l->c));
 	return true;
 }
 
@@ -242,9 +247,9 @@ static bool link_write(struct conn_link *l)
 
 	if (!l->h2 || l->dead)
 		return false;
-	all = send_out(l->h2, &l->out, send_up, l->up);
+	all = conn_send_session(l->h2, &l->out, conn_send_server, l->up);
 	if (all && h2_over(l->h2))
-		link_fail(l, 502, "the server ended the connection", h2_error(l->h2)[0] ? h2_error(l->h2) : "the server ended the connection");
+		conn_link_fail(l, 502, "the server ended the connection", h2_error(l->h2)[0] ? h2_error(l->h2) : "the server ended the connection");
 	else
 		http_up_reading(l->up, all);
 	return stuck && all && !l->dead;
@@ -257,7 +262,7 @@ static bool guest_read(struct http_conn *c)
 
 	if (c->closing || n == 0 || buf_len(&c->h2_out) > 0)
 		return false;
-	(void)h2_input(c->h2, buf_data(in), n, now_ms(c));
+	(void)h2_input(c->h2, buf_data(in), n, conn_now_ms(c));
 	buf_consume(in, n);
 	return true;
 }
@@ -271,7 +276,7 @@ static void close_guest(struct http_conn *c)
 
 static void guest_write(struct http_conn *c)
 {
-	bool all = send_out(c->h2, &c->h2_out, conn_send_guest, c);
+	bool all = conn_send_session(c->h2, &c->h2_out, conn_send_guest, c);
 
 	if (!c->closing && ((all && h2_over(c->h2)) || (c->relay.guest.ended && buf_len(&c->relay.guest.in) == 0)))
 		close_guest(c);
@@ -287,17 +292,30 @@ static void reap_links(struct http_conn *c)
 	}
 }
 
+/* Those whose turn has come. */
+static void serve_queue(struct http_conn *c)
+{
+	while (!list_empty(&c->queue)) {
+		struct conn_stream *x = CONTAINER_OF(c->queue.next, struct conn_stream, wait);
+
+		if (!conn_link_for(c, &x->origin) && conn_links_turn(c, &x->origin))
+			return;
+		conn_stream_ask_again(x);
+	}
+}
+
 bool conn_h2_move(struct http_conn *c)
 {
 	bool stuck = buf_len(&c->h2_out) > 0, moved = guest_read(c);
 
 	LIST_EACH (node, &c->links)
-		moved |= link_read(link_of(node));
+		moved |= link_read(link_of(node)) || conn_link_move_h1(link_of(node));
 	guest_write(c);
 	moved |= stuck && buf_len(&c->h2_out) == 0;
 	LIST_EACH (node, &c->links)
 		moved |= link_write(link_of(node));
 	reap_links(c);
+	serve_queue(c);
 	return moved;
 }
 

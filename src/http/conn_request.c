@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const protocols[] = { "http/1.1" };
+static const char *const protocols[] = { "http/1.1", "h2" };
 
 static void say_why(struct http_conn *c, const struct http_record *rec)
 {
@@ -160,22 +160,27 @@ static void answer(struct http_conn *c, const struct http_verdict *v)
 	buf_done(&out);
 }
 
-/* It may be made twice (RFC 9110, 9.2.2), with all there is to it at hand. */
-static bool may_repeat(const struct h1_head *h)
+bool conn_may_repeat(struct h1_text method)
 {
 	static const char *const idempotent[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };
 
 	for (size_t i = 0; i < ARRAY_LEN(idempotent); i++)
-		if (h1_text_is(h->method, idempotent[i]))
-			return h->body == H1_BODY_NONE && !h->upgrade;
+		if (h1_text_is(method, idempotent[i]))
+			return true;
 	return false;
+}
+
+/* With all there is to it at hand. */
+static bool may_repeat(const struct h1_head *h)
+{
+	return conn_may_repeat(h->method) && h->body == H1_BODY_NONE && !h->upgrade;
 }
 
 static void ask_server(struct http_conn *c)
 {
-	http_up_close(&c->up, false);
+	conn_up_close(c, false);
 	h1_relay_new_up(&c->relay);
-	http_up_open(&c->up, &c->origin, &c->original, protocols, c->tls && tls_hello_offers(c->tls, protocols[0]));
+	http_up_open(&c->up, &c->origin, &c->original, protocols + c->h2_only, c->tls && tls_hello_offers(c->tls, protocols[0]));
 }
 
 /* One that others have used. That its server is just ending it cannot be known: what may not be asked twice goes over one of its own. */
@@ -183,7 +188,7 @@ static bool take_spare(struct http_conn *c)
 {
 	if (!may_repeat(c->relay.head))
 		return false;
-	http_up_close(&c->up, false);
+	conn_up_close(c, false);
 	h1_relay_new_up(&c->relay);
 	c->relay.may_repeat = http_pool_take(&c->p->spare, &c->up, &c->origin, &c->original);
 	return c->relay.may_repeat;
@@ -246,10 +251,22 @@ static void ask_hooks(struct http_conn *c)
 
 /* ---- The server ---- */
 
-static void answer_hello(struct http_conn *c, const char *protocol)
+/* What the guest is told when its server has chosen @up: the same; else, what it can have by way of the other version. NULL: nothing. */
+static const char *protocol_for_guest(const struct http_conn *c, const char *up)
+{
+	bool h1 = tls_hello_offers(c->tls, protocols[0]), h2 = tls_hello_offers(c->tls, protocols[1]);
+
+	if (tls_hello_offers(c->tls, up))
+		return up;
+	if (h2 && !h1)
+		return protocols[1];
+	return h1 && strcmp(up, protocols[1]) == 0 ? protocols[0] : NULL;
+}
+
+static void answer_hello(struct http_conn *c, const char *up)
 {
 	c->phase = CONN_TLS;
-	(void)tls_accept(c->tls, c->origin.host, tls_hello_offers(c->tls, protocol) ? protocol : NULL, clock_wall_ns() / NS_PER_S); /* its failure is the end's: move_tls() sees it */
+	(void)tls_accept(c->tls, c->origin.host, protocol_for_guest(c, up), clock_wall_ns() / NS_PER_S); /* its failure is the end's: move_tls() sees it */
 	conn_pump(c);
 }
 
@@ -273,7 +290,10 @@ static void on_up_opened(void *user)
 		answer_hello(c, tls_protocol(c->up.tls));
 		return;
 	}
-	if (c->decided)
+	conn_up_opened(c);
+	if (c->up.state != HTTP_UP_OPEN)
+		conn_refuse(c, 502, "out of memory", "the host has no memory");
+	else if (c->decided)
 		forward(c);
 	else if (c->asked)
 		ask_hooks(c);
@@ -284,11 +304,16 @@ static void on_up_failed(void *user, unsigned status, const char *why, const cha
 {
 	struct http_conn *c = user;
 
+	if (c->up.protocol_refused && !c->h2_only) {
+		c->h2_only = true;
+		http_up_open(&c->up, &c->origin, &c->original, protocols + 1, 1);
+		return;
+	}
 	if (c->phase == CONN_TLS_HELLO) {
 		c->up_status = status;
 		c->up_why = why;
 		(void)snprintf(c->up_text, sizeof(c->up_text), "%s", text);
-		answer_hello(c, tls_hello_offers(c->tls, protocols[0]) ? protocols[0] : "h2"); /* in which that is told */
+		answer_hello(c, protocols[0]); /* in which that is told, if it can be */
 		return;
 	}
 	if (c->relay.state == H1_RELAY_ASKED)
@@ -302,13 +327,6 @@ static void on_up_moved(void *user)
 }
 
 const struct http_up_ops conn_up_ops = { .opened = on_up_opened, .failed = on_up_failed, .moved = on_up_moved };
-
-static size_t send_up(void *user, const void *p, size_t len)
-{
-	struct http_conn *c = user;
-
-	return c->up.state == HTTP_UP_OPEN ? http_up_write(&c->up, p, len) : len;
-}
 
 /* ---- Requests ---- */
 
@@ -387,4 +405,4 @@ static void on_again(void *user)
 	ask_server(c);
 }
 
-const struct h1_relay_ops conn_relay_ops = { .request = on_request, .over = on_over, .again = on_again, .send_guest = conn_send_guest, .send_up = send_up };
+const struct h1_relay_ops conn_relay_ops = { .request = on_request, .over = on_over, .again = on_again, .send_guest = conn_send_guest, .send_up = conn_up_write };

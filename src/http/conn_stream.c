@@ -19,9 +19,7 @@ enum { REPLY_BYTES_MAX = HTTP_ANSWER_BYTES_MAX };
 static void leave_link(struct conn_stream *x, uint32_t code)
 {
 	list_del(&x->wait);
-	if (x->up)
-		h2_stream_free(x->up, code);
-	x->up = NULL;
+	conn_exchange_end(&x->up, code);
 	if (x->link)
 		x->link->users--;
 	x->link = NULL;
@@ -69,43 +67,14 @@ void conn_stream_finish(struct conn_stream *x, const char *why)
 
 /* ---- Bytes ---- */
 
-/* What was received on @s, as far as it goes. *@ret_end: that is the last of it. */
-static size_t take(struct h2_stream *s, uint8_t *dst, size_t len, bool *ret_end)
-{
-	struct iovec iov[4];
-	size_t there, done = 0;
-	unsigned n = h2_peek(s, iov, ARRAY_LEN(iov), &there, ret_end);
-
-	for (unsigned i = 0; i < n && done < len; i++) {
-		size_t k = MIN(iov[i].iov_len, len - done);
-
-		memcpy(dst + done, iov[i].iov_base, k);
-		done += k;
-	}
-	*ret_end = *ret_end && done == there;
-	h2_consume(s, done);
-	return done;
-}
-
-/* The peer has ended with the head alone. */
-static bool has_no_body(const struct h2_stream *s)
-{
-	struct iovec iov;
-	size_t len;
-	bool end;
-
-	(void)h2_peek(s, &iov, 1, &len, &end);
-	return end && len == 0 && !h2_trailers(s);
-}
-
 static size_t guest_pull(void *user, void *dst, size_t len, struct h2_pull *ret)
 {
 	struct conn_stream *x = user;
 	size_t n;
 
-	if (x->up) {
-		n = take(x->up, dst, len, &ret->end);
-		ret->trailers = ret->end ? h2_trailers(x->up) : NULL;
+	if (conn_exchange_runs(&x->up)) {
+		n = conn_exchange_take(&x->up, dst, len, &ret->end);
+		ret->trailers = ret->end ? conn_exchange_trailers(&x->up) : NULL;
 	} else {
 		n = MIN(len, buf_len(&x->reply));
 		if (n > 0)
@@ -120,7 +89,7 @@ static size_t guest_pull(void *user, void *dst, size_t len, struct h2_pull *ret)
 static size_t up_pull(void *user, void *dst, size_t len, struct h2_pull *ret)
 {
 	struct conn_stream *x = user;
-	size_t n = take(x->guest, dst, len, &ret->end);
+	size_t n = h2_take(x->guest, dst, len, &ret->end);
 
 	ret->trailers = ret->end ? h2_trailers(x->guest) : NULL;
 	x->up_bytes += n;
@@ -131,8 +100,7 @@ static void guest_readable(void *user)
 {
 	struct conn_stream *x = user;
 
-	if (x->up)
-		h2_resume(x->up);
+	conn_exchange_resume(&x->up);
 }
 
 static void up_readable(void *user)
@@ -214,7 +182,7 @@ static void up_head(void *user, struct http_head *head)
 		x->status = head->status;
 		x->answered = true;
 	}
-	if (h2_respond(x->guest, head, last && has_no_body(x->up)) == -ENOMEM)
+	if (h2_respond(x->guest, head, last && conn_exchange_has_no_body(&x->up)) == -ENOMEM)
 		finish(x, H2_INTERNAL_ERROR, "out of memory");
 }
 
@@ -227,8 +195,14 @@ static void guest_closed(void *user, uint32_t code)
 	x->guest_closed = true;
 	if (code != H2_NO_ERROR)
 		finish(x, code, "the guest reset the stream");
-	else if (!x->up || x->up_closed)
+	else if (!conn_exchange_runs(&x->up) || x->up_closed)
 		finish(x, H2_CANCEL, NULL);
+}
+
+/* The connection was used before, and its server ended it at the time when the request was sent: a client would ask again itself, and this one is not told. */
+static bool may_repeat(const struct conn_stream *x)
+{
+	return !x->answered && conn_exchange_was_stale(&x->up) && x->bodiless && conn_may_repeat(x->head.method);
 }
 
 static void up_closed(void *user, uint32_t code)
@@ -236,7 +210,9 @@ static void up_closed(void *user, uint32_t code)
 	struct conn_stream *x = user;
 
 	x->up_closed = true;
-	if (x->link->dead && code != H2_NO_ERROR)
+	if (code != H2_NO_ERROR && may_repeat(x))
+		conn_stream_ask_again(x);
+	else if (x->link->dead && code != H2_NO_ERROR)
 		conn_stream_refuse(x, 502, x->link->why, x->link->why);
 	else if (code != H2_NO_ERROR || !x->answered)
 		finish(x, code, "the server reset the stream");
@@ -260,8 +236,11 @@ static const struct h2_stream_ops up_ops = { up_head, up_readable, up_pull, up_c
 
 static void forward(struct conn_stream *x)
 {
-	int r = h2_request(x->link->h2, &x->head, has_no_body(x->guest), &up_ops, x, &x->up);
+	int r;
 
+	x->up_closed = false;
+	x->bodiless = h2_has_no_body(x->guest);
+	r = conn_exchange_begin(&x->up, x->link, &x->head, x->bodiless, &up_ops, x);
 	if (r < 0)
 		conn_stream_refuse(x, 502, "the server takes no requests", "the server takes no requests");
 }
@@ -271,16 +250,26 @@ static void ask_server(struct conn_stream *x)
 {
 	struct conn_link *l = conn_link_for(x->c, &x->origin);
 
+	if (!l && conn_links_turn(x->c, &x->origin)) {
+		list_add_tail(&x->c->queue, &x->wait);
+		return;
+	}
 	if (!l) {
 		conn_stream_refuse(x, 503, "too many servers for one connection", "too many servers for one connection");
 		return;
 	}
 	x->link = l;
 	l->users++;
-	if (l->h2)
+	if (conn_link_opened(l))
 		conn_stream_go_on(x);
 	else
 		list_add_tail(&l->waiting, &x->wait);
+}
+
+void conn_stream_ask_again(struct conn_stream *x)
+{
+	leave_link(x, H2_CANCEL);
+	ask_server(x);
 }
 
 static void on_decided(struct http_run *run, const struct http_verdict *v)
@@ -296,11 +285,10 @@ static void on_decided(struct http_run *run, const struct http_verdict *v)
 		conn_stream_refuse(x, v->status, v->why, v->text);
 	} else if (v->kind == HTTP_ANSWER) {
 		answer(x, v);
-	} else if (x->link->h2 && !x->link->leaving && h2_takes_requests(x->link->h2)) {
+	} else if (conn_link_ready(x->link)) {
 		forward(x);
 	} else { /* the server has ended the connection while hooks thought */
-		leave_link(x, H2_CANCEL);
-		ask_server(x);
+		conn_stream_ask_again(x);
 	}
 	conn_kick(c);
 }

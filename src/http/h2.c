@@ -411,6 +411,28 @@ void h2_consume(struct h2_stream *s, size_t len)
 	has_output(s->h2);
 }
 
+size_t h2_take(struct h2_stream *s, void *dst, size_t len, bool *ret_end)
+{
+	struct iovec iov[4];
+	size_t there, done = 0;
+	unsigned n = h2_peek(s, iov, ARRAY_LEN(iov), &there, ret_end);
+
+	for (unsigned i = 0; i < n && done < len; i++) {
+		size_t k = MIN(iov[i].iov_len, len - done);
+
+		memcpy((uint8_t *)dst + done, iov[i].iov_base, k);
+		done += k;
+	}
+	*ret_end = *ret_end && done == there;
+	h2_consume(s, done);
+	return done;
+}
+
+bool h2_has_no_body(const struct h2_stream *s)
+{
+	return s->ended && sbuf_len(&s->in) == 0 && !s->trailers;
+}
+
 const struct http_head *h2_trailers(const struct h2_stream *s)
 {
 	return s->ended ? s->trailers : NULL;

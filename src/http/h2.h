@@ -108,6 +108,9 @@ void h2_resume(struct h2_stream *s); /* pull() has something */
 /* What was received and not consumed: at most @max views, how many; the bytes in them in @ret_len. @ret_end: the peer has ended, and this is the last. */
 unsigned h2_peek(const struct h2_stream *s, struct iovec *iov, unsigned max, size_t *ret_len, bool *ret_end);
 void h2_consume(struct h2_stream *s, size_t len);
+/* Both, with a copy: how many bytes. *@ret_end: that was the last of it. */
+size_t h2_take(struct h2_stream *s, void *dst, size_t len, bool *ret_end);
+bool h2_has_no_body(const struct h2_stream *s); /* the peer has ended with its head alone */
 const struct http_head *h2_trailers(const struct h2_stream *s); /* NULL: none, or not yet */
 /* Nothing more is wanted from the peer: when our end has been sent, its part is reset with H2_NO_ERROR if it has not ended (RFC 9113, 8.1). */
 void h2_stop(struct h2_stream *s);

@@ -61,14 +61,14 @@ static bool named_by_connection(const struct h1_head *h, struct h1_text name)
 	return false;
 }
 
-static bool of_the_connection(const struct h1_head *h, struct h1_text name)
+static bool always_of_the_connection(struct h1_text name)
 {
 	static const char *const always[] = { "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "HTTP2-Settings", "Transfer-Encoding", "TE" };
 
 	for (size_t i = 0; i < ARRAY_LEN(always); i++)
 		if (h1_text_is(name, always[i]))
 			return true;
-	return named_by_connection(h, name);
+	return false;
 }
 
 static int fields_from_h1(const struct h1_head *h, struct http_head *ret)
@@ -80,7 +80,7 @@ static int fields_from_h1(const struct h1_head *h, struct http_head *ret)
 
 		if (h->status == 0 && h1_text_is(f->name, "TE") && lists(f->value, h1_text_of("trailers")))
 			r = http_fields_set(&ret->fields, h1_text_of("te"), h1_text_of("trailers"));
-		else if (!of_the_connection(h, f->name) && (h->status > 0 || !h1_text_is(f->name, "Host")))
+		else if (!always_of_the_connection(f->name) && !named_by_connection(h, f->name) && (h->status > 0 || !h1_text_is(f->name, "Host")))
 			r = http_fields_append(&ret->fields, f->name, f->value);
 	}
 	return r;
@@ -139,11 +139,12 @@ int map_trailers_from_h1(const void *p, size_t len, struct http_head *ret)
 	http_head_init(ret);
 	while (r == 0) {
 		const char *end = memchr(at, '\r', len), *colon = end ? memchr(at, ':', (size_t)(end - at)) : NULL;
+		struct h1_text name = { at, colon ? (size_t)(colon - at) : 0 };
 
 		if (!colon)
 			break; /* the empty line */
-		r = http_fields_append(&ret->fields, (struct h1_text){ at, (size_t)(colon - at) },
-				       h1_text_trimmed((struct h1_text){ colon + 1, (size_t)(end - colon) - 1 }));
+		if (!always_of_the_connection(name))
+			r = http_fields_append(&ret->fields, name, h1_text_trimmed((struct h1_text){ colon + 1, (size_t)(end - colon) - 1 }));
 		len -= (size_t)(end - at) + 2;
 		at = end + 2;
 	}

@@ -132,6 +132,14 @@ static int hello_error(struct tls *t, int *ret_alert, const char *why)
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
+/* A client that does not say which signatures it knows is to be taken as knowing SHA-1 and nothing else (RFC 5246, 7.4.1.4.1): busybox's, which looks at none. Between it and this
+ * end there is no network in which somebody could make use of that. */
+static void sign_as_before_1_2(SSL *ssl)
+{
+	SSL_set_security_level(ssl, 0);
+	(void)SSL_set1_sigalgs_list(ssl, "ECDSA+SHA256:ECDSA+SHA1");
+}
+
 int tls_on_hello(SSL *ssl, int *ret_alert, void *ctx)
 {
 	struct tls *t = SSL_get_app_data(ssl);
@@ -145,6 +153,8 @@ int tls_on_hello(SSL *ssl, int *ret_alert, void *ctx)
 		return hello_error(t, ret_alert, "the client asks for something that is no host name");
 	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &len) && !read_alpn(t, p, len))
 		return hello_error(t, ret_alert, "the client's list of protocols (ALPN) is malformed or too long");
+	if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_signature_algorithms, &p, &len))
+		sign_as_before_1_2(ssl);
 	t->state = TLS_HELLO;
 	return SSL_CLIENT_HELLO_RETRY;
 }
@@ -332,6 +342,11 @@ const char *tls_protocol(const struct tls *t)
 	return t->protocol;
 }
 
+bool tls_protocol_refused(const struct tls *t)
+{
+	return t->protocol_refused;
+}
+
 bool tls_resumed(const struct tls *t)
 {
 	return SSL_session_reused(t->ssl) == 1;
@@ -352,6 +367,7 @@ static int outcome(struct tls *t, int r)
 	case SSL_ERROR_ZERO_RETURN: return 0;
 	default: break;
 	}
+	t->protocol_refused |= ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL;
 	if (ERR_GET_LIB(first) == ERR_LIB_SSL && ERR_GET_REASON(first) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		(void)err_set(&err, -ECONNRESET, "the connection ended in the middle of TLS");
 	else if (t->is_server)

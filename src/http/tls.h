@@ -71,6 +71,7 @@ void tls_in_end(struct tls *t); /* no more will be in tls_in() than is there */
 /* Goes on with the handshake as far as the buffers allow. */
 enum tls_state tls_step(struct tls *t);
 const char *tls_error(const struct tls *t); /* "" while nothing failed */
+bool tls_protocol_refused(const struct tls *t); /* it failed because the peer speaks none of those that were offered */
 
 /* ---- A server's hello: from TLS_HELLO on ---- */
 

@@ -24,7 +24,7 @@ struct tls {
 	SSL *ssl;
 	struct buf in, out;
 	enum tls_state state;
-	bool is_server, in_ended, accepted, ended;
+	bool is_server, in_ended, accepted, ended, protocol_refused;
 	uint8_t alpn_len;               /* of the client's list that was kept; 0: none */
 	char name[POLICY_NAME_MAX + 1]; /* asked for by the client; whom a client asks */
 	char protocol[TLS_PROTOCOL_MAX + 1];

@@ -281,6 +281,7 @@ static void handshake(struct http_up *u)
 		s = tls_step(u->tls);
 	while (s == TLS_HANDSHAKE && fill_tls(u));
 	flush_tls(u);
+	u->protocol_refused = s == TLS_FAILED && tls_protocol_refused(u->tls);
 	if (s == TLS_FAILED)
 		fail_with(u, 502, "no TLS with the server", tls_error(u->tls));
 	else if (s == TLS_OPEN)
@@ -413,7 +414,7 @@ void http_up_open(struct http_up *u, const struct http_origin *o, const struct i
 	u->protocols = protocols;
 	u->protocol_count = count;
 	write_offer(u->offer, protocols, count);
-	u->reading = u->blocked = u->ended = u->finishing = u->finished = false;
+	u->reading = u->blocked = u->ended = u->finishing = u->finished = u->protocol_refused = false;
 	u->broken = 0;
 	u->lookup = (struct dns_resolve){ .done = looked_up };
 	/* Without a time limit nothing is looked up: a name has no address then. */

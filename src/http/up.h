@@ -59,6 +59,7 @@ struct http_up {
 	struct tls *tls;
 	bool reading, blocked; /* to be watched for input; the socket took less than it was given */
 	bool ended, finishing, finished;
+	bool protocol_refused; /* it has failed because the server speaks none of @protocols */
 	int broken; /* -errno: what is written goes nowhere */
 };
 

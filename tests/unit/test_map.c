@@ -163,8 +163,14 @@ TEST(trailers_pass_both_ways)
 {
 	static const char *const texts[] = { "\r\n", "x-sum: a, b\r\n\r\n", "x: \r\ny: \xc3\xa4\r\n\r\n" };
 	static const char *const wants[] = { "", "|x-sum: a, b", "|x: |y: \xc3\xa4" };
+	static const char hop[] = "TE: x\r\nx: y\r\nkeep-alive: 1\r\nUpgrade: z\r\n\r\n";
+	struct http_head kept;
 	char text[H2RIG_TEXT];
 
+	CHECK(map_trailers_from_h1(guard_copy(hop, sizeof(hop) - 1), sizeof(hop) - 1, &kept) == 0, "hop");
+	h2rig_describe(&kept, text, sizeof(text));
+	CHECK(strcmp(text, "|x: y") == 0, "%s", text);
+	http_head_done(&kept);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		size_t len = strlen(texts[i]);
 		struct http_head head;

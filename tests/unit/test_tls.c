@@ -554,6 +554,23 @@ static void hello_with(struct tlsrig *r, uint16_t type, const uint8_t *ext, size
 	}
 }
 
+/* busybox's, which knows TLS 1.2 and says nothing of signatures, nor looks at any. */
+TEST(a_hello_that_names_no_signatures_is_answered)
+{
+	static const uint8_t hello[] = { 22,   3,    1,	   0,	 83,   1,    0,	   0,	 79,   3,    3,	   [43] = 0,	 0,	16,   0,    0xff, 0xc0, 0x23, 0xc0,
+					 0x27, 0xc0, 0x2b, 0xc0, 0x2f, 0,    0x3c, 0,	 0x3d, 0,    0x9c, 1,	 0,	 0,	22,   0,    0,	  0,	8,    0,
+					 6,    0,    0,	   3,	 'a',  '.',  'b',  0,	 10,   0,    6,	   0,	 4,	 0,	23,   0,    29 };
+	struct tlsrig r;
+
+	tlsrig_init(&r, NULL, 0);
+	tlsrig_connect(&r, "unused.example", NULL, 0);
+	CHECK(buf_put(tls_in(r.server), guard_copy(hello, sizeof(hello)), sizeof(hello)), "no memory");
+	CHECK(tls_step(r.server) == TLS_HELLO && strcmp(tls_hello_name(r.server), "a.b") == 0, "%s", tls_error(r.server));
+	CHECK(tls_accept(r.server, "a.b", NULL, r.now_s) == 0 && tls_step(r.server) == TLS_HANDSHAKE, "%s", tls_error(r.server));
+	CHECK(buf_len(tls_out(r.server)) > 100 && buf_data(tls_out(r.server))[0] == 22, "no hello of the server's");
+	tlsrig_done(&r);
+}
+
 TEST(a_hello_may_come_in_records_of_a_byte)
 {
 	static const size_t records[] = { 1, 2, 3, 59 };
@@ -628,6 +645,7 @@ RUN_TESTS(T(two_ends_meet_however_the_bytes_come), T(a_hello_says_what_is_asked_
 	  T(an_address_is_verified_and_not_sent_as_a_name), T(a_server_that_is_not_who_was_asked_for_gets_no_byte),
 	  T(a_second_connection_to_the_same_server_resumes_the_first), T(a_bounded_number_of_sessions_is_kept),
 	  T(an_end_that_was_announced_is_told_from_one_that_was_not), T(what_does_not_fit_waits_and_all_of_it_arrives), T(old_versions_are_refused_and_1_2_is_not),
-	  T(certificates_of_servers_are_held_against_the_rules), T(a_server_of_1_2_is_resumed_again_and_again), T(a_hello_may_come_in_records_of_a_byte),
+	  T(certificates_of_servers_are_held_against_the_rules), T(a_server_of_1_2_is_resumed_again_and_again), T(a_hello_that_names_no_signatures_is_answered),
+	  T(a_hello_may_come_in_records_of_a_byte),
 	  T(a_peer_that_makes_an_end_answer_without_reading_fills_no_memory), T(what_is_not_tls_fails_with_an_alert), T(names_and_protocols_of_a_hello_are_checked),
 	  T(a_client_is_not_made_for_what_is_no_name_or_too_many_protocols))

@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The proxy between a guest and a server that do not speak the same version of HTTP, in TLS: what is agreed on with either, and that every kind of message passes. */
+#include "http/conn_h2.h"
+
+#include "h2rig.h"
+#include "proxyrig.h"
+#include "tlsrig.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "../test.h"
+
+enum { SERVERS = 24, BYTES = 1 << 20 };
+
+/* An end of TLS of the test's: what came in clear, and what is to go. */
+struct end {
+	struct tls *t;
+	struct buf in, out;
+	struct h2side *h2; /* that takes and gives these; NULL: the test does */
+	int fd;            /* of a server's; -1: none */
+	bool over;
+};
+
+static struct tlsrig r;
+static struct h2side h2guest, h2server;
+static struct nguest_end *e;
+static struct end guest, server[SERVERS];
+static unsigned servers;
+static bool server_stops;       /* does not read */
+static const char *server_alpn; /* that is chosen if it is offered; NULL: none */
+static bool server_insists;     /* else: refused by an alert */
+static char guest_protocol[16];
+static int listener;
+static uint16_t port;
+
+static void end_init(struct end *x, struct h2side *h2, int fd)
+{
+	*x = (struct end){ .h2 = h2, .fd = fd };
+	buf_init(&x->in, BYTES);
+	buf_init(&x->out, BYTES);
+}
+
+static void end_done(struct end *x)
+{
+	tls_free(x->t);
+	buf_done(&x->in);
+	buf_done(&x->out);
+	if (x->fd >= 0)
+		close(x->fd);
+	x->fd = -1;
+}
+
+/* Between TLS and the test. */
+static void clear(struct end *x)
+{
+	uint8_t bytes[16384];
+	ssize_t n;
+
+	if (tls_step(x->t) != TLS_OPEN)
+		return;
+	while (buf_room(&x->in) >= sizeof(bytes) && (n = tls_read(x->t, bytes, sizeof(bytes))) != -EAGAIN) {
+		if (n <= 0) {
+			x->over = true;
+			break;
+		}
+		CHECK(buf_put(&x->in, bytes, (size_t)n), "no memory");
+	}
+	if (x->h2 && buf_len(&x->in) > 0) {
+		(void)h2_input(x->h2->h2, buf_data(&x->in), buf_len(&x->in), 0);
+		buf_consume(&x->in, buf_len(&x->in));
+	}
+	if (x->h2 && buf_len(&x->out) == 0)
+		buf_commit(&x->out, h2_output(x->h2->h2, buf_reserve(&x->out, 16384), 16384));
+	n = buf_len(&x->out) > 0 ? tls_write(x->t, buf_data(&x->out), buf_len(&x->out)) : 0;
+	buf_consume(&x->out, n > 0 ? (size_t)n : 0);
+}
+
+static void carry_guest(void)
+{
+	struct buf *in = tls_in(guest.t), *out = tls_out(guest.t);
+	size_t n = MIN(e->len, buf_room(in));
+
+	CHECK(buf_put(in, e->got, n), "no memory");
+	memmove(e->got, e->got + n, e->len - n);
+	e->len -= n;
+	if (n > 0 && e->t)
+		(void)tcp_pull(e->t);
+	if ((e->fin || e->closed) && e->len == 0)
+		tls_in_end(guest.t);
+	clear(&guest);
+	if (e->t && buf_len(out) > 0)
+		buf_consume(out, tcp_write(e->t, buf_data(out), buf_len(out)));
+}
+
+/* An alert: no_application_protocol (RFC 7301, 3.2). */
+static void refuse(struct end *x)
+{
+	static const uint8_t alert[] = { 21, 3, 3, 0, 2, 2, 120 };
+
+	CHECK(send(x->fd, alert, sizeof(alert), MSG_NOSIGNAL) == (ssize_t)sizeof(alert), "send");
+	shutdown(x->fd, SHUT_WR);
+	x->over = true;
+}
+
+static void greet(struct end *x)
+{
+	const char *alpn = server_alpn && tls_hello_offers(x->t, server_alpn) ? server_alpn : NULL;
+
+	if (server_insists && !alpn)
+		refuse(x);
+	else
+		CHECK(tls_accept(x->t, "10.0.2.1", alpn, r.now_s) == 0, "%s", tls_error(x->t));
+}
+
+static void carry_server(struct end *x)
+{
+	struct buf *in = tls_in(x->t), *out = tls_out(x->t);
+	ssize_t n = server_stops || buf_room(in) == 0 ? -1 : recv(x->fd, buf_reserve(in, buf_room(in)), buf_room(in), 0);
+
+	if (x->over)
+		return;
+	if (n > 0)
+		buf_commit(in, (size_t)n);
+	else if (n == 0 || (n < 0 && errno == ECONNRESET))
+		tls_in_end(x->t);
+	if (tls_step(x->t) == TLS_HELLO)
+		greet(x);
+	if (x->over)
+		return;
+	if (tls_step(x->t) == TLS_FAILED)
+		x->over = true;
+	clear(x);
+	n = buf_len(out) > 0 ? send(x->fd, buf_data(out), buf_len(out), MSG_NOSIGNAL) : 0;
+	buf_consume(out, n > 0 ? (size_t)n : 0);
+}
+
+static bool carry(void)
+{
+	carry_guest();
+	while (proxyrig_calls(listener)) {
+		struct end *x = &server[servers++];
+
+		CHECK(servers <= SERVERS, "too many connections");
+		end_init(x, NULL, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+		CHECK(tls_server_create(r.context, &x->t) == 0, "no memory");
+	}
+	for (unsigned i = 0; i < servers; i++) {
+		if (server[i].fd < 0)
+			continue;
+		if (server_alpn && strcmp(server_alpn, "h2") == 0 && strcmp(tls_protocol(server[i].t), "h2") == 0)
+			server[i].h2 = &h2server;
+		carry_server(&server[i]);
+	}
+	return true;
+}
+
+#define UNTIL(cond) NGUEST_UNTIL(&rig.g, carry() && (cond))
+
+static void up(const char *alpn, bool insists)
+{
+	const char *names[] = { "10.0.2.1" };
+	struct http_origin o;
+	char text[64];
+
+	tlsrig_init(&r, names, 1);
+	rig.tls = r.context;
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
+	(void)snprintf(text, sizeof(text), "https://10.0.2.1:%u", port);
+	CHECK(http_origin_parse(text, &o, NULL) == 0 && http_hooks_add_header(&rig.hooks, &o, "Authorization", "Bearer s3cret") == 0, "add");
+	server_alpn = alpn;
+	server_insists = insists;
+	server_stops = false;
+	servers = 0;
+	h2rig_open(&h2guest, false);
+	h2rig_open(&h2server, true);
+}
+
+static void dial(const char *const *protocols, unsigned count)
+{
+	const struct tls_peer peer = { .name = "10.0.2.1", .port = port, .protocols = protocols, .protocol_count = count };
+	struct sbx_err err = { 0 };
+
+	e = proxyrig_dial(port);
+	end_init(&guest, NULL, -1);
+	CHECK(tls_client_create(r.context, &peer, &guest.t, &err) == 0, "%s", err.message);
+	UNTIL(tls_step(guest.t) == TLS_OPEN || tls_step(guest.t) == TLS_FAILED);
+	CHECK(tls_step(guest.t) == TLS_OPEN, "%s", tls_error(guest.t));
+	(void)snprintf(guest_protocol, sizeof(guest_protocol), "%s", tls_protocol(guest.t));
+	guest.h2 = strcmp(guest_protocol, "h2") == 0 ? &h2guest : NULL;
+}
+
+static void hang_up(void)
+{
+	if (e->t)
+		tcp_abort(e->t);
+	nguest_settle(&rig.g, 5);
+	free(e);
+	end_done(&guest);
+	for (unsigned i = 0; i < servers; i++)
+		end_done(&server[i]);
+}
+
+static void down(void)
+{
+	hang_up();
+	close(listener);
+	h2rig_close(&h2guest);
+	h2rig_close(&h2server);
+	proxyrig_down();
+	tlsrig_done(&r);
+}
+
+static const char *const h1_only[] = { "http/1.1" }, *const h2_only[] = { "h2" }, *const both[] = { "h2", "http/1.1" };
+
+TEST(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_of_it)
+{
+	static const struct {
+		const char *const *offers;
+		unsigned count;
+		const char *chooses;
+		bool insists;
+		const char *want;
+	} cases[] = {
+		{ both, 2, "h2", false, "h2" },	   { both, 2, "http/1.1", false, "http/1.1" }, { both, 2, NULL, false, "" },
+		{ h2_only, 1, "h2", false, "h2" }, { h2_only, 1, "http/1.1", false, "h2" },    { h2_only, 1, NULL, false, "h2" },
+		{ h1_only, 1, "h2", true, "http/1.1" }, { h1_only, 1, "http/1.1", false, "http/1.1" }, { h1_only, 1, NULL, false, "" },
+		{ NULL, 0, "h2", false, "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		up(cases[i].chooses, cases[i].insists);
+		dial(cases[i].offers, cases[i].count);
+		CHECK(strcmp(guest_protocol, cases[i].want) == 0, "case %zu: '%s'", i, guest_protocol);
+		down();
+	}
+}
+
+/* ---- A guest of HTTP/2, a server of HTTP/1.1 ---- */
+
+static struct h2end *ask(const char *line, const char *const *fields, size_t body, const struct http_head *trailers)
+{
+	char text[256];
+	const char *at = strchr(line, '@');
+	struct http_head head;
+	struct h2end *c;
+
+	(void)snprintf(text, sizeof(text), "%.*s%u%s", (int)(at - line), line, port, at + 1);
+	h2rig_head(&head, text, fields);
+	c = h2rig_request(&h2guest, &head, body, trailers);
+	http_head_done(&head);
+	CHECK(c, "not sent");
+	return c;
+}
+
+static bool has(const struct end *x, const char *text)
+{
+	return buf_len(&x->in) > 0 && memmem(buf_data(&x->in), buf_len(&x->in), text, strlen(text)) != NULL;
+}
+
+/* The server's connection @i has got @text; all that came is forgotten. */
+static void hears(unsigned i, const char *text)
+{
+	UNTIL(servers > i && has(&server[i], text));
+	buf_consume(&server[i].in, buf_len(&server[i].in));
+}
+
+static void says(struct end *x, const char *text)
+{
+	CHECK(buf_put(&x->out, text, strlen(text)), "no memory");
+}
+
+#define FIELDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+#define OK "HTTP/1.1 200 OK\r\n"
+#define EMPTY OK "Content-Length: 0\r\n\r\n"
+
+TEST(requests_of_http2_reach_a_server_of_http1_with_their_header_and_its_answers_come_back)
+{
+	static const struct {
+		const char *ask, *want, *says, *heads;
+		size_t got;
+	} cases[] = {
+		{ "GET https 10.0.2.1:@ /a", "GET /a HTTP/1.1\r\nhost: 10.0.2.1:@\r\n", OK "Content-Length: 0\r\nX: y\r\n\r\n", "200|content-length: 0|x: y\n", 0 },
+		{ "GET https 10.0.2.1:@ /b", "GET /b HTTP/1.1\r\n", "HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" OK "Transfer-Encoding: chunked\r\n\r\n1\r\n\x00", "103|link: x\n200\n", 0 },
+		{ "HEAD https 10.0.2.1:@ /c", "HEAD /c HTTP/1.1\r\n", OK "Content-Length: 9\r\n\r\n", "200|content-length: 9\n", 0 },
+		{ "GET https 10.0.2.1:@ /d", "GET /d HTTP/1.1\r\n", "HTTP/1.1 204 No\r\n\r\n", "204\n", 0 },
+		{ "GET https 10.0.2.1:@ /e", "GET /e HTTP/1.1\r\n", "HTTP/1.1 304 Not\r\nETag: z\r\n\r\n", "304|etag: z\n", 0 },
+		{ "OPTIONS https 10.0.2.1:@ *", "OPTIONS * HTTP/1.1\r\n", EMPTY, "200|content-length: 0\n", 0 },
+	};
+	struct h2end *c;
+
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		c = ask(cases[i].ask, NULL, 0, NULL);
+		UNTIL(servers > 0 && has(&server[0], "\r\n\r\n"));
+		CHECK(has(&server[0], "\r\nauthorization: Bearer s3cret\r\n") || has(&server[0], "\r\nAuthorization: Bearer s3cret\r\n"), "no header");
+		buf_consume(&server[0].in, buf_len(&server[0].in));
+		says(&server[0], cases[i].says);
+		if (i == 1) { /* a chunk of a zero byte, as h2rig_byte(0) is */
+			CHECK(buf_put(&server[0].out, "\0\r\n0\r\n\r\n", 8), "no memory");
+		}
+		UNTIL(c->closed);
+		CHECK(strcmp(c->heads, cases[i].heads) == 0 && c->ended && c->code == H2_NO_ERROR && c->got == (i == 1) && !c->wrong, "%s: %s %zu", cases[i].ask, c->heads, c->got);
+		UNTIL(rig.last.count == i + 1);
+		CHECK(rig.last.http2 && rig.last.hooks == 1 && rig.last.changed && rig.last.why[0] == '\0', "%s", rig.last.why);
+	}
+	CHECK(servers == 1, "%u connections", servers);
+	down();
+}
+
+/* The body that follows, in chunks, as it must be. */
+static void check_chunks(struct end *x, size_t len, const char *end)
+{
+	struct h1_in in;
+	size_t got = 0;
+
+	h1_in_init(&in);
+	h1_in_begin(&in, 0, true, H1_BODY_CHUNKED, 0);
+	for (;;) {
+		uint8_t bytes[4096];
+		size_t n = MIN(buf_len(&x->in), buf_room(&in.bytes));
+
+		CHECK(buf_put(&in.bytes, buf_data(&x->in), n), "no memory");
+		buf_consume(&x->in, n);
+		for (size_t k = h1_in_take(&in, bytes, sizeof(bytes)); k > 0; k = h1_in_take(&in, bytes, sizeof(bytes)))
+			for (size_t i = 0; i < k; i++)
+				CHECK(bytes[i] == h2rig_byte(got++), "at %zu", got);
+		if (in.over)
+			break;
+		CHECK(!in.why, "%s", in.why);
+		UNTIL(buf_len(&x->in) > 0);
+	}
+	CHECK(got == len && (!end || h1_in_trailers(&in)), "%zu", got);
+	h1_in_done(&in);
+}
+
+TEST(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them)
+{
+	enum { UP = 700000, DOWN = 900000 };
+	static uint8_t body[DOWN];
+	struct http_head trailers;
+	struct h2end *c;
+	size_t n;
+	char size[16];
+
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	h2rig_head(&trailers, "", FIELDS("x-sum: 1"));
+	c = ask("POST https 10.0.2.1:@ /", FIELDS("te: trailers"), UP, &trailers);
+	server_stops = true;
+	UNTIL(servers > 0);
+	server_stops = false;
+	UNTIL(has(&server[0], "\r\n\r\n"));
+	CHECK(has(&server[0], "\r\ntransfer-encoding: chunked\r\n") && has(&server[0], "\r\nconnection: TE\r\n"), "head");
+	n = (size_t)((uint8_t *)memmem(buf_data(&server[0].in), buf_len(&server[0].in), "\r\n\r\n", 4) - buf_data(&server[0].in)) + 4;
+	buf_consume(&server[0].in, n);
+	check_chunks(&server[0], UP, "x-sum");
+	for (size_t i = 0; i < DOWN; i++)
+		body[i] = h2rig_byte(i);
+	c->hold = true;
+	(void)snprintf(size, sizeof(size), "%x\r\n", DOWN);
+	says(&server[0], OK "Transfer-Encoding: chunked\r\n\r\n");
+	says(&server[0], size);
+	CHECK(buf_put(&server[0].out, body, sizeof(body)), "no memory");
+	says(&server[0], "\r\n0\r\ngrpc-status: 0\r\n\r\n");
+	UNTIL(strcmp(c->heads, "200\n") == 0);
+	for (unsigned i = 0; i < 50; i++) {
+		(void)carry();
+		nguest_settle(&rig.g, 1);
+	}
+	h2rig_take(c);
+	UNTIL(c->closed);
+	CHECK(c->got == DOWN && !c->wrong && c->ended && strcmp(c->trailers, "|grpc-status: 0") == 0, "%zu %s", c->got, c->trailers);
+	UNTIL(rig.last.count == 1);
+	CHECK(rig.last.up == UP && rig.last.down == DOWN, "%llu %llu", (unsigned long long)rig.last.up, (unsigned long long)rig.last.down);
+	http_head_done(&trailers);
+	down();
+}
+
+TEST(a_guest_that_does_not_read_stops_the_server)
+{
+	static uint8_t piece[65536];
+	struct h2end *c;
+	size_t sent = 0, before;
+
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	c = ask("GET https 10.0.2.1:@ /", NULL, 0, NULL);
+	c->hold = true;
+	hears(0, "\r\n\r\n");
+	says(&server[0], OK "\r\n");
+	do {
+		before = sent;
+		for (unsigned i = 0; i < 100; i++) {
+			if (buf_len(&server[0].out) == 0) {
+				CHECK(buf_put(&server[0].out, piece, sizeof(piece)), "no memory");
+				sent += sizeof(piece);
+			}
+			(void)carry();
+			nguest_settle(&rig.g, 1);
+		}
+	} while (sent > before && sent < 64 << 20);
+	CHECK(sent < 16 << 20, "%zu bytes are on their way", sent); /* the buffers of sockets are the kernel's */
+	h2_stream_free(c->s, H2_CANCEL);
+	UNTIL(server[0].over);
+	down();
+}
+
+TEST(requests_at_once_have_a_connection_each_and_further_ones_wait)
+{
+	enum { COUNT = CONN_LINKS_MAX + 4 };
+	struct h2end *c[COUNT];
+	unsigned done = 0;
+
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	for (unsigned i = 0; i < COUNT; i++)
+		c[i] = ask("GET https 10.0.2.1:@ /", NULL, 0, NULL);
+	for (unsigned i = 0; i < CONN_LINKS_MAX; i++)
+		hears(i, "\r\n\r\n");
+	nguest_settle(&rig.g, 20);
+	(void)carry();
+	CHECK(servers == CONN_LINKS_MAX, "%u connections", servers);
+	for (unsigned i = 0; i < CONN_LINKS_MAX; i++)
+		says(&server[i], EMPTY);
+	for (unsigned k = 0; k < 4; k++) {
+		unsigned i = 0;
+
+		UNTIL(({
+			for (i = 0; i < servers && !has(&server[i], "\r\n\r\n"); i++)
+				;
+			i < servers;
+		}));
+		hears(i, "\r\n\r\n");
+		says(&server[i], EMPTY);
+	}
+	UNTIL(rig.last.count == COUNT);
+	for (unsigned i = 0; i < COUNT; i++) {
+		UNTIL(c[i]->closed);
+		done += c[i]->ended && strncmp(c[i]->heads, "200", 3) == 0;
+	}
+	CHECK(done == COUNT && servers == CONN_LINKS_MAX, "%u of %u, %u connections", done, (unsigned)COUNT, servers);
+	down();
+}
+
+TEST(a_stream_that_is_reset_ends_its_connection_and_no_other)
+{
+	struct h2end *c, *d;
+	unsigned mine;
+
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	c = ask("GET https 10.0.2.1:@ /1", NULL, 0, NULL);
+	d = ask("GET https 10.0.2.1:@ /2", NULL, 0, NULL);
+	UNTIL(servers == 2 && has(&server[0], "\r\n\r\n") && has(&server[1], "\r\n\r\n"));
+	mine = has(&server[0], "GET /1 ") ? 0 : 1;
+	h2_stream_free(c->s, H2_CANCEL);
+	UNTIL(server[mine].over);
+	CHECK(!server[1 - mine].over, "both");
+	says(&server[1 - mine], EMPTY);
+	UNTIL(d->closed);
+	CHECK(d->ended && strncmp(d->heads, "200", 3) == 0, "%s", d->heads);
+	down();
+}
+
+TEST(a_server_that_breaks_off_is_a_502_or_a_reset)
+{
+	static const struct {
+		const char *says, *heads;
+		bool ended;
+	} cases[] = {
+		{ "", "502", true },
+		{ "HTTP/1.1 nonsense\r\n\r\n", "502", true },
+		{ OK "Content-Length: 5\r\n\r\n", "200", false },
+		{ OK "Transfer-Encoding: chunked\r\n\r\n", "200", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct h2end *c;
+
+		up("http/1.1", false);
+		dial(h2_only, 1);
+		c = ask("GET https 10.0.2.1:@ /", NULL, 0, NULL);
+		hears(0, "\r\n\r\n");
+		says(&server[0], cases[i].says);
+		UNTIL(buf_len(&server[0].out) == 0 && buf_len(tls_out(server[0].t)) == 0);
+		if (!cases[i].ended)
+			UNTIL(c->heads[0] != '\0');
+		close_fd(&server[0].fd);
+		UNTIL(c->closed);
+		CHECK(strncmp(c->heads, cases[i].heads, 3) == 0 && c->ended == cases[i].ended, "case %zu: %s", i, c->heads);
+		CHECK(c->code == (cases[i].ended ? H2_NO_ERROR : H2_INTERNAL_ERROR), "case %zu: %u", i, c->code);
+		UNTIL(rig.last.count == 1);
+		CHECK(rig.last.why[0] != '\0', "no reason");
+		down();
+	}
+}
+
+TEST(what_is_safe_to_repeat_is_asked_again_when_a_used_connection_was_ended)
+{
+	static const struct {
+		const char *ask;
+		size_t body;
+		bool again;
+	} cases[] = { { "GET https 10.0.2.1:@ /2", 0, true }, { "POST https 10.0.2.1:@ /2", 0, false }, { "GET https 10.0.2.1:@ /2", 1, false } };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct h2end *c;
+
+		up("http/1.1", false);
+		dial(h2_only, 1);
+		c = ask("GET https 10.0.2.1:@ /1", NULL, 0, NULL);
+		hears(0, "\r\n\r\n");
+		says(&server[0], EMPTY);
+		UNTIL(c->closed);
+		c = ask(cases[i].ask, NULL, cases[i].body, NULL);
+		hears(0, " /2 HTTP/1.1\r\n");
+		close_fd(&server[0].fd);
+		if (cases[i].again) {
+			hears(1, "GET /2 HTTP/1.1\r\n");
+			says(&server[1], EMPTY);
+		}
+		UNTIL(c->closed);
+		CHECK(strncmp(c->heads, cases[i].again ? "200" : "502", 3) == 0 && servers == (cases[i].again ? 2 : 1), "case %zu: %s", i, c->heads);
+		down();
+	}
+}
+
+TEST(an_answer_before_the_request_has_ended_stops_the_guest_and_ends_the_connection)
+{
+	struct h2end *c;
+
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	c = ask("POST https 10.0.2.1:@ /", FIELDS("expect: 100-continue"), 8 << 20, NULL);
+	hears(0, "\r\nexpect: 100-continue\r\n");
+	server_stops = true;
+	says(&server[0], "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
+	UNTIL(c->closed);
+	CHECK(strncmp(c->heads, "417", 3) == 0 && c->ended && c->code == H2_NO_ERROR, "%s %u", c->heads, c->code);
+	server_stops = false;
+	UNTIL(server[0].over);
+	down();
+}
+
+/* ---- A guest of HTTP/1.1, a server of HTTP/2 ---- */
+
+static void guest_says(const char *text)
+{
+	char number[8];
+
+	(void)snprintf(number, sizeof(number), "%u", port);
+	for (; *text; text++)
+		CHECK(buf_put(&guest.out, *text == '@' ? number : text, *text == '@' ? strlen(number) : 1), "no memory");
+}
+
+static void guest_hears(const char *text)
+{
+	UNTIL(has(&guest, text) || guest.over);
+	CHECK(has(&guest, text), "it got: %.*s", (int)buf_len(&guest.in), (const char *)buf_data(&guest.in));
+	buf_consume(&guest.in, buf_len(&guest.in));
+}
+
+static struct h2end *asked(unsigned n)
+{
+	UNTIL(h2server.count >= n);
+	return &h2server.end[n - 1];
+}
+
+static void answer(struct h2end *s, const char *status, const char *const *fields, size_t body, const struct http_head *trailers)
+{
+	struct http_head head;
+
+	h2rig_head(&head, status, fields);
+	h2rig_respond(s, &head, body, trailers);
+	http_head_done(&head);
+}
+
+static void up_for_h1(void)
+{
+	up("h2", true);
+	dial(h1_only, 1);
+	CHECK(strcmp(guest_protocol, "http/1.1") == 0 && servers == 2, "%s, %u connections", guest_protocol, servers); /* the first was refused */
+}
+
+TEST(requests_of_http1_reach_a_server_of_http2_with_their_header_and_its_answers_come_back)
+{
+	static const struct {
+		const char *ask, *head;
+		const char *status, *field, *want;
+	} cases[] = {
+		{ "GET /a HTTP/1.1\r\nHost: 10.0.2.1:@\r\nX: y\r\nConnection: z\r\nZ: 1\r\n\r\n", " /a|!x: y|!authorization: Bearer s3cret\n", "200", "content-length: 0",
+		  "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" },
+		{ "HEAD /b HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", "HEAD https 10.0.2.1", "200", "content-length: 9", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n" },
+		{ "GET /c HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", " /c|", "204", "x: y", "HTTP/1.1 204 No Content\r\nx: y\r\n\r\n" },
+		{ "GET /d HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", " /d|", "304", "x: y", "HTTP/1.1 304 Not Modified\r\nx: y\r\n\r\n" },
+		{ "GET /e HTTP/1.1\r\nHost: 10.0.2.1:@\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", " /e|!authorization: Bearer s3cret\n", "200", "x: y",
+		  "HTTP/1.1 200 OK\r\nx: y\r\ncontent-length: 0\r\n\r\n" },
+		{ "OPTIONS * HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n", "OPTIONS https 10.0.2.1", "200", "x: y", "HTTP/1.1 200 OK\r\n" },
+	};
+
+	up_for_h1();
+	for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+		struct h2end *s;
+
+		guest_says(cases[i].ask);
+		s = asked(i + 1);
+		CHECK(strstr(s->heads, cases[i].head) && s->ended, "%s", s->heads);
+		answer(s, cases[i].status, FIELDS(cases[i].field), 0, NULL);
+		guest_hears(cases[i].want);
+		UNTIL(rig.last.count == i + 1);
+		CHECK(!rig.last.http2 && rig.last.hooks == 1 && rig.last.why[0] == '\0', "%s", rig.last.why);
+	}
+	CHECK(servers == 2, "%u connections", servers);
+	down();
+}
+
+TEST(bodies_and_trailers_pass_from_chunks_to_frames_and_back)
+{
+	enum { UP = 600000, DOWN = 800000 };
+	struct http_head trailers;
+	struct h2end *s;
+	size_t n, sent = 0;
+	char piece[8192], size[16];
+
+	up_for_h1();
+	h2rig_head(&trailers, "", FIELDS("x-sum: 1"));
+	h2server.holds = true;
+	guest_says("POST / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nExpect: 100-continue\r\nTE: trailers\r\nConnection: TE\r\nTransfer-Encoding: chunked\r\n\r\n");
+	s = asked(1);
+	CHECK(strstr(s->heads, "|!expect: 100-continue|!te: trailers|"), "%s", s->heads);
+	answer(s, "100", NULL, 0, NULL);
+	guest_hears("HTTP/1.1 100 Unknown\r\n\r\n");
+	while (sent < UP) {
+		n = MIN(sizeof(piece), UP - sent);
+		for (size_t i = 0; i < n; i++)
+			piece[i] = (char)h2rig_byte(sent++);
+		(void)snprintf(size, sizeof(size), "%zx\r\n", n);
+		UNTIL(buf_room(&guest.out) > 2 * sizeof(piece));
+		CHECK(buf_put(&guest.out, size, strlen(size)) && buf_put(&guest.out, piece, n) && buf_put(&guest.out, "\r\n", 2), "no memory");
+	}
+	guest_says("0\r\nX-Up: 2\r\n\r\n");
+	for (unsigned i = 0; i < 30; i++) {
+		(void)carry();
+		nguest_settle(&rig.g, 1);
+	}
+	h2rig_take(s);
+	UNTIL(s->ended);
+	CHECK(s->got == UP && !s->wrong && strcmp(s->trailers, "|x-up: 2") == 0, "%zu %s", s->got, s->trailers);
+	answer(s, "200", FIELDS("y: z"), DOWN, &trailers);
+	UNTIL(has(&guest, "\r\n\r\n"));
+	CHECK(has(&guest, "transfer-encoding: chunked\r\n"), "head");
+	n = (size_t)((uint8_t *)memmem(buf_data(&guest.in), buf_len(&guest.in), "\r\n\r\n", 4) - buf_data(&guest.in)) + 4;
+	buf_consume(&guest.in, n);
+	check_chunks(&guest, DOWN, "x-sum");
+	http_head_done(&trailers);
+	down();
+}
+
+TEST(a_length_passes_as_such_and_http10_gets_a_body_until_the_end)
+{
+	struct h2end *s;
+
+	up_for_h1();
+	guest_says("PUT / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nContent-Length: 5\r\n\r\n");
+	CHECK(buf_put(&guest.out, "\0\7\16\25\34", 5), "no memory"); /* what h2rig_byte() says */
+	s = asked(1);
+	UNTIL(s->ended);
+	CHECK(s->got == 5 && !s->wrong && strstr(s->heads, "content-length: 5"), "%zu %s", s->got, s->heads);
+	answer(s, "200", FIELDS("content-length: 1"), 1, NULL);
+	UNTIL(has(&guest, "\r\n\r\n") && ((const char *)buf_data(&guest.in))[buf_len(&guest.in) - 1] == '\0');
+	buf_consume(&guest.in, buf_len(&guest.in));
+	guest_says("GET / HTTP/1.0\r\n\r\n");
+	s = asked(2);
+	CHECK(strstr(s->heads, "GET https 10.0.2.1:"), "%s", s->heads);
+	answer(s, "200", FIELDS("x: y"), 1, NULL);
+	UNTIL(guest.over);
+	CHECK(has(&guest, "HTTP/1.1 200 OK\r\nx: y\r\nconnection: close\r\n\r\n") && ((const char *)buf_data(&guest.in))[buf_len(&guest.in) - 1] == '\0', "%.*s",
+	      (int)buf_len(&guest.in), (const char *)buf_data(&guest.in));
+	down();
+}
+
+TEST(a_stream_that_the_server_resets_is_a_502_or_an_end_that_is_none)
+{
+	struct h2end *s;
+
+	up_for_h1();
+	guest_says("GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n");
+	s = asked(1);
+	h2_stream_free(s->s, H2_INTERNAL_ERROR);
+	guest_hears("HTTP/1.1 502 ");
+	down();
+	up_for_h1();
+	guest_says("GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n");
+	s = asked(1);
+	s->stalled = true;
+	answer(s, "200", FIELDS("content-length: 9"), 4, NULL);
+	guest_hears("\r\n\r\n");
+	h2_stream_free(s->s, H2_INTERNAL_ERROR);
+	UNTIL(e->closed);
+	CHECK(e->reason == -ECONNRESET && rig.last.why[0] != '\0', "%d %s", e->reason, rig.last.why);
+	down();
+}
+
+TEST(a_connection_of_http1_ends_with_the_servers)
+{
+	struct h2end *s;
+
+	up_for_h1();
+	guest_says("GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n");
+	s = asked(1);
+	h2_goaway(h2server.h2, H2_NO_ERROR);
+	answer(s, "200", FIELDS("x: y"), 0, NULL);
+	guest_hears("HTTP/1.1 200 OK\r\n");
+	UNTIL(guest.over);
+	down();
+}
+
+TEST(an_answer_of_http2_before_the_request_has_ended_ends_the_connection)
+{
+	struct h2end *s;
+
+	up_for_h1();
+	h2server.holds = true;
+	guest_says("POST / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nContent-Length: 100\r\n\r\nx");
+	s = asked(1);
+	answer(s, "413", FIELDS("x: y"), 0, NULL);
+	guest_hears("HTTP/1.1 413 Content Too Large\r\n");
+	UNTIL(guest.over);
+	down();
+}
+
+TEST(a_server_that_speaks_neither_is_a_502)
+{
+	up("http/0.9", true);
+	dial(h1_only, 1);
+	guest_says("GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n");
+	guest_hears("HTTP/1.1 502 ");
+	CHECK(servers == 2, "%u connections", servers);
+	down();
+}
+
+RUN_TESTS(T(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_of_it),
+	  T(requests_of_http2_reach_a_server_of_http1_with_their_header_and_its_answers_come_back),
+	  T(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them), T(a_guest_that_does_not_read_stops_the_server),
+	  T(requests_at_once_have_a_connection_each_and_further_ones_wait), T(a_stream_that_is_reset_ends_its_connection_and_no_other),
+	  T(a_server_that_breaks_off_is_a_502_or_a_reset), T(what_is_safe_to_repeat_is_asked_again_when_a_used_connection_was_ended),
+	  T(an_answer_before_the_request_has_ended_stops_the_guest_and_ends_the_connection),
+	  T(requests_of_http1_reach_a_server_of_http2_with_their_header_and_its_answers_come_back), T(bodies_and_trailers_pass_from_chunks_to_frames_and_back),
+	  T(a_length_passes_as_such_and_http10_gets_a_body_until_the_end), T(a_stream_that_the_server_resets_is_a_502_or_an_end_that_is_none),
+	  T(a_connection_of_http1_ends_with_the_servers), T(an_answer_of_http2_before_the_request_has_ended_ends_the_connection),
+	  T(a_server_that_speaks_neither_is_a_502))
