@@ -251,6 +251,7 @@ static void ask_server(struct conn_stream *x)
 	struct conn_link *l = conn_link_for(x->c, &x->origin);
 
 	if (!l && conn_links_turn(x->c, &x->origin)) {
+		h2_set_aside(x->guest); /* else those that wait could keep those from ending whose turn it is */
 		list_add_tail(&x->c->queue, &x->wait);
 		return;
 	}

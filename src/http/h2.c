@@ -251,7 +251,7 @@ void h2_stream_free(struct h2_stream *s, uint32_t code)
 	struct h2 *h2 = s->h2;
 
 	if (!h2->broken) {
-		(void)nghttp2_session_consume_connection(h2->session, sbuf_len(&s->in));
+		(void)nghttp2_session_consume_connection(h2->session, s->aside ? 0 : sbuf_len(&s->in));
 		(void)nghttp2_session_set_stream_user_data(h2->session, s->id, NULL);
 		if (!s->closed)
 			(void)nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, s->id, code);
@@ -407,7 +407,16 @@ void h2_consume(struct h2_stream *s, size_t len)
 	sbuf_drop(&s->in, s->in.head + len, false);
 	if (s->h2->broken || len == 0)
 		return;
-	(void)nghttp2_session_consume(s->h2->session, s->id, len);
+	(void)(s->aside ? nghttp2_session_consume_stream : nghttp2_session_consume)(s->h2->session, s->id, len);
+	has_output(s->h2);
+}
+
+void h2_set_aside(struct h2_stream *s)
+{
+	if (s->aside || s->h2->broken)
+		return;
+	s->aside = true;
+	(void)nghttp2_session_consume_connection(s->h2->session, sbuf_len(&s->in));
 	has_output(s->h2);
 }
 

@@ -111,6 +111,8 @@ void h2_consume(struct h2_stream *s, size_t len);
 /* Both, with a copy: how many bytes. *@ret_end: that was the last of it. */
 size_t h2_take(struct h2_stream *s, void *dst, size_t len, bool *ret_end);
 bool h2_has_no_body(const struct h2_stream *s); /* the peer has ended with its head alone */
+/* It waits for something that other streams of the connection stand in the way of: what it receives does not take room from theirs any more, only from its own. */
+void h2_set_aside(struct h2_stream *s);
 const struct http_head *h2_trailers(const struct h2_stream *s); /* NULL: none, or not yet */
 /* Nothing more is wanted from the peer: when our end has been sent, its part is reset with H2_NO_ERROR if it has not ended (RFC 9113, 8.1). */
 void h2_stop(struct h2_stream *s);

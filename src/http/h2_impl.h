@@ -38,6 +38,7 @@ struct h2_stream {
 	bool ended;     /* by the peer */
 	bool sent;      /* our end */
 	bool stopped;   /* h2_stop() */
+	bool aside;     /* h2_set_aside() */
 	bool reset;     /* by the peer */
 	bool closed;
 	bool unsent;    /* a request that could not be sent any more */

@@ -266,6 +266,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 		return 0;
 	}
 	sbuf_advance(&s->in, len);
+	if (s->aside)
+		(void)nghttp2_session_consume_connection(session, len);
 	s->ops->readable(s->user);
 	return 0;
 }

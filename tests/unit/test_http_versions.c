@@ -450,6 +450,37 @@ TEST(requests_at_once_have_a_connection_each_and_further_ones_wait)
 	down();
 }
 
+/* Whole requests, one after the other on each connection, are answered. */
+static bool answer_whole(void)
+{
+	for (unsigned i = 0; i < servers; i++) {
+		struct buf *in = &server[i].in;
+
+		if (buf_len(in) < 5 || memcmp(buf_data(in) + buf_len(in) - 5, "0\r\n\r\n", 5) != 0)
+			continue;
+		buf_consume(in, buf_len(in));
+		says(&server[i], EMPTY);
+	}
+	return true;
+}
+
+TEST(bodies_of_those_that_wait_do_not_keep_the_others_from_ending)
+{
+	enum { COUNT = CONN_LINKS_MAX + 14, BODY = 300000 };
+	struct h2end *c[COUNT];
+
+	test_timeout(120);
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	for (unsigned i = 0; i < COUNT; i++)
+		c[i] = ask("POST https 10.0.2.1:@ /", NULL, BODY, NULL);
+	for (unsigned i = 0; i < COUNT; i++) {
+		UNTIL(answer_whole() && c[i]->closed);
+		CHECK(strncmp(c[i]->heads, "200", 3) == 0 && c[i]->ended, "%u: %s", i, c[i]->heads);
+	}
+	down();
+}
+
 TEST(a_stream_that_is_reset_ends_its_connection_and_no_other)
 {
 	struct h2end *c, *d;
@@ -750,7 +781,8 @@ TEST(a_server_that_speaks_neither_is_a_502)
 RUN_TESTS(T(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_of_it),
 	  T(requests_of_http2_reach_a_server_of_http1_with_their_header_and_its_answers_come_back),
 	  T(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them), T(a_guest_that_does_not_read_stops_the_server),
-	  T(requests_at_once_have_a_connection_each_and_further_ones_wait), T(a_stream_that_is_reset_ends_its_connection_and_no_other),
+	  T(requests_at_once_have_a_connection_each_and_further_ones_wait),
+	  T(bodies_of_those_that_wait_do_not_keep_the_others_from_ending), T(a_stream_that_is_reset_ends_its_connection_and_no_other),
 	  T(a_server_that_breaks_off_is_a_502_or_a_reset), T(what_is_safe_to_repeat_is_asked_again_when_a_used_connection_was_ended),
 	  T(an_answer_before_the_request_has_ended_stops_the_guest_and_ends_the_connection),
 	  T(requests_of_http1_reach_a_server_of_http2_with_their_header_and_its_answers_come_back), T(bodies_and_trailers_pass_from_chunks_to_frames_and_back),
