@@ -51,3 +51,25 @@ assert_status() {
 wait_for() {
 	timeout $((20 * PATIENCE)) bash -c 'until "$@" >/dev/null 2>&1; do read -rt 0.02 <> <(:) || :; done' _ "$@"
 }
+
+# client_image: the path of an image with the programs that people fetch things with. It is made once, and kept beside the other caches.
+client_image() {
+	local packages=ca-certificates,curl,wget,git,python3,python3-requests,python3-grpcio,nodejs,openssl,gron,ant
+	local cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests image
+	image=$cache/http-$(sha256sum <<<"$packages" | head -c 16).erofs
+	if [ ! -e "$image" ]; then
+		mkdir -p "$cache"
+		"$SANDBOX" image build debian:bookworm "$image.$$" --include "$packages" -q >&2
+		mv "$image.$$" "$image"
+	fi
+	echo "$image"
+}
+
+# make_certificates NAME...: an authority and a server's certificate for these names: ca.pem, server.pem, server.key.
+make_certificates() {
+	local curve=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes) names
+	printf -v names ',DNS:%s' "$@"
+	openssl req -x509 "${curve[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test Root"
+	openssl req "${curve[@]}" -keyout server.key -out server.csr -subj "/CN=server"
+	openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem -extfile <(echo "subjectAltName=${names#,}")
+} 2>/dev/null

@@ -7,17 +7,11 @@
 load helper
 
 setup_file() {
-	local packages=ca-certificates,curl,nodejs,python3-grpcio cache ports
-	cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests
-	export HTTP2_IMAGE
-	HTTP2_IMAGE=$cache/http2-$(sha256sum <<<"$packages" | head -c 16).erofs
-	if [ ! -e "$HTTP2_IMAGE" ]; then
-		mkdir -p "$cache"
-		"$SANDBOX" image build debian:bookworm "$HTTP2_IMAGE.$$" --include "$packages" -q
-		mv "$HTTP2_IMAGE.$$" "$HTTP2_IMAGE"
-	fi
+	local ports
+	HTTP_IMAGE=$(client_image)
+	export HTTP_IMAGE
 	cd "$BATS_FILE_TMPDIR" || return
-	make_certificates
+	make_certificates host.sandbox.internal
 	node_server
 	grpc_server
 	coproc SERVER { exec node server.js; }
@@ -26,18 +20,10 @@ setup_file() {
 	coproc GRPC { exec /usr/bin/python3 grpc_server.py; }
 	export GRPC_PID
 	read -r GRPC_PORT <&"${GRPC[0]}"
-	export H2_PORT=${ports[0]} H1_PORT=${ports[1]} H2C_PORT=${ports[2]} GRPC_PORT HOST=host.sandbox.internal DIR=$BATS_FILE_TMPDIR TOKEN=s3cret-d7a1
+	export H2_PORT=${ports[0]} H1_PORT=${ports[1]} H2C_PORT=${ports[2]} ONLY_PORT=${ports[3]} GRPC_PORT HOST=host.sandbox.internal DIR=$BATS_FILE_TMPDIR TOKEN=s3cret-d7a1
 }
 
-make_certificates() {
-	local curve=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-	openssl req -x509 "${curve[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test Root"
-	openssl req "${curve[@]}" -keyout server.key -out server.csr -subj "/CN=server"
-	openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem \
-		-extfile <(echo "subjectAltName=DNS:host.sandbox.internal")
-} 2>/dev/null
-
-# Three ports: HTTP/2 over TLS, HTTP/1.1 over TLS, HTTP/2 in clear. Without the credential it is a 401.
+# Four ports: HTTP/2 over TLS, HTTP/1.1 over TLS, HTTP/2 in clear, HTTP/2 over TLS to who offers it and an alert to others. Without the credential it is a 401.
 node_server() {
 	cat >server.js <<-'END'
 		const fs = require('fs'), h2 = require('http2'), https = require('https');
@@ -55,9 +41,22 @@ node_server() {
 		    s.end(h[':path'] === '/large' ? Buffer.alloc(5000000, 'x') : 'version ' + (s.session.alpnProtocol || 'h2c'));
 		  });
 		}
+		function plain(q, r) {
+		  if (q.headers.authorization !== 'Bearer s3cret-d7a1') { r.end('no'); return; }
+		  let n = 0;
+		  q.on('data', d => n += d.length);
+		  q.on('end', () => {
+		    if (q.url === '/reset') { q.socket.destroy(); return; }
+		    r.writeHead(200, { Trailer: 'x-got' });
+		    r.write(q.url === '/large' ? Buffer.alloc(5000000, 'x') : 'HTTP/' + q.httpVersion);
+		    r.addTrailers({ 'x-got': n + (q.trailers['x-up'] ? ' ' + q.trailers['x-up'] : '') });
+		    r.end();
+		  });
+		}
 		const servers = [h2.createSecureServer(tls).on('stream', stream),
-		  https.createServer(tls, (q, r) => r.end(q.headers.authorization === 'Bearer s3cret-d7a1' ? 'HTTP/' + q.httpVersion : 'no')),
-		  h2.createServer().on('stream', stream)];
+		  https.createServer(tls, plain),
+		  h2.createServer().on('stream', stream),
+		  h2.createSecureServer({ ...tls, ALPNCallback: ({ protocols }) => protocols.includes('h2') ? 'h2' : undefined }).on('stream', stream)];
 		let left = servers.length;
 		servers.forEach(s => s.listen(0, '127.0.0.1', () => --left || console.log(servers.map(s => s.address().port).join(' '))));
 	END
@@ -111,7 +110,7 @@ guest() {
 	local port=$1 scheme=$2
 	shift 2
 	# shellcheck disable=SC2016
-	SBX_TEST_LIMIT=600 sbx --image "$HTTP2_IMAGE" --memory 1024 --allow "tcp:127.0.0.1/32:$port" --allow "tcp:::1/128:$port" --tmpfs /tmp --env HOME=/tmp \
+	SBX_TEST_LIMIT=600 sbx --image "$HTTP_IMAGE" --memory 1024 --allow "tcp:127.0.0.1/32:$port" --allow "tcp:::1/128:$port" --tmpfs /tmp --env HOME=/tmp \
 		--ca-file "$DIR/ca.pem" --header "$scheme://$HOST:$port=Authorization: Bearer \$TOKEN" --http-log "$DIR/log" "$@"
 }
 
@@ -165,6 +164,52 @@ guest() {
 	assert_output_has "200 4  0"
 	assert_output_has "goaway 0"
 	[ "$(jq -s '[.[] | select(.hooks == 1 and .changed)] | length' "$DIR/log")" -eq 33 ]
+}
+
+@test "a client of HTTP/2 alone reaches a server of HTTP/1.1, with many requests at once, bodies, trailers and resets" {
+	cat >"$DIR/client.js" <<-'END'
+		const h2 = require('http2');
+		const session = h2.connect(process.argv[2]);
+		function ask(path, body) {
+		  return new Promise(done => {
+		    const s = session.request({ ':path': path, ':method': body ? 'POST' : 'GET' }, { waitForTrailers: !!body });
+		    let n = 0, status = 'none', trailers = {};
+		    s.on('wantTrailers', () => s.sendTrailers({ 'x-up': 'z' }));
+		    s.on('response', h => status = h[':status']);
+		    s.on('trailers', t => trailers = t);
+		    s.on('data', d => n += d.length);
+		    s.on('error', () => {});
+		    s.on('close', () => done([status, n, trailers['x-got'], s.rstCode].join(' ')));
+		    s.end(body);
+		  });
+		}
+		(async () => {
+		  const all = await Promise.all([...Array(30).keys()].map(i => ask('/', Buffer.alloc(i * 10000 + 1))));
+		  console.log(all.every((line, i) => line === `200 8 ${i * 10000 + 1} z 0`) ? 'thirty' : all);
+		  console.log(await ask('/large'));
+		  console.log(await ask('/reset', Buffer.alloc(10)));
+		  console.log(await ask('/'), session.alpnProtocol);
+		  session.close();
+		})();
+	END
+	run guest "$H1_PORT" https -i -- sh -c "cat >/tmp/client.js; node --use-openssl-ca /tmp/client.js https://$HOST:$H1_PORT" <"$DIR/client.js"
+	assert_status 0
+	[ "${lines[0]}" = thirty ]
+	[ "${lines[1]}" = "200 5000000 0 0" ]
+	[[ ${lines[2]} == "502 "* ]]
+	[ "${lines[3]}" = "200 8 0 0 h2" ]
+	[ "$(jq -s '[.[] | select(.hooks == 1 and .changed)] | length' "$DIR/log")" -eq 33 ]
+}
+
+@test "a client of HTTP/1.1 reaches a server that refuses everything but HTTP/2" {
+	run guest "$ONLY_PORT" https -- sh -c "curl -sS --http1.1 -w ' HTTP/%{http_version}\n' https://$HOST:$ONLY_PORT/
+		head -c 3000000 /dev/zero >/tmp/body
+		curl -sS --http1.1 -D - -H 'Transfer-Encoding: chunked' -T /tmp/body https://$HOST:$ONLY_PORT/large -o /tmp/got; wc -c </tmp/got
+		curl -sS --http1.1 -o /dev/null -w '%{http_code}\n' https://$HOST:$ONLY_PORT/reset"
+	assert_output_has "version h2 HTTP/1.1"
+	assert_output_has 5000000
+	[ "${lines[-1]}" = 502 ]
+	[ "$(jq -s '[.[] | select(.hooks == 1 and .changed)] | length' "$DIR/log")" -eq 3 ]
 }
 
 @test "gRPC: one answer or many to one request or many, trailers, errors, cancelling" {

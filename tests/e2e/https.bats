@@ -6,19 +6,11 @@
 
 load helper
 
-# The image is made once and kept beside the other caches.
 setup_file() {
-	local packages=ca-certificates,curl,wget,git,python3,python3-requests,nodejs,openssl,gron,ant cache
-	cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests
+	HTTP_IMAGE=$(client_image)
 	export HTTP_IMAGE
-	HTTP_IMAGE=$cache/http-$(sha256sum <<<"$packages" | head -c 16).erofs
-	if [ ! -e "$HTTP_IMAGE" ]; then
-		mkdir -p "$cache"
-		"$SANDBOX" image build debian:bookworm "$HTTP_IMAGE.$$" --include "$packages" -q
-		mv "$HTTP_IMAGE.$$" "$HTTP_IMAGE"
-	fi
 	cd "$BATS_FILE_TMPDIR" || return
-	make_certificates
+	make_certificates host.sandbox.internal other.example.com
 	make_repository
 	cat >server.py <<-'END'
 		import http.server, json, ssl
@@ -48,14 +40,6 @@ setup_file() {
 	export PORT SERVER_PID SITE=https://host.sandbox.internal:$PORT DIR=$BATS_FILE_TMPDIR
 	export TOKEN=s3cret-d7a1 HEADER="https://host.sandbox.internal:$PORT=Authorization: Bearer \$TOKEN"
 }
-
-make_certificates() {
-	local curve=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-	openssl req -x509 "${curve[@]}" -keyout ca.key -out ca.pem -days 2 -subj "/CN=Test Root"
-	openssl req "${curve[@]}" -keyout server.key -out server.csr -subj "/CN=server"
-	openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem \
-		-extfile <(echo "subjectAltName=DNS:host.sandbox.internal,DNS:other.example.com")
-} 2>/dev/null
 
 # A repository for clients of plain files.
 make_repository() {
@@ -98,6 +82,12 @@ others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 	[ "$output" = $'served\nserved\nserved\nserved\nfirst\nserved\njson = "served";\nserved' ]
 	[ "$(authorised)" -ge 10 ]
 	[ "$(others)" -eq 0 ]
+}
+
+@test "busybox's client, which says nothing of signatures, is answered" {
+	run sbx --allow "tcp:127.0.0.1/32:$PORT" --allow "tcp:::1/128:$PORT" --header "$HEADER" --ca-file "$DIR/ca.pem" -- wget -q -O - "$SITE/busybox"
+	assert_output_has served
+	[ "$(authorised)" -eq 1 ]
 }
 
 @test "on a writable root the files themselves have the authority, and keep it when packages make them anew" {
