@@ -175,17 +175,27 @@ static bool at_rest(void)
 	return poll(&p, 1, 0) == 0;
 }
 
-TEST(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy)
+/* The server's end is open; the guest has said its hello, and nothing after it. */
+static struct guest *guest_stops_in_its_handshake(struct server **ret_server)
 {
 	static const char *const offers[] = { "http/1.1" };
+	struct guest *g = guest_dials(offers, 1);
+	struct server *s;
+
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	UNTIL(NULL, s, tls_step(s->tls) == TLS_OPEN);
+	*ret_server = s;
+	return g;
+}
+
+TEST(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy)
+{
 	struct server *s;
 	struct guest *g;
 
 	start();
-	g = guest_dials(offers, 1);
-	carry(g, NULL);
-	s = server_takes("http/1.1");
-	UNTIL(NULL, s, tls_step(s->tls) == TLS_OPEN);
+	g = guest_stops_in_its_handshake(&s);
 	CHECK(tls_write(s->tls, "unasked", 7) == 7, "what nobody reads yet");
 	server_moves(s);
 	NGUEST_UNTIL(&rig.g, g->e->len > 0);
@@ -198,15 +208,11 @@ TEST(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy)
 
 TEST(a_handshake_that_does_not_end_is_given_up)
 {
-	static const char *const offers[] = { "http/1.1" };
 	struct server *s;
 	struct guest *g;
 
 	start();
-	g = guest_dials(offers, 1);
-	carry(g, NULL);
-	s = server_takes("http/1.1");
-	UNTIL(NULL, s, tls_step(s->tls) == TLS_OPEN);
+	g = guest_stops_in_its_handshake(&s);
 	NGUEST_UNTIL(&rig.g, g->e->len > 0);
 	test_clock_advance((HTTP_HEAD_MS + 1) * NS_PER_MS);
 	NGUEST_UNTIL(&rig.g, g->e->closed && rig.proxy->count == 0);
