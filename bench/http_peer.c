@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +123,7 @@ static void listen_and_serve(const char *port, const char *cert, const char *key
 	const int on = 1;
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	(void)signal(SIGPIPE, SIG_IGN); /* a client that went away ends its own connection only */
 	context = SSL_CTX_new(TLS_server_method());
 	if (!context || SSL_CTX_use_certificate_file(context, cert, SSL_FILETYPE_PEM) != 1 || SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
 		die("certificate", cert);

@@ -55,4 +55,10 @@ no_licence() {
 	! "$tree/tools/check-style" | grep -q '^ok.*licence'
 }
 check "a source without the licence line is caught" no_licence
+every_figure_is_there() {
+	local out
+	out=$(SBX_BUILD=$tree bench/run nonsense 2>&1) && return 1
+	[[ $out == *"there is no figure 'nonsense'"* ]]
+}
+check "each figure of bench/run can be run, and others are refused" every_figure_is_there
 finish

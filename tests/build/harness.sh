@@ -17,7 +17,7 @@ cat >"$tmp/faulty.c" <<'END'
 
 static void *volatile kept;
 TEST(passes) { CHECK(strlen("abc") == 3, "no"); }
-TEST(fails) { CHECK(1 > 2, "one is %d", 1); }
+TEST(fails) { CHECK(1 > 2, "one is %d\nok 7 - inner", 1); }
 TEST(skips) { SKIP("there is no %s", "reason"); }
 TEST(reads_past_a_guarded_copy) { char *p = guard_copy("abc", 3); CHECK(p[3] == 0, "read"); }
 TEST(reads_all_of_a_guarded_copy) { char *p = guard_copy("abc", 3); CHECK(p[2] == 'c', "copy"); }
@@ -64,6 +64,7 @@ check "a program with faulty tests runs to its end" build
 check "it has a plan" says '^1\.\.11$'
 check "a test passes" says '^ok 1 - passes$'
 check "a failed check is told with file, line, condition and message" says 'faulty.c:8: 1 > 2'
+check "what looks like TAP in its message is a comment" says '^#   ok 7 - inner$'
 check "a failed check fails its test" says '^not ok 2 - fails$'
 check "a skip has its reason" says '^ok 3 - skips # SKIP there is no reason$'
 check "reading past a guarded copy crashes" says '^not ok 4 '

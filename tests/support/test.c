@@ -77,16 +77,30 @@ static _Noreturn void end_test(enum verdict v)
 	_exit(v == V_SKIPPED ? 0 : 1);
 }
 
+/* As TAP's comments, whatever is in it: a guest's output, say, which may be TAP itself. */
+static void print_comment(const char *text)
+{
+	size_t len;
+
+	do {
+		len = strcspn(text, "\n");
+		printf("#   %.*s\n", (int)len, text);
+		text += len;
+	} while (*text++);
+}
+
 void test_fail(const char *file, int line, const char *cond, const char *fmt, ...)
 {
+	char *text;
 	va_list ap;
 
 	fault_pause();
-	printf("# %s:%d: %s\n#   ", file, line, cond);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		abort();
 	va_end(ap);
-	putchar('\n');
+	printf("# %s:%d: %s\n", file, line, cond);
+	print_comment(text);
 	end_test(V_FAILED);
 }
 
