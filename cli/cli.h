@@ -3,6 +3,10 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <stdbool.h>
+
+struct sbx_err;
+
 /* Exit statuses of the command itself. */
 enum {
 	CLI_OK = 0,
@@ -16,5 +20,8 @@ int cmd_image(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_version(int argc, char **argv);
+
+/* policy.c: does this egress rule make sense? Else @err says what is wrong with it. */
+bool cli_check_rule(const char *rule, struct sbx_err *err);
 
 #endif

@@ -20,6 +20,13 @@ static const char policy_help[] =
 	"\n"
 	"exit status: 0 admitted, 1 denied, 2 the rules or the destination make no sense.\n";
 
+bool cli_check_rule(const char *rule, struct sbx_err *err)
+{
+	struct sbx_verdict any;
+
+	return sbx_policy_check(&rule, 1, "tcp", "192.0.2.1:1", &any, err) == 0;
+}
+
 int cmd_policy(int argc, char **argv)
 {
 	struct sbx_verdict v;
@@ -35,6 +42,12 @@ int cmd_policy(int argc, char **argv)
 	if (argc < 2 || strcmp(argv[1], "check") != 0 || argc != count + 5) {
 		fprintf(stderr, "sandbox policy: write `sandbox policy check RULE... -- tcp|udp DESTINATION`; `sandbox policy --help` says more\n");
 		return CLI_USAGE;
+	}
+	for (int i = 2; i < 2 + count; i++) {
+		if (!cli_check_rule(argv[i], &err)) {
+			fprintf(stderr, "sandbox policy: rule '%s': %s\n", argv[i], err.message);
+			return CLI_USAGE;
+		}
 	}
 	if (sbx_policy_check((const char *const *)argv + 2, (size_t)count, argv[count + 3], argv[count + 4], &v, &err) < 0) {
 		fprintf(stderr, "sandbox policy: %s\n", err.message);

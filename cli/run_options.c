@@ -300,8 +300,14 @@ static bool take_machine_option(struct run_options *o, int c, const char *value)
 
 static bool take_rule(struct run_options *o, const char *value)
 {
+	struct sbx_err err;
+
 	if (o->vm.outbound_count == SBX_RULES_MAX) {
 		run_error("--allow %s: more than %d rules", value, SBX_RULES_MAX);
+		return false;
+	}
+	if (!cli_check_rule(value, &err)) {
+		run_error("--allow '%s': %s", value, err.message);
 		return false;
 	}
 	o->rule[o->vm.outbound_count++] = value;

@@ -46,12 +46,23 @@ static bool parse(const char *value, struct run_publish *p)
 	return port == value || take_address(value, (size_t)(port - value - 1), p);
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), n = strlen(end);
+
+	return len >= n && strcmp(text + len - n, end) == 0;
+}
+
 bool run_take_publish(struct run_options *o, const char *value)
 {
 	struct run_publish *p = &o->publish[o->publish_count];
 
 	if (o->publish_count == SBX_PUBLISHED_MAX) {
 		run_error("--publish %s: more than %d ports", value, SBX_PUBLISHED_MAX);
+		return false;
+	}
+	if (ends_with(value, "/udp") || strncmp(value, "udp:", 4) == 0) {
+		run_error("--publish %s: only TCP ports can be published; datagrams reach the guest where it has sent some to, as a rule like udp:10.0.0.0/8:53 admits", value);
 		return false;
 	}
 	*p = (struct run_publish){ .value = value };

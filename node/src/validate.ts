@@ -145,6 +145,7 @@ export function validateRule(value: unknown): SandboxNetworkRule {
 		const cidr = text(rule["cidr"], "cidr");
 		const slash = cidr.indexOf("/");
 		if (slash < 0) throw invalid(`invalid CIDR range: ${cidr}`);
+		if (slash === cidr.length - 1) throw invalid("invalid CIDR prefix: ");
 		// A colon here would begin ports in libsbx's text form.
 		if (cidr.indexOf(":", slash) >= 0) throw invalid(`invalid CIDR prefix: ${cidr.slice(slash + 1)}`);
 	}

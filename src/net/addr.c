@@ -205,7 +205,9 @@ int cidr_parse(const char *s, size_t len, struct cidr *ret, struct sbx_err *err)
 	unsigned prefix;
 
 	if (!slash)
-		return err_set(err, -EINVAL, "invalid CIDR range: %.*s (write ADDRESS/PREFIX)", (int)len, s);
+		return err_set(err, -EINVAL, "invalid CIDR range: %.*s%s (write ADDRESS/PREFIX)", (int)len, s, len == 0 ? "there is none" : "");
+	if (slash == s || slash + 1 == s + len)
+		return err_set(err, -EINVAL, "invalid CIDR %s: there is none in %.*s (write ADDRESS/PREFIX)", slash == s ? "address" : "prefix", (int)len, s);
 	if (!ip_parse(s, (size_t)(slash - s), &c.base))
 		return err_set(err, -EINVAL, "invalid CIDR address: %.*s", (int)(slash - s), s);
 	p = slash + 1;

@@ -130,6 +130,11 @@ static bool take_port(const char **p, uint16_t *ret)
 	return true;
 }
 
+static int no_port(const char *ports, struct sbx_err *err)
+{
+	return err_set(err, -EINVAL, "invalid outbound network port: one is missing in ':%s' (write 443 or 80,8000-8010, or no ':' for every port)", ports);
+}
+
 static int parse_ports(const char *text, struct rule *r, struct sbx_err *err)
 {
 	const char *p = text;
@@ -137,21 +142,24 @@ static int parse_ports(const char *text, struct rule *r, struct sbx_err *err)
 	do {
 		struct port_range range;
 		const char *item = p;
+		int len = (int)strcspn(item, ",");
 
 		if (r->port_count == POLICY_PORTS_MAX)
 			return err_set(err, -EINVAL, "more than %d ports or port ranges in one rule: %s", POLICY_PORTS_MAX, text);
+		if (len == 0)
+			return no_port(text, err);
 		if (!take_port(&p, &range.first))
-			return err_set(err, -EINVAL, "invalid outbound network port: %.*s (ports are 1 to 65535)", (int)strcspn(item, ","), item);
+			return err_set(err, -EINVAL, "invalid outbound network port: %.*s (ports are 1 to 65535)", len, item);
 		range.last = range.first;
 		if (*p == '-') {
 			p++;
 			if (!take_port(&p, &range.last) || range.last < range.first)
-				return err_set(err, -EINVAL, "invalid outbound network port range: %s", text);
+				return err_set(err, -EINVAL, "invalid outbound network port range: %.*s (write FIRST-LAST, as in 8000-8010)", len, item);
 		}
+		if (*p != ',' && *p != '\0')
+			return err_set(err, -EINVAL, "invalid outbound network port: %.*s (write 443 or 80,8000-8010)", len, item);
 		r->port[r->port_count++] = range;
 	} while (*p++ == ',');
-	if (p[-1] != '\0')
-		return err_set(err, -EINVAL, "invalid outbound network port: %s", text);
 	return 0;
 }
 
@@ -179,6 +187,8 @@ static int parse_host_rule(const char *s, struct rule *r, struct sbx_err *err)
 		r->subdomains = true;
 		name += 2;
 	}
+	if (len == 0)
+		return err_set(err, -EINVAL, "invalid host name in a rule: there is none (write NAME or *.NAME behind 'host:')");
 	if (!host_name_normalise(name, len - (size_t)(name - s), r->name))
 		return err_set(err, -EINVAL, "invalid host name in a rule: %.*s (write NAME or *.NAME)", (int)len, s);
 	return s[len] == ':' ? parse_ports(s + len + 1, r, err) : 0;

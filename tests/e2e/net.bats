@@ -103,10 +103,28 @@ guest() {
 	assert_status 0
 }
 
-@test "a rule that makes no sense is told before anything starts" {
-	run sbx --allow tcp:10.0.0.1/8 -- true
-	assert_status 125
-	assert_output_has "10.0.0.0/8"
+@test "a rule that makes no sense is told before anything starts, with the option, the value and what to write" {
+	local rule remedy
+	while read -r rule remedy; do
+		run sbx --allow public --allow "$rule" -- true
+		assert_status 125
+		assert_output_has "sandbox run: --allow '$rule': invalid"
+		assert_output_has "$remedy"
+	done <<-'EOF'
+		tcp:10.0.0.1/8 did you mean 10.0.0.0/8?
+		tcp:10.0.0.0/8: write 443 or 80,8000-8010, or no ':' for every port
+		tcp:10.0.0.0/8:80, write 443 or 80,8000-8010, or no ':' for every port
+		tcp:10.0.0.0/8:90-80 write FIRST-LAST
+		tcp:10.0.0.0/8:80x write 443 or 80,8000-8010
+		tcp:10.0.0.0/8:0 ports are 1 to 65535
+		tcp:10.0.0.0/ write ADDRESS/PREFIX
+		tcp:/8 write ADDRESS/PREFIX
+		tcp: write ADDRESS/PREFIX
+		public: write 443 or 80,8000-8010, or no ':' for every port
+		host: write NAME or *.NAME
+		host::443 write NAME or *.NAME
+		icmp:10.0.0.0/8 write tcp:CIDR, udp:CIDR, public or host:NAME
+	EOF
 }
 
 # logged FILE JQ-FILTER: some line of the log passes it. Every line is JSON.
@@ -171,6 +189,11 @@ page() {
 		run sbx --publish "$value" -- true
 		assert_status 125
 		assert_output_has "--publish $value: write [ADDRESS:]PORT:GUEST-PORT"
+	done
+	for value in 53:53/udp udp:53:53; do
+		run sbx --publish "$value" -- true
+		assert_status 125
+		assert_output_has "--publish $value: only TCP ports can be published"
 	done
 	run sbx --publish example.com:80:80 -- true
 	assert_status 125

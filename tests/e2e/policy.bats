@@ -28,9 +28,16 @@ check() { run "$SANDBOX" policy check "$@"; }
 }
 
 @test "rules and destinations that make no sense are refused by name" {
+	local rule
 	check tcp:10.0.0.1/8 -- tcp 10.0.0.1:80
 	assert_status 2
 	assert_output_has "did you mean 10.0.0.0/8?"
+	for rule in tcp:10.0.0.0/8: public: host: tcp:/8 tcp:10.0.0.0/; do
+		check public "$rule" -- tcp 10.0.0.1:80
+		assert_status 2
+		assert_output_has "sandbox policy: rule '$rule': invalid"
+		assert_output_has "(write "
+	done
 	check public -- icmp 10.0.0.1:80
 	assert_status 2
 	assert_output_has "protocol icmp: must be tcp or udp"
