@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "net/dns_cache.h"
+#include "special.h"
 #include "../test.h"
 
 enum { ASKED_MAX = 2 * DNS_LOOKUPS_MAX };
@@ -122,23 +123,32 @@ static void ask(struct setup *s, struct asker *a, const char *name, uint16_t typ
 	dns_ask(s->dns, guard_copy(bytes, len), len, false, &a->request);
 }
 
-/* Answers lookup @i: @name has address @text for a minute. */
-static void answer(struct setup *s, unsigned i, const char *name, const char *text)
+/* Answers lookup @i: @name has these addresses, of one family, for a minute. */
+static void answer_all(struct setup *s, unsigned i, const char *name, const struct ip *addr, unsigned count)
 {
-	struct dns_query q = { .type = strchr(text, ':') ? DNS_AAAA : DNS_A };
+	struct dns_query q = { .type = addr[0].family == 6 ? DNS_AAAA : DNS_A };
 	struct dns_answer *a = calloc(1, sizeof(*a));
 	uint8_t bytes[512];
 	size_t len;
 
 	CHECK(a && i < s->fake.asked, "only %u questions were asked", s->fake.asked);
 	strcpy(q.name, name);
-	a->count = 1;
-	a->record[0] = (struct dns_record){ .type = q.type, .ttl = 60 };
-	strcpy(a->record[0].owner, name);
-	CHECK(ip_parse(text, strlen(text), &a->record[0].addr), "%s", text);
+	a->count = count;
+	for (unsigned k = 0; k < count; k++) {
+		a->record[k] = (struct dns_record){ .type = q.type, .ttl = 60, .addr = addr[k] };
+		strcpy(a->record[k].owner, name);
+	}
 	len = dns_response_build(&q, a, bytes, sizeof(bytes));
 	free(a);
 	dns_upstream_answer(s->fake.lookup[i], bytes, len);
+}
+
+static void answer(struct setup *s, unsigned i, const char *name, const char *text)
+{
+	struct ip a;
+
+	CHECK(ip_parse(text, strlen(text), &a), "%s", text);
+	answer_all(s, i, name, &a, 1);
 }
 
 static unsigned names(struct setup *s, const char *text, const char **ret)
@@ -226,6 +236,52 @@ TEST(an_answer_into_the_hosts_own_network_is_refused)
 		CHECK(names(s, cases[i].addr, pinned) == cases[i].passes, "%s pinned", cases[i].addr);
 	}
 	free(a);
+	setup_free(s);
+}
+
+/* An answer of which one of @count addresses is not to be had is none, wherever in it that is. */
+static void check_refused(struct setup *s, const struct ip *addr, unsigned count, const char *what)
+{
+	static unsigned number;
+	struct asker *a = calloc(1, sizeof(*a));
+	const char *pinned[4];
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "n%u.example.com", number++);
+	s->fake.asked = 0;
+	ask(s, a, name, addr[0].family == 6 ? DNS_AAAA : DNS_A);
+	answer_all(s, 0, name, addr, count);
+	CHECK(a->replies == 1 && a->answer.rcode == DNS_REFUSED && a->answer.count == 0, "%s: rcode %d, %u records", what, a->answer.rcode, a->answer.count);
+	for (unsigned i = 0; i < count; i++)
+		CHECK(dns_names_of(s->dns, &addr[i], pinned, 4) == 0, "%s is pinned", what);
+	free(a);
+}
+
+TEST(no_answer_leads_to_a_special_address_in_any_form)
+{
+	static const char *const rules[] = { "public", "host:*.example.com", "host:n1.example.com:1-65535" };
+	static const uint8_t prefix[][12] = { { [10] = 0xff, [11] = 0xff }, { 0x00, 0x64, 0xff, 0x9b } };
+	const struct ip good4 = ip_v4(93, 184, 216, 34), good6 = { .family = 6, .bytes = { 0x26, 0x06, 0x47, [15] = 1 } };
+	struct setup *s = setup_new(rules, ARRAY_LEN(rules));
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(special_ranges); i++) {
+		const struct special_range *r = &special_ranges[i / 2];
+		const char *text = i % 2 ? r->last : r->first;
+		struct ip a;
+
+		CHECK(ip_parse(text, strlen(text), &a), "%s", text);
+		check_refused(s, &a, 1, text);
+		check_refused(s, (struct ip[]){ a.family == 4 ? good4 : good6, a }, 2, text);
+		check_refused(s, (struct ip[]){ a, a.family == 4 ? good4 : good6 }, 2, text);
+		for (unsigned k = 0; a.family == 4 && k < ARRAY_LEN(prefix); k++) {
+			struct ip in6 = { .family = 6 };
+
+			memcpy(in6.bytes, prefix[k], 12);
+			memcpy(in6.bytes + 12, a.bytes, 4);
+			check_refused(s, &in6, 1, text);
+			check_refused(s, (struct ip[]){ good6, good6, in6 }, 3, text);
+		}
+	}
 	setup_free(s);
 }
 
@@ -454,6 +510,7 @@ TEST(the_real_upstream_asks_a_real_server)
 }
 
 RUN_TESTS(T(an_answer_is_passed_on_remembered_and_pinned), T(names_that_no_rule_can_use_are_not_asked), T(records_of_other_types_do_not_exist),
-	  T(an_answer_into_the_hosts_own_network_is_refused), T(the_gateway_has_a_name), T(the_host_asks_as_the_guest_would),
+	  T(an_answer_into_the_hosts_own_network_is_refused),
+	  T(no_answer_leads_to_a_special_address_in_any_form), T(the_gateway_has_a_name), T(the_host_asks_as_the_guest_would),
 	  T(the_hosts_own_network_is_refused_to_the_host_too), T(equal_questions_share_one_lookup),
 	  T(too_many_lookups_fail_and_hurt_nobody), T(a_failed_lookup_is_not_remembered), T(memory_is_bounded_and_ends), T(the_real_upstream_asks_a_real_server))
