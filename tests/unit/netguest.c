@@ -66,7 +66,8 @@ static void run_wire(struct loop_task *task)
 		list_del(&c->node);
 		if (c->to_guest) {
 			see_icmp(g, c->bytes, c->len);
-			stack_input(g->s, &f);
+			if (!g->deaf || !g->deaf(c->bytes, c->len))
+				stack_input(g->s, &f);
 		} else {
 			network_input(g->n, &f);
 		}

@@ -26,6 +26,7 @@ struct nguest {
 	const struct ip *names_of; /* pinned to @names, as a resolver would */
 	const char *const *names;
 	unsigned name_count;
+	bool (*deaf)(const uint8_t *frame, size_t len); /* a frame that the guest does not see; NULL: it sees all */
 	struct nguest_end *listener; /* takes the next connection to the guest; NULL: refused */
 };
 
