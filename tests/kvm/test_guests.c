@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { LIMIT_MS = 20000 };
+enum { LIMIT_MS = 40000 };
 
 static struct kvmvm vm;
 
