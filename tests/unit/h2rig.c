@@ -226,6 +226,31 @@ void h2rig_respond(struct h2end *e, const struct http_head *head, size_t body, c
 	CHECK(r == 0, "%d", r);
 }
 
+struct h2end *h2rig_ask(struct h2side *client, const char *line, uint16_t port, const char *const *fields, size_t body, const struct http_head *trailers)
+{
+	const char *at = strchr(line, '@');
+	struct http_head head;
+	struct h2end *e;
+	char text[256];
+
+	CHECK(at, "where is the port in: %s", line);
+	(void)snprintf(text, sizeof(text), "%.*s%u%s", (int)(at - line), line, port, at + 1);
+	h2rig_head(&head, text, fields);
+	e = h2rig_request(client, &head, body, trailers);
+	http_head_done(&head);
+	CHECK(e, "not sent: %s", text);
+	return e;
+}
+
+void h2rig_answer(struct h2end *e, const char *status, const char *const *fields, size_t body, const struct http_head *trailers)
+{
+	struct http_head head;
+
+	h2rig_head(&head, status, fields);
+	h2rig_respond(e, &head, body, trailers);
+	http_head_done(&head);
+}
+
 /* ---- Sessions ---- */
 
 int h2rig_try(struct h2side *side, bool server)

@@ -50,6 +50,11 @@ void h2rig_close(struct h2side *side);
 /* NULL: refused. */
 struct h2end *h2rig_request(struct h2side *client, const struct http_head *head, size_t body, const struct http_head *trailers);
 void h2rig_respond(struct h2end *e, const struct http_head *head, size_t body, const struct http_head *trailers);
+/* The same from texts: what h2rig_head() takes; a '@' in @line is @port. A request that cannot be sent fails the test. */
+struct h2end *h2rig_ask(struct h2side *client, const char *line, uint16_t port, const char *const *fields, size_t body, const struct http_head *trailers);
+void h2rig_answer(struct h2end *e, const char *status, const char *const *fields, size_t body, const struct http_head *trailers);
+#define H2RIG_FIELDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
 void h2rig_take(struct h2end *e); /* consumes what is there, and goes on doing so */
 /* Carries bytes both ways until there are none; @cut at a time, 0: any number, by chance. */
 void h2rig_pump(struct h2side *a, struct h2side *b, size_t cut);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "../test.h"
 
@@ -30,21 +31,65 @@ static void on_record(void *user, const struct http_record *r)
 	http_origin_format(r->origin, rig.last.origin);
 }
 
-static int no_upstream(struct dns_upstream *u, const char *name, uint16_t type, struct dns_lookup *l)
+/* ---- Name servers ---- */
+
+enum { QUESTIONS_MAX = 16 };
+
+static struct {
+	struct loop_task task;
+	unsigned count;
+	struct {
+		struct dns_lookup *lookup;
+		struct dns_query query;
+	} question[QUESTIONS_MAX];
+} asked;
+
+static void answer_all(struct loop_task *t)
 {
-	(void)u;
-	(void)name;
-	(void)type;
-	(void)l;
-	return rig.dns_silent ? 0 : -ENETDOWN;
+	(void)t;
+	for (unsigned i = 0; i < asked.count; i++) {
+		struct dns_answer *a = calloc(1, sizeof(*a));
+		const struct dns_query *q = &asked.question[i].query;
+		uint8_t bytes[DNS_UDP_BYTES];
+		size_t len;
+
+		CHECK(a, "no memory");
+		a->count = q->type == (rig.dns_answer.family == 4 ? DNS_A : DNS_AAAA);
+		a->record[0] = (struct dns_record){ .type = q->type, .addr = rig.dns_answer };
+		(void)snprintf(a->record[0].owner, sizeof(a->record[0].owner), "%s", q->name);
+		len = dns_response_build(q, a, bytes, sizeof(bytes));
+		free(a);
+		dns_upstream_answer(asked.question[i].lookup, bytes, len);
+	}
+	asked.count = 0;
 }
 
-static void nothing_to_free(struct dns_upstream *u)
+static int ask_upstream(struct dns_upstream *u, const char *name, uint16_t type, struct dns_lookup *l)
 {
+	struct dns_query *q = &asked.question[asked.count].query;
+
 	(void)u;
+	if (rig.dns_silent)
+		return 0;
+	if (rig.dns_answer.family == 0)
+		return -ENETDOWN;
+	CHECK(asked.count < QUESTIONS_MAX, "too many questions");
+	*q = (struct dns_query){ .type = type };
+	(void)snprintf(q->name, sizeof(q->name), "%s", name);
+	asked.question[asked.count++].lookup = l;
+	loop_task_add(rig.g.loop, &asked.task, answer_all);
+	return 0;
 }
 
-static struct dns_upstream upstream = { .ask = no_upstream, .free = nothing_to_free };
+static void upstream_free(struct dns_upstream *u)
+{
+	(void)u;
+	loop_task_del(rig.g.loop, &asked.task);
+}
+
+static struct dns_upstream upstream = { .ask = ask_upstream, .free = upstream_free };
+
+/* ---- All of it ---- */
 
 void proxyrig_up_to(const struct ip *remote, const char *const *texts, unsigned count)
 {
@@ -73,6 +118,32 @@ void proxyrig_down(void)
 	http_hooks_done(&rig.hooks);
 	dns_free(rig.dns);
 	nguest_down(&rig.g);
+}
+
+void proxyrig_up_server(void)
+{
+	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	rig.listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &rig.port);
+}
+
+void proxyrig_down_server(struct nguest_end *e)
+{
+	if (e && e->t)
+		tcp_abort(e->t);
+	nguest_settle(&rig.g, 5);
+	free(e);
+	close(rig.listener);
+	proxyrig_down();
+}
+
+struct http_origin proxyrig_header(const char *scheme, const char *host, const char *name, const char *value)
+{
+	struct http_origin o;
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), "%s://%s:%u", scheme, host, rig.port);
+	CHECK(http_origin_parse(text, &o, NULL) == 0 && http_hooks_add_header(&rig.hooks, &o, name, value) == 0, "%s", text);
+	return o;
 }
 
 struct http_origin proxyrig_origin(const char *host, uint16_t port)

@@ -13,7 +13,10 @@ struct proxyrig {
 	struct http_proxy *proxy;
 	struct dns *dns;
 	struct tls_context *tls; /* the test's, before proxyrig_up(); NULL: none */
-	bool dns_silent; /* what this machine does not know itself is never answered */
+	int listener;            /* of proxyrig_up_server() */
+	uint16_t port;
+	bool dns_silent;         /* what this machine does not know itself is never answered */
+	struct ip dns_answer;    /* else: the address that it has; family 0: there is no name server */
 	/* The last record. */
 	struct {
 		unsigned count, status, hooks;
@@ -30,6 +33,11 @@ void proxyrig_up(const char *const *rules, unsigned count);
 /* The guest speaks to @remote instead, which nothing answers for. */
 void proxyrig_up_to(const struct ip *remote, const char *const *rules, unsigned count);
 void proxyrig_down(void);
+/* With a server on the loopback, which the guest may reach at the gateway's address. */
+void proxyrig_up_server(void);
+void proxyrig_down_server(struct nguest_end *e); /* ends the guest's connection, which may be NULL, and frees it, too */
+/* A header is set in requests to @host ("10.0.2.1" is the server itself) at the server's port; @scheme is "http" or "https". */
+struct http_origin proxyrig_header(const char *scheme, const char *host, const char *name, const char *value);
 struct http_origin proxyrig_origin(const char *host, uint16_t port);
 struct nguest_end *proxyrig_dial(uint16_t port); /* a connection of the guest's to the gateway's @port; to be freed */
 bool proxyrig_calls(int listener);               /* somebody is connecting to it */

@@ -18,29 +18,18 @@
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define GET "GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n"
 
-static int listener;
-static uint16_t port;
 static struct nguest_end *e;
 
 static void start(void)
 {
-	struct http_origin o;
-
-	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
-	o = proxyrig_origin("10.0.2.1", port);
-	CHECK(http_hooks_add_header(&rig.hooks, &o, "X", "y") == 0, "add");
-	e = proxyrig_dial(port);
+	proxyrig_up_server();
+	(void)proxyrig_header("http", "10.0.2.1", "X", "y");
+	e = proxyrig_dial(rig.port);
 }
 
 static void stop(void)
 {
-	if (e->t)
-		tcp_abort(e->t);
-	nguest_settle(&rig.g, 5);
-	free(e);
-	close(listener);
-	proxyrig_down();
+	proxyrig_down_server(e);
 }
 
 /* What is on its way arrives: rounds, not time, as all of it is in this thread's hands and the kernel's. */
@@ -78,8 +67,8 @@ TEST(a_guest_that_asks_nothing_for_too_long_is_ended_without_a_word)
 	start();
 	pass(HTTP_IDLE_MS - 1000);
 	CHECK(!e->fin, "before its first request");
-	proxyrig_say(e, GET, port);
-	fd = proxyrig_take(listener);
+	proxyrig_say(e, GET, rig.port);
+	fd = proxyrig_take(rig.listener);
 	(void)proxyrig_head(fd);
 	proxyrig_serve(fd, OK);
 	NGUEST_UNTIL(&rig.g, proxyrig_has(e, OK));
@@ -99,8 +88,8 @@ TEST(silence_of_both_sides_within_a_request_is_a_504)
 	int fd;
 
 	start();
-	proxyrig_say(e, "POST / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nContent-Length: 9\r\n\r\n", port);
-	fd = proxyrig_take(listener);
+	proxyrig_say(e, "POST / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nContent-Length: 9\r\n\r\n", rig.port);
+	fd = proxyrig_take(rig.listener);
 	(void)proxyrig_head(fd);
 	pass(HTTP_SILENCE_MS - 1000);
 	proxyrig_say(e, "123456789", 0);
@@ -121,8 +110,8 @@ TEST(silence_within_an_answer_is_a_reset)
 	int fd;
 
 	start();
-	proxyrig_say(e, GET, port);
-	fd = proxyrig_take(listener);
+	proxyrig_say(e, GET, rig.port);
+	fd = proxyrig_take(rig.listener);
 	(void)proxyrig_head(fd);
 	proxyrig_serve(fd, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
 	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "half"));
@@ -138,8 +127,8 @@ TEST(what_was_upgraded_may_be_silent_for_ever)
 	int fd;
 
 	start();
-	proxyrig_say(e, "GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", port);
-	fd = proxyrig_take(listener);
+	proxyrig_say(e, "GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n", rig.port);
+	fd = proxyrig_take(rig.listener);
 	(void)proxyrig_head(fd);
 	proxyrig_serve(fd, "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
 	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "101 Go"));
@@ -171,16 +160,16 @@ TEST(a_server_that_does_not_take_a_connection_is_a_504)
 	int waiting[64];
 
 	start();
-	CHECK(listen(listener, 0) == 0, "listen");
+	CHECK(listen(rig.listener, 0) == 0, "listen");
 	for (size_t i = 0; i < ARRAY_LEN(waiting); i++) { /* until its queue is full */
 		struct sockaddr_storage sa;
 		socklen_t len = sizeof(sa);
 
 		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		CHECK(waiting[i] >= 0 && getsockname(listener, (struct sockaddr *)&sa, &len) == 0, "socket");
+		CHECK(waiting[i] >= 0 && getsockname(rig.listener, (struct sockaddr *)&sa, &len) == 0, "socket");
 		(void)connect(waiting[i], (struct sockaddr *)&sa, len);
 	}
-	proxyrig_say(e, GET, port);
+	proxyrig_say(e, GET, rig.port);
 	pass(HTTP_UP_OPEN_MS - 1000);
 	CHECK(!e->fin, "not yet");
 	pass(1001);

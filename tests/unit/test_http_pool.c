@@ -16,23 +16,15 @@
 
 #define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-static int listener;
-static uint16_t port;
-
 static void start(void)
 {
-	struct http_origin o;
-
-	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
-	o = proxyrig_origin("10.0.2.1", port);
-	CHECK(http_hooks_add_header(&rig.hooks, &o, "X-Key", "k") == 0, "add");
+	proxyrig_up_server();
+	(void)proxyrig_header("http", "10.0.2.1", "X-Key", "k");
 }
 
 static void stop(void)
 {
-	close(listener);
-	proxyrig_down();
+	proxyrig_down_server(NULL);
 }
 
 static unsigned kept(void)
@@ -42,9 +34,9 @@ static unsigned kept(void)
 
 static struct nguest_end *ask(const char *request)
 {
-	struct nguest_end *e = proxyrig_dial(port);
+	struct nguest_end *e = proxyrig_dial(rig.port);
 
-	proxyrig_say(e, request, port);
+	proxyrig_say(e, request, rig.port);
 	return e;
 }
 
@@ -64,7 +56,7 @@ static int exchange(const char *request, const char *answer)
 {
 	struct nguest_end *e = ask(request);
 	unsigned before = rig.last.count;
-	int fd = proxyrig_take(listener);
+	int fd = proxyrig_take(rig.listener);
 
 	(void)proxyrig_head(fd);
 	proxyrig_serve(fd, answer);
@@ -97,7 +89,7 @@ TEST(a_connection_that_a_guest_leaves_serves_the_next)
 		NGUEST_UNTIL(&rig.g, proxyrig_has(e, "\r\n\r\nok"));
 		leave(e);
 	}
-	CHECK(!proxyrig_calls(listener) && rig.last.count == 4 && rig.last.hooks == 1, "no other was made");
+	CHECK(!proxyrig_calls(rig.listener) && rig.last.count == 4 && rig.last.hooks == 1, "no other was made");
 	close(fd);
 	stop();
 }
@@ -109,7 +101,7 @@ TEST(a_guest_that_resets_between_requests_leaves_its_connection_too)
 
 	start();
 	e = ask(GET);
-	fd = proxyrig_take(listener);
+	fd = proxyrig_take(rig.listener);
 	(void)proxyrig_head(fd);
 	proxyrig_serve(fd, OK);
 	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "\r\n\r\nok"));
@@ -155,7 +147,7 @@ TEST(a_hook_that_logs_a_connection_in_makes_it_the_guests_alone)
 	int fd;
 
 	start();
-	o = proxyrig_origin("10.0.2.1", port);
+	o = proxyrig_origin("10.0.2.1", rig.port);
 	CHECK(http_hooks_add_header(&rig.hooks, &o, "Authorization", "Negotiate YIIK") == 0, "add");
 	fd = exchange(GET, OK);
 	CHECK(kept() == 0, "kept");
@@ -183,7 +175,7 @@ TEST(other_origins_and_requests_that_cannot_be_repeated_get_others)
 		start();
 		fd = exchange(GET, OK);
 		e = ask(cases[i].request);
-		other = proxyrig_take(listener);
+		other = proxyrig_take(rig.listener);
 		(void)proxyrig_head(other);
 		CHECK(recv(fd, &byte, 1, 0) < 0 && kept() == 1, "%s", cases[i].why);
 		tcp_abort(e->t);
@@ -213,7 +205,7 @@ TEST(a_connection_that_its_server_has_ended_is_not_used)
 	proxyrig_serve(fd, "x");
 	e = ask(GET);
 	close(fd);
-	fd = proxyrig_take(listener);
+	fd = proxyrig_take(rig.listener);
 	(void)proxyrig_head(fd);
 	proxyrig_serve(fd, OK);
 	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "\r\n\r\nok"));
@@ -232,7 +224,7 @@ TEST(a_request_whose_server_goes_without_an_answer_is_made_once_more)
 	e = ask("GET /again HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n");
 	CHECK(strstr(proxyrig_head(fd), "GET /again "), "the one that was kept");
 	close(fd);
-	fd = proxyrig_take(listener);
+	fd = proxyrig_take(rig.listener);
 	CHECK(strstr(proxyrig_head(fd), "GET /again "), "again");
 	proxyrig_serve(fd, OK);
 	NGUEST_UNTIL(&rig.g, proxyrig_has(e, "\r\n\r\nok"));
@@ -242,11 +234,11 @@ TEST(a_request_whose_server_goes_without_an_answer_is_made_once_more)
 	e = ask(GET);
 	(void)proxyrig_head(fd);
 	close(fd);
-	fd = proxyrig_take(listener);
+	fd = proxyrig_take(rig.listener);
 	(void)proxyrig_head(fd);
 	close(fd);
 	NGUEST_UNTIL(&rig.g, e->fin);
-	CHECK(proxyrig_has(e, "HTTP/1.1 502 ") && rig.last.status == 502 && !proxyrig_calls(listener), "twice");
+	CHECK(proxyrig_has(e, "HTTP/1.1 502 ") && rig.last.status == 502 && !proxyrig_calls(rig.listener), "twice");
 	leave(e);
 	stop();
 }
@@ -267,7 +259,7 @@ TEST(an_answer_that_has_begun_is_not_asked_for_again)
 		nguest_settle(&rig.g, 20);
 		close(fd);
 		NGUEST_UNTIL(&rig.g, e->fin);
-		CHECK(proxyrig_has(e, "HTTP/1.1 502 ") && !proxyrig_calls(listener), "%s", begun[i]);
+		CHECK(proxyrig_has(e, "HTTP/1.1 502 ") && !proxyrig_calls(rig.listener), "%s", begun[i]);
 		leave(e);
 		stop();
 	}
@@ -281,7 +273,7 @@ TEST(that_the_guest_connection_ends_is_not_said_to_the_server)
 
 	start();
 	e = ask("GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nConnection: close\r\nA: b\r\n\r\n");
-	fd = proxyrig_take(listener);
+	fd = proxyrig_take(rig.listener);
 	head = proxyrig_head(fd);
 	CHECK(!strstr(head, "Connection") && strstr(head, "\r\nA: b\r\nX-Key: k\r\n\r\n"), "%s", head);
 	proxyrig_serve(fd, "HTTP/1.1 200 OK\r\nconnection: keep-alive\r\nB: c\r\nContent-Length: 2\r\nConnection:\r\n\r\nok");
@@ -292,7 +284,7 @@ TEST(that_the_guest_connection_ends_is_not_said_to_the_server)
 	/* A request that no hook has changed is passed as it came, and ends both. */
 	e = ask("GET / HTTP/1.1\r\nHost: host.sandbox.internal:@\r\nConnection: close\r\n\r\n");
 	close(fd);
-	fd = proxyrig_take(listener);
+	fd = proxyrig_take(rig.listener);
 	CHECK(strstr(proxyrig_head(fd), "\r\nConnection: close\r\n\r\n"), "as it came");
 	proxyrig_serve(fd, OK);
 	NGUEST_UNTIL(&rig.g, e->fin);

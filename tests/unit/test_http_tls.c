@@ -23,8 +23,6 @@
 enum { TEXT_MAX = 4096 };
 
 static struct tlsrig authority; /* of both: the VM's, and the server's */
-static int listener;
-static uint16_t port;
 
 struct guest {
 	struct nguest_end *e;
@@ -43,33 +41,26 @@ struct server {
 
 static void start(void)
 {
-	struct sbx_err err = { 0 };
-	struct http_origin o;
-	char text[64];
-
 	tlsrig_init(&authority, NULL, 0);
 	rig.tls = authority.context;
-	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
-	(void)snprintf(text, sizeof(text), "https://" HOST ":%u", port);
-	CHECK(http_origin_parse(text, &o, &err) == 0 && http_hooks_add_header(&rig.hooks, &o, "X-Key", "k") == 0, "%s", err.message);
+	proxyrig_up_server();
+	(void)proxyrig_header("https", HOST, "X-Key", "k");
 }
 
 static void stop(void)
 {
-	close(listener);
-	proxyrig_down();
+	proxyrig_down_server(NULL);
 	tlsrig_done(&authority);
 }
 
 static struct guest *guest_dials(const char *const *protocols, unsigned count)
 {
-	const struct tls_peer peer = { .name = HOST, .port = port, .protocols = protocols, .protocol_count = count };
+	const struct tls_peer peer = { .name = HOST, .port = rig.port, .protocols = protocols, .protocol_count = count };
 	struct guest *g = calloc(1, sizeof(*g));
 	struct sbx_err err;
 
 	CHECK(g && tls_client_create(authority.context, &peer, &g->tls, &err) == 0, "memory");
-	g->e = proxyrig_dial(port);
+	g->e = proxyrig_dial(rig.port);
 	return g;
 }
 
@@ -96,7 +87,7 @@ static struct server *server_takes(const char *protocol)
 
 	CHECK(s && tls_server_create(authority.context, &s->tls) == 0, "memory");
 	s->protocol = protocol;
-	s->fd = proxyrig_take(listener);
+	s->fd = proxyrig_take(rig.listener);
 	return s;
 }
 
@@ -153,7 +144,7 @@ static bool carry(struct guest *g, struct server *s)
 static void guest_asks(struct guest *g)
 {
 	char text[128];
-	int n = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: " HOST ":%u\r\n\r\n", port);
+	int n = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: " HOST ":%u\r\n\r\n", rig.port);
 
 	g->len = 0;
 	CHECK(tls_write(g->tls, text, (size_t)n) == n, "write");
@@ -240,11 +231,11 @@ TEST(a_server_that_is_known_is_not_asked_again_what_it_speaks)
 	g = guest_dials(offers, 1);
 	UNTIL(g, NULL, tls_step(g->tls) == TLS_OPEN);
 	CHECK(strcmp(tls_protocol(g->tls), "http/1.1") == 0, "%s", tls_protocol(g->tls));
-	CHECK(rig.proxy->spare.count == 1 && !proxyrig_calls(listener), "for a handshake nobody is needed");
+	CHECK(rig.proxy->spare.count == 1 && !proxyrig_calls(rig.listener), "for a handshake nobody is needed");
 	guest_asks(g);
 	server_answers(g, s);
 	guest_leaves(g);
-	CHECK(rig.proxy->spare.count == 1 && !proxyrig_calls(listener) && rig.last.count == 2, "the same server");
+	CHECK(rig.proxy->spare.count == 1 && !proxyrig_calls(rig.listener) && rig.last.count == 2, "the same server");
 
 	/* What it makes of another offer it must say itself. */
 	g = guest_dials(both, 2);
@@ -329,7 +320,7 @@ TEST(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once)
 	carry(g, NULL);
 	s = server_takes("http/1.1");
 	UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
-	n = snprintf(text, sizeof(text), "PUT / HTTP/1.1\r\nHost: " HOST ":%u\r\nContent-Length: %d\r\n\r\n", port, BODY);
+	n = snprintf(text, sizeof(text), "PUT / HTTP/1.1\r\nHost: " HOST ":%u\r\nContent-Length: %d\r\n\r\n", rig.port, BODY);
 	CHECK(tls_write(g->tls, text, (size_t)n) == n, "write");
 	UNTIL(g, s, strstr(s->got, "\r\nX-Key: k\r\n\r\n"));
 	while (got < BODY) {

@@ -36,8 +36,6 @@ static bool server_stops;       /* does not read */
 static const char *server_alpn; /* that is chosen if it is offered; NULL: none */
 static bool server_insists;     /* else: refused by an alert */
 static char guest_protocol[16];
-static int listener;
-static uint16_t port;
 
 static void end_init(struct end *x, struct h2side *h2, int fd)
 {
@@ -143,11 +141,11 @@ static void carry_server(struct end *x)
 static bool carry(void)
 {
 	carry_guest();
-	while (proxyrig_calls(listener)) {
+	while (proxyrig_calls(rig.listener)) {
 		struct end *x = &server[servers++];
 
 		CHECK(servers <= SERVERS, "too many connections");
-		end_init(x, NULL, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+		end_init(x, NULL, accept4(rig.listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
 		CHECK(tls_server_create(r.context, &x->t) == 0, "no memory");
 	}
 	for (unsigned i = 0; i < servers; i++) {
@@ -165,15 +163,11 @@ static bool carry(void)
 static void up(const char *alpn, bool insists)
 {
 	const char *names[] = { "10.0.2.1" };
-	struct http_origin o;
-	char text[64];
 
 	tlsrig_init(&r, names, 1);
 	rig.tls = r.context;
-	proxyrig_up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
-	listener = nguest_listen(&proxyrig_loopback, SOCK_STREAM, &port);
-	(void)snprintf(text, sizeof(text), "https://10.0.2.1:%u", port);
-	CHECK(http_origin_parse(text, &o, NULL) == 0 && http_hooks_add_header(&rig.hooks, &o, "Authorization", "Bearer s3cret") == 0, "add");
+	proxyrig_up_server();
+	(void)proxyrig_header("https", "10.0.2.1", "Authorization", "Bearer s3cret");
 	server_alpn = alpn;
 	server_insists = insists;
 	server_stops = false;
@@ -184,10 +178,10 @@ static void up(const char *alpn, bool insists)
 
 static void dial(const char *const *protocols, unsigned count)
 {
-	const struct tls_peer peer = { .name = "10.0.2.1", .port = port, .protocols = protocols, .protocol_count = count };
+	const struct tls_peer peer = { .name = "10.0.2.1", .port = rig.port, .protocols = protocols, .protocol_count = count };
 	struct sbx_err err = { 0 };
 
-	e = proxyrig_dial(port);
+	e = proxyrig_dial(rig.port);
 	end_init(&guest, NULL, -1);
 	CHECK(tls_client_create(r.context, &peer, &guest.t, &err) == 0, "%s", err.message);
 	UNTIL(tls_step(guest.t) == TLS_OPEN || tls_step(guest.t) == TLS_FAILED);
@@ -196,24 +190,14 @@ static void dial(const char *const *protocols, unsigned count)
 	guest.h2 = strcmp(guest_protocol, "h2") == 0 ? &h2guest : NULL;
 }
 
-static void hang_up(void)
+static void down(void)
 {
-	if (e->t)
-		tcp_abort(e->t);
-	nguest_settle(&rig.g, 5);
-	free(e);
+	proxyrig_down_server(e);
 	end_done(&guest);
 	for (unsigned i = 0; i < servers; i++)
 		end_done(&server[i]);
-}
-
-static void down(void)
-{
-	hang_up();
-	close(listener);
 	h2rig_close(&h2guest);
 	h2rig_close(&h2server);
-	proxyrig_down();
 	tlsrig_done(&r);
 }
 
@@ -246,17 +230,7 @@ TEST(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_of_it)
 
 static struct h2end *ask(const char *line, const char *const *fields, size_t body, const struct http_head *trailers)
 {
-	char text[256];
-	const char *at = strchr(line, '@');
-	struct http_head head;
-	struct h2end *c;
-
-	(void)snprintf(text, sizeof(text), "%.*s%u%s", (int)(at - line), line, port, at + 1);
-	h2rig_head(&head, text, fields);
-	c = h2rig_request(&h2guest, &head, body, trailers);
-	http_head_done(&head);
-	CHECK(c, "not sent");
-	return c;
+	return h2rig_ask(&h2guest, line, rig.port, fields, body, trailers);
 }
 
 static bool has(const struct end *x, const char *text)
@@ -276,7 +250,6 @@ static void says(struct end *x, const char *text)
 	CHECK(buf_put(&x->out, text, strlen(text)), "no memory");
 }
 
-#define FIELDS(...) ((const char *const[]){ __VA_ARGS__, NULL })
 #define OK "HTTP/1.1 200 OK\r\n"
 #define EMPTY OK "Content-Length: 0\r\n\r\n"
 
@@ -352,8 +325,8 @@ TEST(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them)
 
 	up("http/1.1", false);
 	dial(h2_only, 1);
-	h2rig_head(&trailers, "", FIELDS("x-sum: 1"));
-	c = ask("POST https 10.0.2.1:@ /", FIELDS("te: trailers"), UP, &trailers);
+	h2rig_head(&trailers, "", H2RIG_FIELDS("x-sum: 1"));
+	c = ask("POST https 10.0.2.1:@ /", H2RIG_FIELDS("te: trailers"), UP, &trailers);
 	server_stops = true;
 	UNTIL(servers > 0);
 	server_stops = false;
@@ -570,7 +543,7 @@ TEST(an_answer_before_the_request_has_ended_stops_the_guest_and_ends_the_connect
 
 	up("http/1.1", false);
 	dial(h2_only, 1);
-	c = ask("POST https 10.0.2.1:@ /", FIELDS("expect: 100-continue"), 8 << 20, NULL);
+	c = ask("POST https 10.0.2.1:@ /", H2RIG_FIELDS("expect: 100-continue"), 8 << 20, NULL);
 	hears(0, "\r\nexpect: 100-continue\r\n");
 	server_stops = true;
 	says(&server[0], "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n");
@@ -587,7 +560,7 @@ static void guest_says(const char *text)
 {
 	char number[8];
 
-	(void)snprintf(number, sizeof(number), "%u", port);
+	(void)snprintf(number, sizeof(number), "%u", rig.port);
 	for (; *text; text++)
 		CHECK(buf_put(&guest.out, *text == '@' ? number : text, *text == '@' ? strlen(number) : 1), "no memory");
 }
@@ -603,15 +576,6 @@ static struct h2end *asked(unsigned n)
 {
 	UNTIL(h2server.count >= n);
 	return &h2server.end[n - 1];
-}
-
-static void answer(struct h2end *s, const char *status, const char *const *fields, size_t body, const struct http_head *trailers)
-{
-	struct http_head head;
-
-	h2rig_head(&head, status, fields);
-	h2rig_respond(s, &head, body, trailers);
-	http_head_done(&head);
 }
 
 static void up_for_h1(void)
@@ -644,7 +608,7 @@ TEST(requests_of_http1_reach_a_server_of_http2_with_their_header_and_its_answers
 		guest_says(cases[i].ask);
 		s = asked(i + 1);
 		CHECK(strstr(s->heads, cases[i].head) && s->ended, "%s", s->heads);
-		answer(s, cases[i].status, FIELDS(cases[i].field), 0, NULL);
+		h2rig_answer(s, cases[i].status, H2RIG_FIELDS(cases[i].field), 0, NULL);
 		guest_hears(cases[i].want);
 		UNTIL(rig.last.count == i + 1);
 		CHECK(!rig.last.http2 && rig.last.hooks == 1 && rig.last.why[0] == '\0', "%s", rig.last.why);
@@ -662,12 +626,12 @@ TEST(bodies_and_trailers_pass_from_chunks_to_frames_and_back)
 	char piece[8192], size[16];
 
 	up_for_h1();
-	h2rig_head(&trailers, "", FIELDS("x-sum: 1"));
+	h2rig_head(&trailers, "", H2RIG_FIELDS("x-sum: 1"));
 	h2server.holds = true;
 	guest_says("POST / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nExpect: 100-continue\r\nTE: trailers\r\nConnection: TE\r\nTransfer-Encoding: chunked\r\n\r\n");
 	s = asked(1);
 	CHECK(strstr(s->heads, "|!expect: 100-continue|!te: trailers|"), "%s", s->heads);
-	answer(s, "100", NULL, 0, NULL);
+	h2rig_answer(s, "100", NULL, 0, NULL);
 	guest_hears("HTTP/1.1 100 Unknown\r\n\r\n");
 	while (sent < UP) {
 		n = MIN(sizeof(piece), UP - sent);
@@ -685,7 +649,7 @@ TEST(bodies_and_trailers_pass_from_chunks_to_frames_and_back)
 	h2rig_take(s);
 	UNTIL(s->ended);
 	CHECK(s->got == UP && !s->wrong && strcmp(s->trailers, "|x-up: 2") == 0, "%zu %s", s->got, s->trailers);
-	answer(s, "200", FIELDS("y: z"), DOWN, &trailers);
+	h2rig_answer(s, "200", H2RIG_FIELDS("y: z"), DOWN, &trailers);
 	UNTIL(has(&guest, "\r\n\r\n"));
 	CHECK(has(&guest, "transfer-encoding: chunked\r\n"), "head");
 	n = (size_t)((uint8_t *)memmem(buf_data(&guest.in), buf_len(&guest.in), "\r\n\r\n", 4) - buf_data(&guest.in)) + 4;
@@ -705,13 +669,13 @@ TEST(a_length_passes_as_such_and_http10_gets_a_body_until_the_end)
 	s = asked(1);
 	UNTIL(s->ended);
 	CHECK(s->got == 5 && !s->wrong && strstr(s->heads, "content-length: 5"), "%zu %s", s->got, s->heads);
-	answer(s, "200", FIELDS("content-length: 1"), 1, NULL);
+	h2rig_answer(s, "200", H2RIG_FIELDS("content-length: 1"), 1, NULL);
 	UNTIL(has(&guest, "\r\n\r\n") && ((const char *)buf_data(&guest.in))[buf_len(&guest.in) - 1] == '\0');
 	buf_consume(&guest.in, buf_len(&guest.in));
 	guest_says("GET / HTTP/1.0\r\n\r\n");
 	s = asked(2);
 	CHECK(strstr(s->heads, "GET https 10.0.2.1:"), "%s", s->heads);
-	answer(s, "200", FIELDS("x: y"), 1, NULL);
+	h2rig_answer(s, "200", H2RIG_FIELDS("x: y"), 1, NULL);
 	UNTIL(guest.over);
 	CHECK(has(&guest, "HTTP/1.1 200 OK\r\nx: y\r\nconnection: close\r\n\r\n") && ((const char *)buf_data(&guest.in))[buf_len(&guest.in) - 1] == '\0', "%.*s",
 	      (int)buf_len(&guest.in), (const char *)buf_data(&guest.in));
@@ -732,7 +696,7 @@ TEST(a_stream_that_the_server_resets_is_a_502_or_an_end_that_is_none)
 	guest_says("GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n");
 	s = asked(1);
 	s->stalled = true;
-	answer(s, "200", FIELDS("content-length: 9"), 4, NULL);
+	h2rig_answer(s, "200", H2RIG_FIELDS("content-length: 9"), 4, NULL);
 	guest_hears("\r\n\r\n");
 	h2_stream_free(s->s, H2_INTERNAL_ERROR);
 	UNTIL(e->closed);
@@ -748,7 +712,7 @@ TEST(a_connection_of_http1_ends_with_the_servers)
 	guest_says("GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n");
 	s = asked(1);
 	h2_goaway(h2server.h2, H2_NO_ERROR);
-	answer(s, "200", FIELDS("x: y"), 0, NULL);
+	h2rig_answer(s, "200", H2RIG_FIELDS("x: y"), 0, NULL);
 	guest_hears("HTTP/1.1 200 OK\r\n");
 	UNTIL(guest.over);
 	down();
@@ -762,7 +726,7 @@ TEST(an_answer_of_http2_before_the_request_has_ended_ends_the_connection)
 	h2server.holds = true;
 	guest_says("POST / HTTP/1.1\r\nHost: 10.0.2.1:@\r\nContent-Length: 100\r\n\r\nx");
 	s = asked(1);
-	answer(s, "413", FIELDS("x: y"), 0, NULL);
+	h2rig_answer(s, "413", H2RIG_FIELDS("x: y"), 0, NULL);
 	guest_hears("HTTP/1.1 413 Content Too Large\r\n");
 	UNTIL(guest.over);
 	down();
