@@ -2,46 +2,12 @@
 /* The server name in the first bytes of a TLS connection. */
 #include "net/hello.h"
 
+#include "hellorig.h"
+
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "../test.h"
-
-/* A ClientHello with these extensions, as records of at most @record bytes. */
-static size_t make_hello(const uint8_t *ext, size_t ext_len, size_t record, uint8_t *dst)
-{
-	static const uint8_t fixed[] = { 1, 0, 0, 0, 3, 3, [38] = 0 /* no session id */, 0, 2, 0x13, 0x01, 1, 0 };
-	uint8_t m[4096];
-	size_t len = sizeof(fixed), at = 0;
-
-	memcpy(m, fixed, sizeof(fixed));
-	if (ext_len > 0) {
-		m[len++] = (uint8_t)(ext_len >> 8);
-		m[len++] = (uint8_t)ext_len;
-		memcpy(m + len, ext, ext_len);
-		len += ext_len;
-	}
-	m[2] = (uint8_t)((len - 4) >> 8);
-	m[3] = (uint8_t)(len - 4);
-	for (size_t done = 0; done < len;) {
-		size_t n = MIN(record, len - done);
-
-		memcpy(dst + at, (uint8_t[]){ 22, 3, 1, (uint8_t)(n >> 8), (uint8_t)n }, 5);
-		memcpy(dst + at + 5, m + done, n);
-		at += 5 + n;
-		done += n;
-	}
-	return at;
-}
-
-static size_t sni(const char *name, uint8_t *dst)
-{
-	size_t n = strlen(name);
-
-	memcpy(dst, (uint8_t[]){ 0, 0, 0, (uint8_t)(n + 5), 0, (uint8_t)(n + 3), 0, 0, (uint8_t)n }, 9);
-	memcpy(dst + 9, name, n);
-	return n + 9;
-}
 
 TEST(the_name_is_found_however_the_hello_is_cut)
 {
@@ -50,7 +16,7 @@ TEST(the_name_is_found_however_the_hello_is_cut)
 	for (size_t i = 0; i < ARRAY_LEN(records); i++) {
 		uint8_t ext[128] = { 0, 10, 0, 4, 0, 2, 0, 29 }, bytes[2048];
 		char name[POLICY_NAME_MAX + 1] = "";
-		size_t len = make_hello(ext, 8 + sni("API.Example.com", ext + 8), records[i], bytes);
+		size_t len = hellorig_make(ext, 8 + hellorig_sni("API.Example.com", ext + 8), records[i], bytes);
 
 		for (size_t n = 0; n < len; n++) {
 			enum hello e = hello_parse(guard_copy(bytes, n), n, name);
@@ -77,10 +43,10 @@ TEST(a_hello_without_a_name_says_so)
 {
 	uint8_t bytes[256];
 	char name[POLICY_NAME_MAX + 1];
-	size_t len = make_hello(NULL, 0, 100, bytes);
+	size_t len = hellorig_make(NULL, 0, 100, bytes);
 
 	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_UNNAMED, "no extensions");
-	len = make_hello((const uint8_t *)"\0\x0a\0\4\0\2\0\x1d", 8, 100, bytes);
+	len = hellorig_make((const uint8_t *)"\0\x0a\0\4\0\2\0\x1d", 8, 100, bytes);
 	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_UNNAMED, "none with a name");
 }
 
@@ -90,19 +56,19 @@ TEST(a_name_that_is_not_exactly_one_host_name_is_refused)
 	char name[POLICY_NAME_MAX + 1];
 	size_t n, len;
 
-	n = sni("api.example.com", ext);
-	n += sni("evil.example.net", ext + n);
-	len = make_hello(ext, n, 1000, bytes);
+	n = hellorig_sni("api.example.com", ext);
+	n += hellorig_sni("evil.example.net", ext + n);
+	len = hellorig_make(ext, n, 1000, bytes);
 	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "the extension twice");
-	len = make_hello((const uint8_t *)"\0\0\0\x0a\0\x08\0\0\1a\0\0\1b", 14, 1000, bytes);
+	len = hellorig_make((const uint8_t *)"\0\0\0\x0a\0\x08\0\0\1a\0\0\1b", 14, 1000, bytes);
 	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "two names in one");
 	for (size_t i = 0; i < 5; i++) {
 		static const char *const cases[] = { "", "1.2.3.4", "a b", "a..b", "\xff" };
 
-		len = make_hello(ext, sni(cases[i], ext), 1000, bytes);
+		len = hellorig_make(ext, hellorig_sni(cases[i], ext), 1000, bytes);
 		CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "'%s'", cases[i]);
 	}
-	len = make_hello((const uint8_t *)"\0\0\0\6\0\4\1\0\1a", 10, 1000, bytes);
+	len = hellorig_make((const uint8_t *)"\0\0\0\6\0\4\1\0\1a", 10, 1000, bytes);
 	CHECK(hello_parse(guard_copy(bytes, len), len, name) == HELLO_BAD, "another type of name");
 }
 
@@ -110,7 +76,7 @@ TEST(malformed_hellos_are_refused)
 {
 	uint8_t ext[64], bytes[2048];
 	char name[POLICY_NAME_MAX + 1];
-	size_t len = make_hello(ext, sni("a.example", ext), 1000, bytes);
+	size_t len = hellorig_make(ext, hellorig_sni("a.example", ext), 1000, bytes);
 
 	bytes[5] = 2;
 	CHECK(hello_parse(bytes, len, name) == HELLO_BAD, "a server's");
@@ -120,7 +86,7 @@ TEST(malformed_hellos_are_refused)
 	bytes[6] = 1;
 	CHECK(hello_parse(bytes, len, name) == HELLO_BAD, "longer than any");
 	bytes[6] = 0;
-	len = make_hello(ext, sni("a.example", ext), 20, bytes);
+	len = hellorig_make(ext, hellorig_sni("a.example", ext), 20, bytes);
 	bytes[25] = 23;
 	CHECK(hello_parse(bytes, len, name) == HELLO_BAD, "interrupted by another record");
 	memcpy(bytes, "\x16\3\1\0\0", 5);
