@@ -303,8 +303,10 @@ static void call_hook(struct sbx_http_call *c, const struct msg_http_call *m, st
 	q.tls_sni = tls ? string_of(s, m->sni) : NULL;
 	q.tls_alpn = tls ? string_of(s, m->alpn) : NULL;
 	q.url = string_of(s, m->origin);
-	s->p--; /* the path goes on where the origin ends */
-	(void)string_of(s, m->path);
+	if (!slice_is(m->path, "*")) { /* of OPTIONS: it asks about the server, whose URL has no path (RFC 9112, 3.2.4) */
+		s->p--; /* the path goes on where the origin ends */
+		(void)string_of(s, m->path);
+	}
 	c->hook->on_request(c, &q, c->hook->user);
 }
 

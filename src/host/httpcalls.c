@@ -197,6 +197,18 @@ static struct h1_text text_of(struct slice s)
 	return (struct h1_text){ (const char *)s.p, s.len };
 }
 
+static bool edits_make_sense(struct slices edits)
+{
+	struct slice s;
+
+	if (edits.count % 3 != 0)
+		return false;
+	for (uint32_t i = 0; slices_next(&edits, &s); i++)
+		if (i % 3 == 0 && !slice_is(s, "=") && !slice_is(s, "+") && !slice_is(s, "-"))
+			return false;
+	return true;
+}
+
 /* One edit. False: hooks may not, or it does not fit. */
 static bool edit(struct http_fields *f, struct slice op, struct h1_text name, struct h1_text value)
 {
@@ -217,7 +229,7 @@ static int frame_forward(struct httpcall *c, const struct frame *f)
 	struct http_run *run = c->run;
 	bool good = true;
 
-	if (msg_http_forward_decode(f->body, f->len, &m) < 0 || m.edits.count % 3 != 0)
+	if (msg_http_forward_decode(f->body, f->len, &m) < 0 || !edits_make_sense(m.edits))
 		return -EPROTO;
 	run->changed |= m.edits.count > 0;
 	while (good && slices_next(&m.edits, &op) && slices_next(&m.edits, &name) && slices_next(&m.edits, &value))

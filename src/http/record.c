@@ -78,7 +78,8 @@ size_t http_record_format(const struct http_record *r, char dst[FLOWLOG_LINE_MAX
 		put(&l, ",\"method\":\"");
 		put_text(&l, r->method, H1_METHOD_MAX + 8);
 		put(&l, "\",\"url\":\"%s", origin);
-		put_text(&l, r->path, PATH_TEXT_MAX);
+		if (!h1_text_is(r->path, "*")) /* it asks about the server */
+			put_text(&l, r->path, PATH_TEXT_MAX);
 		put(&l, "\"");
 	} else {
 		put(&l, ",\"origin\":\"%s\"", origin);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The client's end of the socket: what a host process that has gone wrong might send, to a VM with one program, requests of host tools, questions about itself, and one file
- * system of callbacks, which answers some calls at once, some not at all and some later, and some of them wrongly. */
+ * system of callbacks and two hooks, which answer some calls at once, some not at all and some later, and some of them wrongly. */
 #include "client/client.h"
 
 #include <stdlib.h>
@@ -148,6 +148,69 @@ static const struct sbx_fs_callbacks callbacks = {
 	.on_cancel = fs_cancelled,
 };
 
+static struct sbx_http_call *kept_request;
+
+static void keep_request(struct sbx_http_call *c)
+{
+	sbx_http_call_keep(c);
+	sbx_http_call_free(kept_request);
+	kept_request = c;
+}
+
+/* Each request in another way; every byte of it is there. */
+static void on_request(struct sbx_http_call *c, const struct sbx_http_request *q, void *user)
+{
+	static const struct sbx_http_header headers[] = { { "X", "y" }, { "Host", "other" } };
+	size_t sum = strlen(q->protocol) + strlen(q->method) + strlen(q->url) + strlen(q->original_ip) + strlen(q->upstream_ip);
+	volatile size_t all;
+
+	(void)user;
+	for (size_t i = 0; i < q->header_count; i++)
+		sum += strlen(q->headers[i].name) + strlen(q->headers[i].value);
+	all = sum + (q->tls_sni ? strlen(q->tls_sni) + strlen(q->tls_alpn) : 0);
+	(void)all;
+	switch (calls++ % 6) {
+	case 0:
+		(void)sbx_http_answer(c, 200, headers, 1 + sum % 2, q->method, strlen(q->method), NULL);
+		break;
+	case 1:
+		(void)sbx_http_refuse(c, 400 + (unsigned)(sum % 250), q->url);
+		break;
+	case 2:
+	case 3:
+		keep_request(c);
+		break;
+	case 4:
+		for (size_t i = 0; i < q->header_count; i++)
+			(void)sbx_http_set_header(c, q->headers[i].name, q->headers[i].value, NULL);
+		(void)sbx_http_delete_header(c, "X", NULL);
+		break;
+	default:
+		break;
+	}
+}
+
+static void request_cancelled(struct sbx_http_call *c, void *user)
+{
+	(void)user;
+	if (kept_request == c)
+		kept_request = NULL;
+	sbx_http_call_free(c);
+}
+
+static void add_hooks(struct sbx_vm *vm)
+{
+	struct sbx_http_hook hooks[2] = { SBX_HTTP_HOOK_INIT, SBX_HTTP_HOOK_INIT };
+	struct sbx_vm_config c = { .http_hooks = hooks, .http_hook_count = 2 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		hooks[i].on_request = on_request;
+		hooks[i].on_cancel = request_cancelled;
+	}
+	if (http_calls_create(vm, &c) < 0)
+		abort();
+}
+
 /* Every byte of a result is there. */
 static void on_done(struct sbx_vm *vm, const struct sbx_fs_result *r, void *user)
 {
@@ -252,6 +315,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fs_calls_create(vm, 1) < 0)
 		abort();
 	fs_calls_serve(vm, 0, &callbacks, NULL);
+	add_hooks(vm);
 	calls = 0;
 	spec.argv = (const char *const[]){ "true", NULL };
 	spec.on_output = on_output;
@@ -280,5 +344,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		sbx_fs_call_free(kept[i]); /* those that were answered */
 		kept[i] = NULL;
 	}
+	sbx_http_call_free(kept_request);
+	kept_request = NULL;
 	return 0;
 }

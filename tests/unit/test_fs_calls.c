@@ -3,11 +3,11 @@
  * mistakes of either stay where they were made. */
 #include "client/client.h"
 
+#include "socketrig.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "../test.h"
@@ -15,8 +15,7 @@
 enum { FS = 3,
        CHAN = 5 };
 
-static struct sbx_vm *vm;
-static struct link host; /* the other end of the VM's socket */
+static struct clientend end;
 
 /* What the callbacks do and saw. */
 static struct {
@@ -164,43 +163,25 @@ static const struct sbx_fs_callbacks all = {
 	.on_cancel = on_cancel,
 };
 
-static void no_io(struct loop_fd *w, uint32_t events)
-{
-	(void)w;
-	(void)events;
-}
-
 static void setup(const struct sbx_fs_callbacks *cb)
 {
-	int pair[2];
-
 	memset(&seen, 0, sizeof(seen));
-	vm = calloc(1, sizeof(*vm));
-	CHECK(vm && socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0 && loop_create(&vm->loop) == 0, "setup");
-	link_init(&vm->link, pair[0]);
-	link_init(&host, pair[1]);
-	vm_tables_init(vm);
-	CHECK(loop_fd_add(vm->loop, &vm->watch, vm->link.fd, EPOLLIN, no_io) == 0, "watch");
-	CHECK(fs_calls_create(vm, 1) == 0, "table");
-	fs_calls_serve(vm, FS, cb, &seen);
+	clientend_up(&end);
+	CHECK(fs_calls_create(end.vm, 1) == 0, "table");
+	fs_calls_serve(end.vm, FS, cb, &seen);
 }
 
 static void teardown(void)
 {
-	sbx_vm_free(vm);
-	link_done(&host);
+	clientend_down(&end);
 }
 
 /* Gives the library one frame that the host process sent. */
 static int deliver(struct buf *b)
 {
-	struct frame f;
-	int r;
+	struct frame f = socketrig_frame(b);
 
-	CHECK(frame_peek(guard_copy(buf_data(b), buf_len(b)), buf_len(b), &f) == 1, "no whole frame");
-	r = client_frame(vm, &f);
-	buf_done(b);
-	return r;
+	return client_frame(end.vm, &f);
 }
 
 static int call_on(uint32_t chan, struct msg_fs_call m)
@@ -237,17 +218,9 @@ static int cancel(uint32_t chan)
 	return deliver(&b);
 }
 
-/* The next frame at the host process; type 0 if there is none. */
 static struct frame next(void)
 {
-	struct frame f = { 0 };
-	int r = 0;
-
-	vm_send(vm);
-	while (link_next(&host, &f) == 0 && (r = link_fill(&host)) > 0)
-		vm_send(vm);
-	CHECK(r == -EAGAIN || r >= 0, "got %d", r);
-	return f;
+	return clientend_peek(&end);
 }
 
 static bool answered_error(uint32_t chan, uint32_t err)
@@ -257,7 +230,7 @@ static bool answered_error(uint32_t chan, uint32_t err)
 	bool good = f.type == PROTO_FS_ERROR && f.chan == chan && msg_fs_error_decode(f.body, f.len, &m) == 0 && m.err == err;
 
 	if (f.type)
-		link_pop(&host, &f);
+		link_pop(&end.host, &f);
 	return good && next().type == 0;
 }
 
@@ -383,7 +356,7 @@ TEST(a_kept_call_is_answered_later_and_only_once)
 	CHECK(sbx_fs_reply_stat(seen.call, &s) == 0, "reply");
 	f = next();
 	CHECK(f.type == PROTO_FS_STAT && f.chan == CHAN, "type %u", f.type);
-	link_pop(&host, &f);
+	link_pop(&end.host, &f);
 	CHECK(sbx_fs_reply_stat(seen.call, &s) == -EALREADY && sbx_fs_reply_ok(seen.call) == -EALREADY, "twice");
 	CHECK(sbx_fs_reply_error(seen.call, EIO) == -EALREADY && sbx_fs_reply_data(seen.call, "", 0) == -EALREADY, "twice");
 	CHECK(sbx_fs_reply_entries(seen.call, NULL, 0) == -EALREADY && sbx_fs_reply_count(seen.call, 1) == -EALREADY, "twice");
@@ -554,7 +527,7 @@ TEST(nonsense_of_the_host_process_is_a_protocol_error)
 	seen.act = act_keep;
 	CHECK(call(PROTO_FSOP_STAT) == 0 && call(PROTO_FSOP_STAT) == -EPROTO, "a channel in use");
 	sbx_fs_call_free(seen.call);
-	fs_calls_free(vm);
+	fs_calls_free(end.vm);
 	CHECK(cancel(1) == -EPROTO, "a VM without callbacks");
 	teardown();
 }
@@ -595,7 +568,7 @@ static unsigned count_entries(void)
 			CHECK(rd_le16(&r) == 23 && rd_take(&r, 23), "name");
 			CHECK(has_stat == count % 2 && (!has_stat || rd_take(&r, 28)), "attributes");
 		}
-		link_pop(&host, &f);
+		link_pop(&end.host, &f);
 	}
 	return count;
 }
@@ -626,13 +599,13 @@ TEST(answers_wait_for_a_host_process_that_does_not_read)
 	seen.act = reply_block;
 	for (uint32_t i = 1; i <= CALLS; i++)
 		CHECK(call_on(i, m) == 0 && seen.result == 0, "call %u: %d", i, seen.result);
-	CHECK(buf_len(&vm->link.out) <= LINK_CONGESTED_BYTES + sizeof(block) + PROTO_HEADER_BYTES, "%zu bytes queued", buf_len(&vm->link.out));
+	CHECK(buf_len(&end.vm->link.out) <= LINK_CONGESTED_BYTES + sizeof(block) + PROTO_HEADER_BYTES, "%zu bytes queued", buf_len(&end.vm->link.out));
 	CHECK(cancel(CALLS) == 0, "cancel");
 	for (uint32_t i = 1; i < CALLS; i++) {
 		struct frame f = next();
 
 		CHECK(f.type == PROTO_FS_DATA && f.chan == i && f.len == sizeof(block), "%u: type %u of %u", i, f.type, f.chan);
-		link_pop(&host, &f);
+		link_pop(&end.host, &f);
 	}
 	CHECK(next().type == 0, "an answer to a cancelled call travelled");
 	for (uint32_t i = 1; i <= CALLS; i++)
@@ -654,11 +627,11 @@ TEST(running_out_of_memory_is_an_answer_too)
 	FAULT_LOOP {
 		struct frame answer;
 
-		CHECK(client_frame(vm, &f) == 0, "call");
+		CHECK(client_frame(end.vm, &f) == 0, "call");
 		fault_pause();
 		answer = next();
 		CHECK(answer.type == (fault_happened() ? PROTO_FS_ERROR : PROTO_FS_STAT), "type %u", answer.type);
-		link_pop(&host, &answer);
+		link_pop(&end.host, &answer);
 		fault_resume();
 	}
 	buf_done(&b);

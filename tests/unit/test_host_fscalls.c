@@ -2,57 +2,34 @@
 /* The calls of callback file systems between the provider and the socket: who is sent when, what answers find, what time ends. */
 #include "host/fscalls.h"
 
+#include "socketrig.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "../test.h"
 
-static struct loop *loop;
-static struct ctl ctl;
+static struct hostend end;
 static struct fscalls calls;
-static struct link client; /* the other end of the socket */
 
-static int no_frame(void *user, const struct frame *f)
+static void resume(void)
 {
-	(void)user;
-	(void)f;
-	return 0;
-}
-
-static void on_drained(void *user)
-{
-	(void)user;
 	fscalls_resume(&calls);
 }
 
-static void on_closed(void *user, int reason)
-{
-	(void)user;
-	(void)reason;
-}
-
-static const struct ctl_ops ctl_test_ops = { .frame = no_frame, .drained = on_drained, .closed = on_closed };
-
 static void setup(void)
 {
-	int pair[2];
-
-	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0, "socketpair");
-	CHECK(loop_create(&loop) == 0 && ctl_init(&ctl, loop, pair[0], &ctl_test_ops, NULL) == 0, "setup");
-	link_init(&client, pair[1]);
-	fscalls_init(&calls, &ctl);
+	hostend_up(&end, resume);
+	fscalls_init(&calls, &end.ctl);
 }
 
 static void teardown(void)
 {
 	fscalls_done(&calls);
-	ctl_done(&ctl);
-	link_done(&client);
-	loop_free(loop);
+	hostend_down(&end);
 }
 
 static struct fsport *port(uint32_t number, uint32_t max, uint32_t timeout_ms)
@@ -101,16 +78,9 @@ static void submit(struct fsport *p, struct test_call *t)
 	fscalls_transport.submit(p, &t->call);
 }
 
-/* The next frame at the client, or one of type 0. It stays until popped. */
 static struct frame peek(void)
 {
-	struct frame f = { 0 };
-
-	for (int i = 0; i < 4 && link_next(&client, &f) == 0; i++) {
-		(void)loop_once(loop, 0);
-		(void)link_fill(&client);
-	}
-	return f;
+	return hostend_peek(&end);
 }
 
 /* The next call at the client; its channel. */
@@ -119,7 +89,7 @@ static uint32_t next_call(struct msg_fs_call *ret)
 	static struct frame f;
 
 	if (f.wire_len)
-		link_pop(&client, &f);
+		link_pop(&end.client, &f);
 	f = peek();
 	CHECK(f.type == PROTO_FS_CALL && msg_fs_call_decode(f.body, f.len, ret) == 0, "type %u", f.type);
 	return f.chan;
@@ -130,7 +100,7 @@ static uint32_t take_call(void)
 	struct frame f = peek();
 
 	CHECK(f.type == PROTO_FS_CALL, "type %u", f.type);
-	link_pop(&client, &f);
+	link_pop(&end.client, &f);
 	return f.chan;
 }
 
@@ -141,13 +111,9 @@ static bool nothing_came(void)
 
 static int deliver(struct buf *b)
 {
-	struct frame f;
-	int r;
+	struct frame f = socketrig_frame(b);
 
-	CHECK(frame_peek(guard_copy(buf_data(b), buf_len(b)), buf_len(b), &f) == 1, "no whole frame");
-	r = fscalls_frame(&calls, &f);
-	buf_done(b);
-	return r;
+	return fscalls_frame(&calls, &f);
 }
 
 static int answer_error(uint32_t chan, uint32_t err)
@@ -276,7 +242,7 @@ TEST(a_cancelled_call_is_taken_back_wherever_it_is)
 	fscalls_transport.cancel(p, &t[0].call);
 	f = peek();
 	CHECK(f.type == PROTO_FS_CANCEL && f.chan == chan, "type %u of %u", f.type, f.chan);
-	link_pop(&client, &f);
+	link_pop(&end.client, &f);
 	CHECK(answer_error(chan, 0) == 0 && t[0].replies == 0 && calls.late == 1, "it was answered");
 	chan = take_call();
 	CHECK(answer_error(chan, 0) == 0 && t[2].replies == 1 && t[1].replies == 0, "the one behind it");
@@ -323,8 +289,8 @@ TEST(the_client_never_has_more_calls_than_the_limit)
 	q = port(2, 0, 0);
 	for (unsigned i = 0; i < MANY; i++)
 		submit(i % 2 ? p : q, &t[i]);
-	CHECK(calls.out.count <= PROTO_FS_CALLS_MAX && buf_len(ctl_out(&ctl)) < 2 * LINK_CONGESTED_BYTES, "%u calls, %zu bytes", calls.out.count,
-	      buf_len(ctl_out(&ctl)));
+	CHECK(calls.out.count <= PROTO_FS_CALLS_MAX && buf_len(ctl_out(&end.ctl)) < 2 * LINK_CONGESTED_BYTES, "%u calls, %zu bytes", calls.out.count,
+	      buf_len(ctl_out(&end.ctl)));
 	while (came < MANY) {
 		uint32_t chan = take_call();
 
@@ -354,8 +320,8 @@ TEST(a_client_that_does_not_read_makes_calls_wait_here)
 		submit(p, &t[i]);
 	}
 	for (unsigned i = 0; i < 10; i++)
-		(void)loop_once(loop, 0);
-	CHECK(buf_len(ctl_out(&ctl)) < LINK_CONGESTED_BYTES + sizeof(block) + 200, "%zu bytes queued", buf_len(ctl_out(&ctl)));
+		(void)loop_once(end.loop, 0);
+	CHECK(buf_len(ctl_out(&end.ctl)) < LINK_CONGESTED_BYTES + sizeof(block) + 200, "%zu bytes queued", buf_len(ctl_out(&end.ctl)));
 	for (unsigned i = 0; i < WRITES; i++) {
 		for (int j = 0; j < 100 && peek().type == 0; j++)
 			;
@@ -391,7 +357,7 @@ TEST(time_ends_calls_that_wait_and_those_at_the_client)
 	p = port(1, 1, 30000);
 	q = port(2, 0, 60000);
 	r = port(3, 0, 0);
-	now = loop_now_ns(loop);
+	now = loop_now_ns(end.loop);
 	submit(q, &slow);
 	submit(p, &t[0]);
 	submit(p, &t[1]);
@@ -407,7 +373,7 @@ TEST(time_ends_calls_that_wait_and_those_at_the_client)
 	CHECK(slow.replies == 0, "another file system's time");
 	f = peek();
 	CHECK(f.type == PROTO_FS_CANCEL && f.chan == chan, "type %u of %u", f.type, f.chan);
-	link_pop(&client, &f);
+	link_pop(&end.client, &f);
 	CHECK(nothing_came(), "the client was told of a call that it did not know");
 	CHECK(answer_error(chan, 0) == 0 && t[0].replies == 1 && calls.late == 1, "a late answer");
 	fscalls_expire(&calls, now + 60000 * NS_PER_MS);
@@ -432,7 +398,7 @@ TEST(the_timer_ends_calls_by_itself)
 	p = port(1, 0, 20);
 	submit(p, &t);
 	while (t.replies == 0)
-		CHECK(loop_once(loop, 1000) == 0, "loop");
+		CHECK(loop_once(end.loop, 1000) == 0, "loop");
 	CHECK(t.last.error == -ETIMEDOUT && !calls.armed, "error %d", t.last.error);
 	teardown();
 }
@@ -448,7 +414,7 @@ TEST(want_of_memory_ends_a_call)
 		t = (struct test_call){ 0 };
 		submit(p, &t);
 		if (t.call.id == 0) {
-			(void)loop_once(loop, 0);
+			(void)loop_once(end.loop, 0);
 			CHECK(t.replies == 1 && t.last.error == -ENOMEM, "%u replies", t.replies);
 		} else {
 			fscalls_transport.cancel(p, &t.call);
