@@ -40,6 +40,7 @@ bool prop_u32(napi_env env, napi_value obj, const char *name, uint32_t *ret);
 bool prop_u64(napi_env env, napi_value obj, const char *name, uint64_t *ret); /* an integer up to 2^53 */
 /* An array of at most @max; none is empty. */
 bool prop_list(napi_env env, napi_value obj, const char *name, uint32_t max, napi_value *ret, uint32_t *ret_count);
+bool prop_bytes(napi_env env, napi_value obj, const char *name, const void **ret, size_t *ret_len); /* as value_bytes() */
 bool prop_flag(napi_env env, napi_value obj, const char *name, uint32_t bit, uint32_t *flags);
 /* False in @ret_present: undefined or null. */
 bool prop_value(napi_env env, napi_value obj, const char *name, napi_value *ret, bool *ret_present);
@@ -255,21 +256,20 @@ struct request_kind {
 	int (*cancel)(struct sbx_vm *vm, uint32_t id);
 	napi_value (*result)(napi_env env, const void *result);
 };
-napi_value request_submit(napi_env env, napi_callback_info info, const struct request_kind *kind);
-napi_value request_cancel(napi_env env, napi_callback_info info, const struct request_kind *kind);
-void request_done(void *user, const struct request_kind *kind, const void *result);
-/* Parts of results. */
+/* Functions of JavaScript, registered with a kind as their data. */
+napi_value request_submit(napi_env env, napi_callback_info info); /* (handle, number, request) -> id; the result comes with the number */
+napi_value request_cancel(napi_env env, napi_callback_info info); /* (handle, id) -> 0 or a negative errno */
+void request_done(void *user, const void *result);
+
+extern const struct request_kind tool_requests;    /* tools.c: the host tools */
+extern const struct request_kind guest_requests;   /* guest.c: the running guest's own files */
+extern const struct request_kind control_requests; /* control.c: the VM itself */
+
+/* ---- result.c: parts of results ---- */
+
 void result_begin(struct object *o, napi_env env, int code, const char *message);
 void object_bytes(struct object *o, const char *name, const void *data, size_t len);
 void object_attr(struct object *o, const char *name, const struct sbx_fs_attr *a);
-
-/* What each of these has: submit (handle, number, request) -> id, and the result comes with the number; cancel (handle, id) -> 0 or a negative errno. */
-napi_value tool_submit(napi_env env, napi_callback_info info); /* tools.c: the host tools */
-napi_value tool_cancel(napi_env env, napi_callback_info info);
-napi_value guest_submit(napi_env env, napi_callback_info info); /* guest.c: the running guest's own files */
-napi_value guest_cancel(napi_env env, napi_callback_info info);
-napi_value control_submit(napi_env env, napi_callback_info info); /* control.c: the VM itself */
-napi_value control_cancel(napi_env env, napi_callback_info info);
 
 /* ---- http.c: hooks of the guest's requests ---- */
 

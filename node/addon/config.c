@@ -21,8 +21,7 @@ static bool parse_engine(napi_env env, napi_value v, struct vm_config *ret)
 			return true;
 		}
 	}
-	(void)napi_throw_type_error(env, NULL, "engine must be \"auto\", \"kvm\" or \"qemu\"");
-	return false;
+	return throw_text(env, -EINVAL, "engine must be \"auto\", \"kvm\" or \"qemu\"");
 }
 
 static bool parse_kind(napi_env env, napi_value v, struct arena *a, enum sbx_fs_kind *ret)
@@ -44,8 +43,7 @@ static bool parse_kind(napi_env env, napi_value v, struct arena *a, enum sbx_fs_
 			return true;
 		}
 	}
-	(void)napi_throw_type_error(env, NULL, "unknown kind of a mount");
-	return false;
+	return throw_text(env, -EINVAL, "unknown kind of a mount");
 }
 
 static bool parse_masks(napi_env env, napi_value v, struct arena *a, struct sbx_mount *ret)

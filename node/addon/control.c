@@ -14,12 +14,10 @@ static napi_value result_value(napi_env env, const void *result)
 	return object_value(&o);
 }
 
-static const struct request_kind kind;
-
 static void on_done(struct sbx_vm *sbx, const struct sbx_control_result *result, void *user)
 {
 	(void)sbx;
-	request_done(user, &kind, result);
+	request_done(user, result);
 }
 
 static bool prop_port(napi_env env, napi_value obj, const char *name, uint16_t *ret)
@@ -49,14 +47,4 @@ static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *
 	return sbx_control_submit(vm, &q, ret_id, err);
 }
 
-static const struct request_kind kind = { .event = EV_CONTROL, .submit = submit, .cancel = sbx_control_cancel, .result = result_value };
-
-napi_value control_submit(napi_env env, napi_callback_info info)
-{
-	return request_submit(env, info, &kind);
-}
-
-napi_value control_cancel(napi_env env, napi_callback_info info)
-{
-	return request_cancel(env, info, &kind);
-}
+const struct request_kind control_requests = { .event = EV_CONTROL, .submit = submit, .cancel = sbx_control_cancel, .result = result_value };

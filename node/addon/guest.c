@@ -2,8 +2,6 @@
 /* node/addon/guest.c - the running guest's own files, as requests. */
 #include "addon.h"
 
-#include <errno.h>
-
 static void set_stat(struct object *o, const char *name, const struct sbx_guest_stat *s)
 {
 	struct sbx_fs_attr a = {
@@ -58,32 +56,28 @@ static napi_value result_value(napi_env env, const void *result)
 	return object_value(&o);
 }
 
-static const struct request_kind kind;
-
 static void on_done(struct sbx_vm *sbx, const struct sbx_guest_result *result, void *user)
 {
 	(void)sbx;
-	request_done(user, &kind, result);
+	request_done(user, result);
 }
 
 static bool parse_request(napi_env env, napi_value v, struct arena *a, struct sbx_guest_request *ret, struct sbx_guest_opts *opts)
 {
 	uint32_t op = 0, mode = UINT32_MAX;
 	uint64_t max = 0;
-	napi_value data;
-	bool present;
 
 	if (!prop_u32(env, v, "op", &op) || !prop_string(env, v, "path", a, &ret->path) || !prop_string(env, v, "path2", a, &ret->path2) ||
 	    !prop_u32(env, v, "flags", &ret->flags) || !prop_u32(env, v, "mode", &mode) || !prop_u64(env, v, "max", &max) ||
 	    !prop_string(env, v, "user", a, &opts->run_as) || !prop_string(env, v, "owner", a, &opts->owner) ||
 	    !prop_u32(env, v, "timeoutMs", &opts->timeout_ms) || !prop_u64(env, v, "maxBytes", &opts->max_bytes) ||
-	    !prop_value(env, v, "data", &data, &present))
+	    !prop_bytes(env, v, "data", &ret->data, &ret->data_len))
 		return false;
 	ret->op = (enum sbx_guest_op)op;
 	ret->mode = (int)mode; /* left out: -1 */
 	ret->max = (size_t)max;
 	ret->opts = opts;
-	return !present || value_bytes(env, data, "data", &ret->data, &ret->data_len);
+	return true;
 }
 
 static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *s, uint32_t *ret_id, struct sbx_err *err)
@@ -98,14 +92,4 @@ static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *
 	return sbx_guest_submit(vm, &q, ret_id, err);
 }
 
-static const struct request_kind kind = { .event = EV_GUEST, .submit = submit, .cancel = sbx_guest_cancel, .result = result_value };
-
-napi_value guest_submit(napi_env env, napi_callback_info info)
-{
-	return request_submit(env, info, &kind);
-}
-
-napi_value guest_cancel(napi_env env, napi_callback_info info)
-{
-	return request_cancel(env, info, &kind);
-}
+const struct request_kind guest_requests = { .event = EV_GUEST, .submit = submit, .cancel = sbx_guest_cancel, .result = result_value };

@@ -8,6 +8,7 @@
 /* Beside the result, done() is given only this. */
 struct request {
 	struct vm_handle *vm;
+	const struct request_kind *kind;
 	uint32_t number; /* JavaScript's */
 };
 
@@ -22,7 +23,7 @@ static napi_value submit(napi_env env, struct vm_handle *vm, uint32_t number, na
 		(void)throw_text(env, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	*r = (struct request){ .vm = vm, .number = number };
+	*r = (struct request){ .vm = vm, .kind = kind, .number = number };
 
 	struct arena a = { 0 };
 
@@ -36,29 +37,41 @@ static napi_value submit(napi_env env, struct vm_handle *vm, uint32_t number, na
 	return NULL;
 }
 
-napi_value request_submit(napi_env env, napi_callback_info info, const struct request_kind *kind)
+/* What both functions begin with: (handle, number, …), and the kind that was registered with them. */
+static struct vm_handle *get_args(napi_env env, napi_callback_info info, size_t want, napi_value args[ARGS_MAX], uint32_t *ret_number,
+				  const struct request_kind **ret_kind)
 {
-	napi_value args[ARGS_MAX];
 	struct vm_handle *vm;
+	void *data;
+
+	if (!args_get(env, info, want, args) || !napi_good(env, napi_get_cb_info(env, info, NULL, NULL, NULL, &data)) || !(vm = vm_get(env, args[0])) ||
+	    !value_u32(env, args[1], "the request's number", ret_number))
+		return NULL;
+	*ret_kind = data;
+	return vm;
+}
+
+napi_value request_submit(napi_env env, napi_callback_info info)
+{
+	const struct request_kind *kind;
+	napi_value args[ARGS_MAX];
 	uint32_t number;
+	struct vm_handle *vm = get_args(env, info, 3, args, &number, &kind);
 
-	if (!args_get(env, info, 3, args) || !(vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the request's number", &number))
-		return NULL;
-	return submit(env, vm, number, args[2], kind);
+	return vm ? submit(env, vm, number, args[2], kind) : NULL;
 }
 
-napi_value request_cancel(napi_env env, napi_callback_info info, const struct request_kind *kind)
+napi_value request_cancel(napi_env env, napi_callback_info info)
 {
+	const struct request_kind *kind;
 	napi_value args[ARGS_MAX];
-	struct vm_handle *vm;
 	uint32_t id;
+	struct vm_handle *vm = get_args(env, info, 2, args, &id, &kind);
 
-	if (!args_get(env, info, 2, args) || !(vm = vm_get(env, args[0])) || !value_u32(env, args[1], "the request's number", &id))
-		return NULL;
-	return number_value(env, kind->cancel(vm->vm, id));
+	return vm ? number_value(env, kind->cancel(vm->vm, id)) : NULL;
 }
 
-void request_done(void *user, const struct request_kind *kind, const void *result)
+void request_done(void *user, const void *result)
 {
 	struct request r = *(struct request *)user;
 	struct event e;
@@ -68,39 +81,7 @@ void request_done(void *user, const struct request_kind *kind, const void *resul
 	if (!event_begin(&e, r.vm))
 		return;
 	event_number(&e, r.number);
-	v = kind->result(r.vm->env, result);
+	v = r.kind->result(r.vm->env, result);
 	event_add(&e, v ? napi_ok : napi_generic_failure, v);
-	event_send(&e, kind->event);
-}
-
-void result_begin(struct object *o, napi_env env, int code, const char *message)
-{
-	object_init(o, env);
-	object_number(o, "code", code);
-	object_string(o, "message", message);
-}
-
-void object_bytes(struct object *o, const char *name, const void *data, size_t len)
-{
-	napi_value v;
-
-	if (!o->bad)
-		object_set(o, name, napi_good(o->env, napi_create_buffer_copy(o->env, len, data ? data : "", NULL, &v)) ? v : NULL);
-}
-
-void object_attr(struct object *o, const char *name, const struct sbx_fs_attr *a)
-{
-	struct object attr;
-
-	if (o->bad)
-		return;
-	object_init(&attr, o->env);
-	object_number(&attr, "mode", a->mode);
-	object_number(&attr, "size", (double)a->size);
-	object_number(&attr, "ino", (double)a->ino);
-	object_number(&attr, "nlink", a->nlink);
-	object_number(&attr, "uid", a->uid);
-	object_number(&attr, "gid", a->gid);
-	object_number(&attr, "mtimeMs", (double)a->mtime.tv_sec * 1e3 + (double)a->mtime.tv_nsec / 1e6);
-	object_set(o, name, object_value(&attr));
+	event_send(&e, r.kind->event);
 }

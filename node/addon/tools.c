@@ -2,8 +2,6 @@
 /* node/addon/tools.c - the host tools, as requests. */
 #include "addon.h"
 
-#include <errno.h>
-
 static napi_value entry_value(napi_env env, const void *array, size_t i)
 {
 	const struct sbx_fs_dirent *d = (const struct sbx_fs_dirent *)array + i;
@@ -49,12 +47,10 @@ static napi_value result_value(napi_env env, const void *result)
 	return object_value(&o);
 }
 
-static const struct request_kind kind;
-
 static void on_done(struct sbx_vm *sbx, const struct sbx_fs_result *result, void *user)
 {
 	(void)sbx;
-	request_done(user, &kind, result);
+	request_done(user, result);
 }
 
 static bool parse_edits(napi_env env, napi_value v, struct arena *a, struct sbx_fs_request *ret)
@@ -88,20 +84,18 @@ static bool parse_request(napi_env env, napi_value v, struct arena *a, struct sb
 {
 	uint32_t tool = 0;
 	uint64_t mtime_ms = 0;
-	napi_value data;
-	bool present;
 
 	if (!prop_u32(env, v, "tool", &tool) || !prop_u32(env, v, "flags", &ret->flags) || !prop_string(env, v, "mount", a, &ret->mount) ||
 	    !prop_string(env, v, "path", a, &ret->path) || !prop_string(env, v, "path2", a, &ret->path2) || !prop_u64(env, v, "offset", &ret->offset) ||
 	    !prop_u64(env, v, "length", &ret->length) || !prop_u32(env, v, "mode", &ret->mode) || !prop_u32(env, v, "set", &ret->set) ||
 	    !prop_u64(env, v, "mtimeMs", &mtime_ms) || !prop_u32(env, v, "timeoutMs", &ret->timeout_ms) ||
 	    !prop_strings(env, v, "include", a, &ret->include, NULL) || !prop_strings(env, v, "exclude", a, &ret->exclude, NULL) ||
-	    !parse_edits(env, v, a, ret) || !prop_value(env, v, "data", &data, &present))
+	    !parse_edits(env, v, a, ret) || !prop_bytes(env, v, "data", &ret->data, &ret->data_len))
 		return false;
 	ret->tool = (enum sbx_fs_tool)tool;
 	ret->mtime = (struct timespec){ .tv_sec = (time_t)(mtime_ms / 1000), .tv_nsec = (long)(mtime_ms % 1000) * 1000000 };
 	ret->atime = ret->mtime;
-	return !present || value_bytes(env, data, "data", &ret->data, &ret->data_len);
+	return true;
 }
 
 static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *s, uint32_t *ret_id, struct sbx_err *err)
@@ -115,14 +109,4 @@ static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *
 	return sbx_fs_submit(vm, &q, ret_id, err);
 }
 
-static const struct request_kind kind = { .event = EV_TOOL, .submit = submit, .cancel = sbx_fs_cancel, .result = result_value };
-
-napi_value tool_submit(napi_env env, napi_callback_info info)
-{
-	return request_submit(env, info, &kind);
-}
-
-napi_value tool_cancel(napi_env env, napi_callback_info info)
-{
-	return request_cancel(env, info, &kind);
-}
+const struct request_kind tool_requests = { .event = EV_TOOL, .submit = submit, .cancel = sbx_fs_cancel, .result = result_value };

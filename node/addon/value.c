@@ -59,8 +59,7 @@ static bool throw_type(napi_env env, const char *what, const char *wanted)
 	char text[256];
 
 	(void)snprintf(text, sizeof(text), "%s must be %s", what, wanted);
-	(void)napi_throw_type_error(env, NULL, text);
-	return false;
+	return throw_text(env, -EINVAL, text);
 }
 
 void report_exception(napi_env env)
@@ -78,11 +77,7 @@ bool args_get(napi_env env, napi_callback_info info, size_t want, napi_value arg
 
 	if (!napi_good(env, napi_get_cb_info(env, info, &count, args, NULL, NULL)))
 		return false;
-	if (count < want) {
-		(void)napi_throw_type_error(env, NULL, "too few arguments");
-		return false;
-	}
-	return true;
+	return count >= want || throw_text(env, -EINVAL, "too few arguments");
 }
 
 /* ---- Memory ---- */
@@ -219,6 +214,16 @@ bool prop_u32(napi_env env, napi_value obj, const char *name, uint32_t *ret)
 	if (!prop_value(env, obj, name, &v, &present))
 		return false;
 	return !present || value_u32(env, v, name, ret);
+}
+
+bool prop_bytes(napi_env env, napi_value obj, const char *name, const void **ret, size_t *ret_len)
+{
+	bool present;
+	napi_value v;
+
+	if (!prop_value(env, obj, name, &v, &present))
+		return false;
+	return !present || value_bytes(env, v, name, ret, ret_len);
 }
 
 bool prop_flag(napi_env env, napi_value obj, const char *name, uint32_t bit, uint32_t *flags)

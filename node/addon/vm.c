@@ -363,10 +363,8 @@ static bool take_handlers(napi_env env, napi_value handlers, struct vm_handle *v
 
 		if (!prop_value(env, handlers, event_names[i], &fn, &present) || !napi_good(env, napi_typeof(env, fn, &type)))
 			return false;
-		if (type != napi_function) {
-			(void)napi_throw_type_error(env, NULL, "every handler must be a function");
-			return false;
-		}
+		if (type != napi_function)
+			return throw_text(env, -EINVAL, "every handler must be a function");
 		if (!napi_good(env, napi_create_reference(env, fn, 1, &vm->handler[i])))
 			return false;
 	}
@@ -453,7 +451,7 @@ struct vm_handle *vm_get(napi_env env, napi_value handle)
 	void *data;
 
 	if (napi_check_object_type_tag(env, handle, &handle_tag, &ours) != napi_ok || !ours || napi_unwrap(env, handle, &data) != napi_ok) {
-		(void)napi_throw_type_error(env, NULL, "the first argument must be a handle of a VM");
+		(void)throw_text(env, -EINVAL, "the first argument must be a handle of a VM");
 		return NULL;
 	}
 	vm = data;

@@ -107,7 +107,7 @@ test("aborts of programs that hang", async () => {
 
 test("artifacts that are not there", async () => {
 	await assert.rejects(spawnSandbox({ ...options(), rootfs: prebuiltRootfs("/nonexistent.erofs", { format: "erofs" }) }), isError("ENOENT"));
-	assert.throws(() => native().start({} as never, {} as never), TypeError);
+	assert.throws(() => native().start({} as never, {} as never), { errno: -22, message: "every handler must be a function" });
 });
 
 test(`${CYCLES} times from start to close: nothing is left over`, async () => {
@@ -203,5 +203,5 @@ test("the addon takes whatever values for what they are", async () => {
 	assert.ok(addon.exec(handle, ["echo"], [], undefined, undefined, 0, 0, 0) >= 0);
 	await addon.close(handle);
 	assert.throws(() => addon.exec(handle, ["echo"], [], undefined, undefined, 0, 0, 0), /closed/);
-	assert.throws(() => addon.close({} as NativeHandle), TypeError);
+	assert.throws(() => addon.close({} as NativeHandle), { errno: -22, message: "the first argument must be a handle of a VM" });
 });
