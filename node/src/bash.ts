@@ -6,8 +6,10 @@ import type { BashExecResult, BufferEncoding, CpOptions, FileContent, FsStat, IF
 
 import { SandboxError } from "./errors.js";
 import type { HostBashInput, HostBashResult } from "./host-tools.js";
+import { shown, signalOf } from "./input.js";
 import type { Machine } from "./machine.js";
 import { type NativeAttr, type NativeToolRequest, type NativeToolSuccess, Tool, ToolFlag, ToolSet } from "./native.js";
+import { timeoutOf } from "./process.js";
 
 /** Bytes of a file that the shell reads; more is EFBIG. */
 export const BASH_FILE_BYTES_MAX = 64 << 20;
@@ -185,11 +187,13 @@ class ToolFileSystem implements IFileSystem {
 
 /** Runs a script with the mount at its path, and empty directories of the shell's own around it. */
 export async function runBash(machine: Machine, mount: string, input: HostBashInput): Promise<HostBashResult> {
+	const timeoutMs = timeoutOf(input.timeoutMs);
+	const given = signalOf(input.signal);
 	const { Bash, InMemoryFs, MountableFs } = await import("just-bash");
-	input.signal?.throwIfAborted();
-	const timeout = input.timeoutMs === undefined ? undefined : AbortSignal.timeout(input.timeoutMs);
+	given?.throwIfAborted();
+	const timeout = timeoutMs === 0 ? undefined : AbortSignal.timeout(timeoutMs);
 	const over = new AbortController(); // ends the tools of a shell that has gone on behind our back
-	const signal = AbortSignal.any([over.signal, ...(timeout ? [timeout] : []), ...(input.signal ? [input.signal] : [])]);
+	const signal = AbortSignal.any([over.signal, ...(timeout ? [timeout] : []), ...(given ? [given] : [])]);
 	const fs = new MountableFs({ base: new InMemoryFs(), mounts: [{ mountPoint: mount, filesystem: new ToolFileSystem(machine, mount, signal) }] });
 	let forget = (): void => {};
 	try {
@@ -198,11 +202,14 @@ export async function runBash(machine: Machine, mount: string, input: HostBashIn
 		return await new Promise<HostBashResult>((resolve, reject) => {
 			forget = machine.untilEnd(reject);
 			const onAbort = (): void => {
-				if (input.signal?.aborted) reject(input.signal.reason);
-				else resolve({ stdout: "", stderr: `bash: the command took longer than ${input.timeoutMs} ms\n`, exitCode: TIMEOUT_EXIT_CODE });
+				if (given?.aborted) reject(given.reason);
+				else resolve({ stdout: "", stderr: `bash: the command took longer than ${timeoutMs} ms\n`, exitCode: TIMEOUT_EXIT_CODE });
 			};
 			signal.addEventListener("abort", onAbort, { once: true });
-			shell.then(({ stdout, stderr, exitCode }) => resolve({ stdout, stderr, exitCode }), reject);
+			shell.then(
+				({ stdout, stderr, exitCode }) => resolve({ stdout, stderr, exitCode }),
+				(cause: unknown) => reject(new SandboxError("ERR_SANDBOX_EXEC", `bash: ${cause instanceof Error ? cause.message : shown(cause)}`, { cause })),
+			);
 		});
 	} finally {
 		forget();

@@ -5,6 +5,7 @@
 import { randomUUID } from "node:crypto";
 
 import { SandboxError } from "./errors.js";
+import { objectOf, shown, textOf } from "./input.js";
 
 /** Runs a program in the guest. */
 export interface GuestExecCommand {
@@ -52,7 +53,7 @@ export interface SandboxControlExecInput {
 
 /** What carries commands to a guest. */
 export interface HostControlChannel {
-	/** Runs a program to its end. */
+	/** Runs a program to its end. Throws if it cannot be asked for. */
 	exec(command: GuestExecCommand, limits: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<GuestExecCompleteEvent>;
 }
 
@@ -135,39 +136,58 @@ export class HostControlTransport {
 		this.incoming = this.#events;
 	}
 
-	/** Sends a command; its answer comes in `incoming`. */
+	/**
+	 * Sends a command; its answer comes in `incoming`. If the program could not be run to its end (its output was too much, say), `exitCode` is 126 and `stderr` says why.
+	 * Rejects if it cannot be asked for: an id that is in flight (`ERR_SANDBOX_EXEC_ID`), a VM that is closed.
+	 *
+	 * ```ts
+	 * await vm.control.send({ type: "guest.exec", id: "build", argv: ["make"] });
+	 * for await (const event of vm.control.incoming) {
+	 * 	if (event.type === "guest.exec.complete" && event.id === "build") break;
+	 * }
+	 * ```
+	 */
 	async send(command: SandboxControlCommand): Promise<void> {
-		if ((command as { readonly type: unknown }).type !== "guest.exec") {
-			throw new SandboxError("ERR_SANDBOX_EXEC", `unsupported sandbox control command: ${String((command as { readonly type: unknown }).type)}`);
-		}
-		this.#begin(command.id);
-		this.#run(command, {}).catch(() => {}); // the end of the VM is told by `incoming`
+		const { type, id }: { readonly type: unknown; readonly id: string } = objectOf(command, "command");
+		if (type !== "guest.exec") throw new SandboxError("ERR_SANDBOX_EXEC", `unsupported sandbox control command: ${shown(type)}`);
+		this.#start(command, {}).catch((error: unknown) => {
+			this.emit({ type: "guest.exec.complete", id, exitCode: 126, stdout: "", stderr: `${error instanceof Error ? error.message : String(error)}\n` });
+		});
 	}
 
-	/** Runs a program to its end. Any number may run at once. */
+	/**
+	 * Runs a program to its end. Up to 256 may run at once.
+	 *
+	 * ```ts
+	 * const { exitCode, stderr } = await vm.control.exec({ id: "tests", argv: ["make", "check"], timeoutMs: 60_000 });
+	 * ```
+	 */
 	async exec(input: SandboxControlExecInput): Promise<GuestExecCompleteEvent> {
-		const { id = randomUUID(), argv, env, timeoutMs, signal } = input;
-		this.#begin(id);
-		return await this.#run(
+		const { id = randomUUID(), argv, env, timeoutMs, signal } = objectOf(input, "input");
+		return await this.#start(
 			{ type: "guest.exec", id, argv, ...(env === undefined ? {} : { env }) },
 			{ ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal === undefined ? {} : { signal }) },
 		);
 	}
 
-	#begin(id: string): void {
+	/** Throws if it cannot be asked for. */
+	#start(command: GuestExecCommand, limits: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<GuestExecCompleteEvent> {
+		const id = textOf(command.id, "id");
 		if (this.#closed) throw this.#closed;
 		if (this.#inFlight.has(id)) throw new SandboxError("ERR_SANDBOX_EXEC_ID", `sandbox exec id is already in flight: ${id}`);
+		const running = this.#channel.exec(command, limits);
 		this.#inFlight.add(id);
-	}
-
-	async #run(command: GuestExecCommand, limits: { readonly timeoutMs?: number; readonly signal?: AbortSignal }): Promise<GuestExecCompleteEvent> {
-		try {
-			const event = await this.#channel.exec(command, limits);
-			this.#events.push(event);
-			return event;
-		} finally {
-			this.#inFlight.delete(command.id);
-		}
+		return running.then(
+			(event) => {
+				this.#inFlight.delete(id);
+				this.emit(event);
+				return event;
+			},
+			(error: unknown) => {
+				this.#inFlight.delete(id);
+				throw error;
+			},
+		);
 	}
 
 	/** Tells readers of `incoming`. For whoever owns the channel. */
@@ -181,7 +201,13 @@ export class HostControlTransport {
 		this.#events.end(lost ? error : undefined);
 	}
 
-	/** Takes no more commands, and ends `incoming`. The VM goes on. */
+	/**
+	 * Takes no more commands, and ends `incoming`. The VM goes on.
+	 *
+	 * ```ts
+	 * await vm.control.close();
+	 * ```
+	 */
 	async close(): Promise<void> {
 		this.end(new SandboxError("ERR_SANDBOX_CLOSED", "the sandbox control channel is closed"), false);
 	}

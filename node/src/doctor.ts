@@ -3,6 +3,7 @@
  * What this machine can do.
  */
 import { fromNative } from "./errors.js";
+import { objectOf, signalOf } from "./input.js";
 import { findArtifacts, native } from "./native.js";
 import type { SandboxEngine } from "./options.js";
 
@@ -22,13 +23,31 @@ export interface DoctorReport {
 	readonly qemu: EngineReport;
 }
 
-/** Probes the engines. Starts no VM. */
-export async function doctor(): Promise<DoctorReport> {
+async function probe(): Promise<DoctorReport> {
 	try {
-		const probe = await native().probe(findArtifacts().host);
-		const { chosen, kvm, qemu } = probe;
+		const { chosen, kvm, qemu } = await native().probe(findArtifacts().host);
 		return { version: native().version(), engine: chosen === "kvm" || chosen === "qemu" ? chosen : null, kvm, qemu };
 	} catch (error) {
 		throw fromNative(error);
 	}
+}
+
+/**
+ * Probes the engines, which takes some tenths of a second. Starts no VM. A machine on which none is usable is no error: see `remedy`.
+ *
+ * ```ts
+ * const { engine, kvm } = await doctor({ signal: AbortSignal.timeout(10_000) });
+ * if (engine !== "kvm") console.log(`${kvm.detail}; ${kvm.remedy}`);
+ * ```
+ */
+export async function doctor(options: { readonly signal?: AbortSignal } = {}): Promise<DoctorReport> {
+	const signal = signalOf(objectOf(options, "options").signal);
+	signal?.throwIfAborted();
+	if (!signal) return await probe();
+	let onAbort = (): void => {};
+	const aborted = new Promise<never>((_, reject) => {
+		onAbort = () => reject(signal.reason);
+		signal.addEventListener("abort", onAbort);
+	});
+	return await Promise.race([probe(), aborted]).finally(() => signal.removeEventListener("abort", onAbort));
 }

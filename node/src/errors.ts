@@ -27,7 +27,7 @@ export type SandboxErrorCode =
 	| "ERR_SANDBOX_ENGINE"
 	/** The host process failed or was killed. */
 	| "ERR_SANDBOX_HOST"
-	/** A program of the guest could not be started, or said more than was allowed. */
+	/** A program of the guest could not be asked for, or was refused; the shell of the host's tools has failed, with the `cause`. */
 	| "ERR_SANDBOX_EXEC"
 	/** An exec with this id is running. */
 	| "ERR_SANDBOX_EXEC_ID"
@@ -84,9 +84,8 @@ export function errnoNumber(name: string): number | undefined {
 	return (constants.errno as Readonly<Record<string, number>>)[name] ?? EXTRA_ERRNO[name];
 }
 
-/** What the addon threw, as a SandboxError; anything else as it is. */
+/** What the addon threw, as a SandboxError; anything else as it is, also what Node.js throws with a number. */
 export function fromNative(error: unknown): unknown {
-	if (!(error instanceof Error) || !("errno" in error) || typeof error.errno !== "number") return error;
-	const console = "console" in error && typeof error.console === "string" ? error.console : "";
-	return new SandboxError(errnoName(error.errno), error.message, { console });
+	if (!(error instanceof Error) || !("errno" in error && "console" in error) || typeof error.errno !== "number" || typeof error.console !== "string") return error;
+	return new SandboxError(errnoName(error.errno), error.message, { console: error.console });
 }

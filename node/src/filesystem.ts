@@ -5,6 +5,7 @@
  * Paths are absolute within the file system: `"/"` is its root, whatever the mount's path is. An operation that throws an error with a `code` (`"ENOENT"`,
  * `"EACCES"`, `"ENOSPC"`, ...) gives the guest that error; a message with `missing path`, and an error of a lookup, is `ENOENT`; anything else `EIO`.
  */
+import { bytesOf, invalidInput, objectOf } from "./input.js";
 
 /** What is at a path. */
 export interface SandboxFileStat {
@@ -89,10 +90,9 @@ export class MemoryFileSystem {
 	readonly maxBytes: number | undefined;
 
 	constructor(options: MemoryFileSystemOptions) {
-		this.files = new Map(
-			Object.entries(options.files ?? {}).map(([path, content]) => [path, typeof content === "string" ? Buffer.from(content, "utf8") : Uint8Array.from(content)]),
-		);
-		this.maxBytes = options.maxBytes;
+		const { files = {}, maxBytes } = objectOf(options, "options");
+		this.files = new Map(Object.entries(objectOf(files, "files")).map(([path, content]) => [path, new Uint8Array(bytesOf(content, `the content of ${path}`))]));
+		this.maxBytes = maxBytes;
 	}
 }
 
@@ -111,9 +111,11 @@ export class BoundDirectory {
 	readonly mask: readonly string[];
 
 	constructor(options: BoundDirectoryOptions) {
-		this.source = options.source;
-		this.access = options.access ?? "ro";
-		this.mask = [...(options.mask ?? [])];
+		const { source, access = "ro", mask = [] } = objectOf(options, "options");
+		if (!Array.isArray(mask)) throw invalidInput("mask must be an array");
+		this.source = source;
+		this.access = access;
+		this.mask = [...(mask as readonly string[])];
 	}
 }
 

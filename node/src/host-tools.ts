@@ -3,7 +3,7 @@
  * The host's tools on the files of a mount or binding. The guest takes no part: they work while it boots, runs or hangs.
  */
 import { runBash } from "./bash.js";
-import { SandboxError } from "./errors.js";
+import { bytesOf, invalidInput, objectOf, textOf, wholeOf } from "./input.js";
 import type { Machine } from "./machine.js";
 import { Tool, ToolFlag } from "./native.js";
 
@@ -58,21 +58,6 @@ export interface HostBashResult {
 	readonly exitCode: number;
 }
 
-function toolError(message: string): SandboxError {
-	return new SandboxError("EINVAL", message);
-}
-
-function text(value: unknown, name: string): string {
-	if (typeof value !== "string") throw toolError(`${name} must be a string`);
-	return value;
-}
-
-function count(value: unknown, name: string): number {
-	if (value === undefined) return 0;
-	if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 1) throw toolError(`${name} must be a whole number from 1 on`);
-	return value;
-}
-
 /** The host's tools on one mount or binding: `vm.mounts.host(path)`. */
 export class HostFileSystemTools {
 	readonly #machine: Machine;
@@ -85,44 +70,58 @@ export class HostFileSystemTools {
 	}
 
 	/**
-	 * Lines of a text file.
+	 * Lines of a text file. `ENOENT`: there is no such file; `EXDEV`: the path leads out of the mount.
 	 *
 	 * ```ts
-	 * const notes = await workspace.read({ path: "notes.md", offset: 1, limit: 80 });
+	 * const notes = await vm.mounts.host("/workspace").read({ path: "notes.md", offset: 1, limit: 80 });
 	 * ```
 	 */
 	async read(input: HostReadInput): Promise<HostReadResult> {
-		const path = text(input.path, "path");
-		const result = await this.#machine.tool(
-			{ tool: Tool.readLines, mount: this.#mount, path, offset: count(input.offset, "offset") || 1, length: count(input.limit, "limit") },
-			input.signal,
-		);
+		const { offset = 1, limit, signal } = objectOf(input, "input");
+		const path = textOf(input.path, "path");
+		const length = limit === undefined ? 0 : wholeOf(limit, "limit", 1);
+		const result = await this.#machine.tool({ tool: Tool.readLines, mount: this.#mount, path, offset: wholeOf(offset, "offset", 1), length }, signal);
 		return { path, content: result.data.toString("utf8"), totalLines: result.total, truncated: result.more || result.cut };
 	}
 
-	/** Makes `content` the file's content; makes the file, and directories above it, if they are missing. */
+	/**
+	 * Makes `content` the file's content; makes the file, and directories above it, if they are missing.
+	 *
+	 * ```ts
+	 * await vm.mounts.host("/workspace").write({ path: "plan.md", content: "# Plan\n" });
+	 * ```
+	 */
 	async write(input: HostWriteInput): Promise<void> {
-		const { content } = input;
-		if (typeof content !== "string" && !(content instanceof Uint8Array)) throw toolError("content must be a string or a Uint8Array");
-		const data = typeof content === "string" ? Buffer.from(content, "utf8") : content;
-		await this.#machine.tool({ tool: Tool.write, mount: this.#mount, path: text(input.path, "path"), flags: ToolFlag.parents, data }, input.signal);
+		const { path, content, signal } = objectOf(input, "input");
+		await this.#machine.tool({ tool: Tool.write, mount: this.#mount, path: textOf(path, "path"), flags: ToolFlag.parents, data: bytesOf(content, "content") }, signal);
 	}
 
-	/** Replaces text: all edits, in their order, or none. `ENODATA`: the old text is not there; `ENOTUNIQ`: it is there more than once. */
+	/**
+	 * Replaces text: all edits, in their order, or none. `ENODATA`: the old text is not there; `ENOTUNIQ`: it is there more than once.
+	 *
+	 * ```ts
+	 * await vm.mounts.host("/workspace").patch({ path: "plan.md", edits: [{ oldText: "# Plan", newText: "# Done" }] });
+	 * ```
+	 */
 	async patch(input: HostPatchInput): Promise<void> {
-		if (!Array.isArray(input.edits)) throw toolError("edits must be an array");
-		const edits = (input.edits as readonly HostPatchEdit[]).flatMap((edit) => [
-			Buffer.from(text(edit?.oldText, "oldText"), "utf8"),
-			Buffer.from(text(edit?.newText, "newText"), "utf8"),
+		const { path, edits, signal } = objectOf(input, "input");
+		if (!Array.isArray(edits)) throw invalidInput("edits must be an array");
+		const texts = (edits as readonly HostPatchEdit[]).flatMap((edit) => [
+			Buffer.from(textOf(objectOf(edit, "an edit").oldText, "oldText"), "utf8"),
+			Buffer.from(textOf(edit.newText, "newText"), "utf8"),
 		]);
-		await this.#machine.tool({ tool: Tool.patch, mount: this.#mount, path: text(input.path, "path"), edits }, input.signal);
+		await this.#machine.tool({ tool: Tool.patch, mount: this.#mount, path: textOf(path, "path"), edits: texts }, signal);
 	}
 
 	/**
 	 * Runs a shell script against the files, on the host, in a shell of JavaScript that reaches nothing else: no programs, no network, no other files. The working
-	 * directory is the mount's path, as in the guest.
+	 * directory is the mount's path, as in the guest. An exit code other than 0 is no error.
+	 *
+	 * ```ts
+	 * const { stdout } = await vm.mounts.host("/workspace").bash({ command: "grep -rn TODO . | sort", timeoutMs: 1_000 });
+	 * ```
 	 */
 	async bash(input: HostBashInput): Promise<HostBashResult> {
-		return await runBash(this.#machine, this.#mount, { ...input, command: text(input.command, "command") });
+		return await runBash(this.#machine, this.#mount, { ...input, command: textOf(objectOf(input, "input").command, "command") });
 	}
 }

@@ -4,6 +4,7 @@
  * whose certificate is verified; all others pass untouched. Rules decide what may leave, as without hooks.
  */
 import { SandboxError, fromNative } from "./errors.js";
+import { objectOf } from "./input.js";
 import { type NativeHandle, type NativeHttpRequest, native } from "./native.js";
 
 /** Which requests a hook sees. */
@@ -66,9 +67,10 @@ export interface SandboxHttpSecret {
  * ```
  */
 export function httpSecret(secret: { readonly origin: string; readonly value: string }): SandboxHttpSecret {
+	const { value } = objectOf(secret, "secret");
 	const origin = validateOrigin(secret.origin);
-	if (typeof secret.value !== "string" || secret.value === "") throw new SandboxError("ERR_SANDBOX_OPTIONS", `the secret for ${origin} must be a string, and not an empty one`);
-	return { origin, placeholder: native().placeholder(), value: secret.value };
+	if (typeof value !== "string" || value === "") throw new SandboxError("ERR_SANDBOX_OPTIONS", `the secret for ${origin} must be a string, and not an empty one`);
+	return { origin, placeholder: native().placeholder(), value };
 }
 
 function invalidOrigin(origin: unknown, why: string): SandboxError {
@@ -146,18 +148,18 @@ export class SandboxHttp {
 		};
 	}
 
-	/** For the configuration of the VM. */
+	/** For the configuration of the VM. @internal */
 	origins(): readonly { readonly origin: string }[] {
 		return this.#hooks.map(({ origin }) => ({ origin }));
 	}
 
-	/** The VM runs: hooks that were disposed meanwhile go. Without one, it is over. */
+	/** The VM runs: hooks that were disposed meanwhile go. Without one, it is over. @internal */
 	attach(handle: NativeHandle | undefined): void {
 		this.#handle = handle;
 		if (handle) this.#hooks.forEach(({ active }, index) => active || native().httpRemove(handle, index));
 	}
 
-	/** A request for hook `index`. Gives what is to be changed: names and values in turn, and names to delete. Rejects as the hook does. */
+	/** A request for hook `index`. Gives what is to be changed: names and values in turn, and names to delete. Rejects as the hook does. @internal */
 	async run(index: number, raw: NativeHttpRequest): Promise<{ readonly set: readonly string[]; readonly drop: readonly string[] }> {
 		const registered = this.#hooks[index];
 		if (!registered?.active) return { set: [], drop: [] };

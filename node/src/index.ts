@@ -80,7 +80,7 @@ export {
 	virtualFsMount,
 } from "./options.js";
 export { type ExecOptions, type ExecResult, type ExitStatus, OUTPUT_BYTES_MAX, type ProgramOptions } from "./process.js";
-export { SandboxBuilder, createSandbox, spawnSandbox } from "./sandbox.js";
+export { type RunOptions, SandboxBuilder, createSandbox, spawnSandbox } from "./sandbox.js";
 export { type PtyOptions, SandboxProcess, SandboxPty, type SpawnOptions } from "./spawn.js";
 export { type PublishOptions, type PublishedPort, VmNetwork } from "./vm-network.js";
 export { SandboxVm } from "./vm.js";

@@ -131,8 +131,9 @@ export class Machine {
 	#handlers(): NativeHandlers {
 		return {
 			ready: (ready) => this.#settleReady.resolve(ready),
-			end: (reason, _errno, message, console) => {
-				this.#end(new SandboxError(END_CODES[reason] ?? "ERR_SANDBOX_HOST", this.#explain(message), { console }));
+			end: (reason, errno, message, console) => {
+				const cause = errno === 0 ? {} : { cause: new SandboxError(errnoName(errno), errnoName(errno)) };
+				this.#end(new SandboxError(END_CODES[reason] ?? "ERR_SANDBOX_HOST", this.#explain(message), { console, ...cause }));
 				void this.close(); // nothing can be done with it any more
 			},
 			log: () => {},

@@ -5,6 +5,7 @@
 import { SandboxError } from "./errors.js";
 import { type SandboxAnyFileSystem, isNativeFileSystem } from "./filesystem.js";
 import { HostFileSystemTools } from "./host-tools.js";
+import { textOf } from "./input.js";
 import type { Machine } from "./machine.js";
 import type { SandboxBinding, SandboxMount } from "./options.js";
 import { canonicalPath } from "./validate.js";
@@ -26,23 +27,42 @@ export class SandboxMounts {
 		this.#bindings = new Map(bindings.map((binding) => [canonicalPath(binding.path), binding]));
 	}
 
-	/** The mount or binding at a path. */
+	/**
+	 * The mount or binding at a path; `ERR_SANDBOX_MOUNT` if there is none. Slashes at the end do not count.
+	 *
+	 * ```ts
+	 * const { kind } = vm.mounts.get("/workspace");
+	 * ```
+	 */
 	get(path: string): SandboxMount | SandboxBinding {
-		const found = this.#mounts.get(canonicalPath(path)) ?? this.#bindings.get(canonicalPath(path));
+		const canonical = canonicalPath(textOf(path, "path"));
+		const found = this.#mounts.get(canonical) ?? this.#bindings.get(canonical);
 		if (!found) throw missing("sandbox mount not found", path);
 		return found;
 	}
 
-	/** The file system of yours that was mounted at a path: the same object. */
+	/**
+	 * The file system of yours that was mounted at a path: the same object. `ERR_SANDBOX_MOUNT` if there is none, also for `fs.memory` and `fs.bind`, which have no functions to call.
+	 *
+	 * ```ts
+	 * const bytes = await vm.mounts.virtualFs("/sandbox").read({ path: "/status.json", signal: AbortSignal.timeout(1_000) });
+	 * ```
+	 */
 	virtualFs(path: string): SandboxAnyFileSystem {
-		const found = this.#mounts.get(canonicalPath(path));
+		const found = this.#mounts.get(canonicalPath(textOf(path, "path")));
 		if (!found || isNativeFileSystem(found.fs)) throw missing("virtualFs mount not found", path);
 		return found.fs;
 	}
 
-	/** The host's tools on a mount or binding. */
+	/**
+	 * The host's tools on a mount or binding; `ERR_SANDBOX_MOUNT` if there is none.
+	 *
+	 * ```ts
+	 * const { content } = await vm.mounts.host("/workspace").read({ path: "notes.md" });
+	 * ```
+	 */
 	host(path: string): HostFileSystemTools {
-		const canonical = canonicalPath(path);
+		const canonical = canonicalPath(textOf(path, "path"));
 		if (!this.#mounts.has(canonical) && !this.#bindings.has(canonical)) throw missing("host filesystem tools not found", path);
 		return new HostFileSystemTools(this.#machine, canonical);
 	}

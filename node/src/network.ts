@@ -3,6 +3,7 @@
  * What may leave the guest. Rules only admit: what none admits is denied.
  */
 import type { SandboxHttpHeader, SandboxHttpSecret } from "./http.js";
+import { objectOf } from "./input.js";
 
 interface Ports {
 	/** Ports from 1 to 65535. Left out or empty: every port. */
@@ -44,33 +45,51 @@ export interface SandboxNetworkOptions {
 }
 
 function withPorts<T extends object>(rule: T, ports: readonly number[] | undefined): T & Ports {
-	return ports === undefined ? rule : { ...rule, ports: [...ports] };
+	return ports === undefined ? rule : { ...rule, ports: Array.isArray(ports) ? [...(ports as readonly number[])] : ports }; // what it is, is checked with the options
 }
 
 /**
- * TCP to an address range, IPv4 or IPv6.
+ * TCP to an address range, IPv4 or IPv6. Addresses are read by `createSandbox`, which refuses ranges with bits below the prefix. The guest's gateway, 10.0.2.1, stands for this machine's loopback.
  *
  * ```ts
  * acceptTcp({ cidr: "127.0.0.1/32", ports: [8080] })
  * ```
  */
 export function acceptTcp(options: { readonly cidr: string } & Ports): SandboxNetworkRule {
-	return withPorts({ kind: "accept-tcp", cidr: options.cidr }, options.ports);
+	return withPorts({ kind: "accept-tcp", cidr: objectOf(options, "options").cidr }, options.ports);
 }
 
-/** UDP to an address range, IPv4 or IPv6. */
+/**
+ * UDP to an address range, IPv4 or IPv6.
+ *
+ * ```ts
+ * acceptUdp({ cidr: "192.0.2.0/24", ports: [53, 123] })
+ * ```
+ */
 export function acceptUdp(options: { readonly cidr: string } & Ports): SandboxNetworkRule {
-	return withPorts({ kind: "accept-udp", cidr: options.cidr }, options.ports);
+	return withPorts({ kind: "accept-udp", cidr: objectOf(options, "options").cidr }, options.ports);
 }
 
-/** TCP and UDP to globally routable addresses: none that are loopback, private, link-local, multicast, reserved or for cloud metadata. */
+/**
+ * TCP and UDP to globally routable addresses: none that are loopback, private, link-local, multicast, reserved or for cloud metadata.
+ *
+ * ```ts
+ * acceptPublicInternet({ ports: [80, 443] })
+ * ```
+ */
 export function acceptPublicInternet(options: Ports = {}): SandboxNetworkRule {
-	return withPorts({ kind: "accept-public-internet" }, options.ports);
+	return withPorts({ kind: "accept-public-internet" }, objectOf(options, "options").ports);
 }
 
-/** TCP to the addresses that the guest's resolver gave for a name; `*.example.com` is for every name below. */
+/**
+ * TCP to the addresses that the guest's resolver gave for a name; `*.example.com` is for every name below.
+ *
+ * ```ts
+ * acceptHost({ host: "*.example.com", ports: [443] })
+ * ```
+ */
 export function acceptHost(options: { readonly host: string } & Ports): SandboxNetworkRule {
-	return withPorts({ kind: "accept-host", host: options.host }, options.ports);
+	return withPorts({ kind: "accept-host", host: objectOf(options, "options").host }, options.ports);
 }
 
 /** The rule as libsbx reads it. Values must have been validated. */

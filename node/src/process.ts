@@ -6,6 +6,7 @@ import { constants } from "node:os";
 import { StringDecoder } from "node:string_decoder";
 
 import { SandboxError } from "./errors.js";
+import { bytesOf, objectOf, shown, signalOf, wholeOf } from "./input.js";
 import type { Machine, ProcessExit, ProcessSink } from "./machine.js";
 import { ExitReason, type NativeExecSpec, native } from "./native.js";
 
@@ -93,11 +94,6 @@ class Collected {
 	}
 }
 
-/** What a signal that is aborted rejects with. */
-export function abortReason(signal: AbortSignal): unknown {
-	return signal.reason ?? new DOMException("This operation was aborted", "AbortError");
-}
-
 /** A program whose output is kept until it ends. */
 class BufferedRun implements ProcessSink {
 	readonly #machine: Machine;
@@ -177,26 +173,25 @@ class BufferedRun implements ProcessSink {
 export interface BufferedOptions {
 	readonly signal?: AbortSignal | undefined;
 	readonly stdin?: Uint8Array | undefined;
-	readonly maxOutputBytes?: number | undefined;
+	readonly maxOutputBytes: number;
 }
 
-/** Runs a program to its end and gives what it printed. */
-export async function runBuffered(machine: Machine, input: ProgramInput, options: BufferedOptions = {}): Promise<ProgramResult> {
-	const { signal, stdin } = options;
+/** Starts a program, and gives what it printed when it has ended. Throws if it cannot be asked for. */
+export function startBuffered(machine: Machine, input: ProgramInput, options: BufferedOptions): Promise<ProgramResult> {
+	const { maxOutputBytes, stdin } = options;
 	const spec = execSpec(input, { stdin: stdin !== undefined });
-	if (signal?.aborted) throw abortReason(signal);
-	let onAbort: (() => void) | undefined;
-	try {
-		return await new Promise<ProgramResult>((resolve, reject) => {
-			const run = new BufferedRun(machine, { maxOutputBytes: options.maxOutputBytes ?? OUTPUT_BYTES_MAX, stdin }, { resolve, reject });
-			run.start(spec);
-			if (!signal) return;
-			onAbort = () => run.fail(abortReason(signal));
-			signal.addEventListener("abort", onAbort);
-		});
-	} finally {
-		if (onAbort) signal?.removeEventListener("abort", onAbort);
-	}
+	const signal = signalOf(options.signal);
+	signal?.throwIfAborted();
+	let settle!: { readonly resolve: (result: ProgramResult) => void; readonly reject: (error: unknown) => void };
+	const result = new Promise<ProgramResult>((resolve, reject) => {
+		settle = { resolve, reject };
+	});
+	const run = new BufferedRun(machine, { maxOutputBytes, stdin }, settle);
+	run.start(spec);
+	if (!signal) return result;
+	const onAbort = (): void => run.fail(signal.reason);
+	signal.addEventListener("abort", onAbort);
+	return result.finally(() => signal.removeEventListener("abort", onAbort));
 }
 
 /* ---- vm.exec ---- */
@@ -244,7 +239,7 @@ const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, numbe
 /** The number of a signal. */
 export function signalNumber(signal: NodeJS.Signals | number): number {
 	const number: unknown = typeof signal === "string" ? constants.signals[signal] : signal;
-	if (typeof number !== "number" || !Number.isInteger(number) || number < 1 || number > 64) throw execError(`unknown signal: ${String(signal)}`);
+	if (typeof number !== "number" || !Number.isInteger(number) || number < 1 || number > 64) throw execError(`unknown signal: ${shown(signal)}`);
 	return number;
 }
 
@@ -254,15 +249,18 @@ export function statusOf(exit: { readonly code: number; readonly signal: number;
 
 export function programOf(command: string, args: readonly string[], options: ProgramOptions): ProgramInput {
 	if (!Array.isArray(args)) throw execError("args must be an array of strings");
-	const { cwd, env, user, timeoutMs } = options;
+	const { cwd, env, user, timeoutMs } = objectOf(options, "options");
 	return { argv: [command, ...(args as readonly string[])], cwd, env, user, timeoutMs };
 }
 
 /** `vm.exec`. */
 export async function execProgram(machine: Machine, command: string, args: readonly string[], options: ExecOptions): Promise<ExecResult> {
-	const { signal, maxOutputBytes, stdin } = options;
-	if (stdin !== undefined && typeof stdin !== "string" && !(stdin instanceof Uint8Array)) throw execError("stdin must be a string or a Uint8Array");
-	const input = typeof stdin === "string" ? Buffer.from(stdin, "utf8") : stdin;
-	const result = await runBuffered(machine, programOf(command, args, options), { signal, maxOutputBytes, stdin: input });
+	const program = programOf(command, args, options);
+	const { signal, maxOutputBytes = OUTPUT_BYTES_MAX, stdin } = options;
+	const result = await startBuffered(machine, program, {
+		signal,
+		maxOutputBytes: wholeOf(maxOutputBytes, "maxOutputBytes", 0),
+		stdin: stdin === undefined ? undefined : bytesOf(stdin, "stdin"),
+	});
 	return { ...statusOf({ ...result, code: result.exitCode }), stdout: result.stdout, stderr: result.stderr };
 }

@@ -3,6 +3,7 @@
  * Requests that the addon answers by number: as many at once as libsbx takes, the rest in the order of asking; each settled once.
  */
 import { type SandboxError, fromNative } from "./errors.js";
+import { signalOf } from "./input.js";
 
 interface Waiter<R> {
 	readonly resolve: (result: R) => void;
@@ -25,6 +26,7 @@ export class Requests<Q, R extends object> {
 
 	start(request: Q, signal?: AbortSignal): Promise<R> {
 		return new Promise((resolve, reject) => {
+			signalOf(signal);
 			const begin = (): void => {
 				signal?.removeEventListener("abort", giveUp);
 				try {

@@ -5,6 +5,7 @@
 import { SandboxError } from "./errors.js";
 import { BoundDirectory, MemoryFileSystem, type SandboxAnyFileSystem, type SandboxNativeFileSystem } from "./filesystem.js";
 import { SandboxHttp, validateOrigin } from "./http.js";
+import { objectOf, signalOf } from "./input.js";
 import { Machine } from "./machine.js";
 import { SandboxMounts } from "./mounts.js";
 import { Cache, type NativeConfig, type NativeMount, Tool, ToolFlag, findArtifacts } from "./native.js";
@@ -85,6 +86,11 @@ function nativeConfig(options: SandboxOptions, sources: Sources, http: SandboxHt
 	};
 }
 
+export interface RunOptions {
+	/** Gives up, and ends what has started; rejects with its reason. */
+	readonly signal?: AbortSignal;
+}
+
 /** A VM that is described and not yet started. */
 export class SandboxBuilder implements AsyncDisposable {
 	/** Hooks of the guest's HTTP requests. */
@@ -106,19 +112,34 @@ export class SandboxBuilder implements AsyncDisposable {
 		});
 	}
 
-	/** Starts the VM and waits until its guest is ready. Once. */
-	async run(): Promise<SandboxVm> {
+	/**
+	 * Starts the VM and waits until its guest is ready. Once; `ERR_SANDBOX_LAUNCH` with the console's last lines if it does not become ready. An abort ends the VM.
+	 *
+	 * ```ts
+	 * const sandbox = createSandbox(options);
+	 * await using vm = await sandbox.run({ signal: AbortSignal.timeout(30_000) });
+	 * ```
+	 */
+	async run(options: RunOptions = {}): Promise<SandboxVm> {
+		const signal = signalOf(objectOf(options, "options").signal);
+		signal?.throwIfAborted();
 		if (this.#closed) throw new SandboxError("ERR_SANDBOX_CLOSED", "sandbox is closed");
 		if (this.#machine) throw new SandboxError("ERR_SANDBOX_ALREADY_RUN", "sandbox has already been run");
 		const sources = new Sources();
 		const machine = new Machine(nativeConfig(this.#options, sources, this.http), sources.list, this.http);
 		this.#machine = machine;
+		const onAbort = (): void => void machine.close();
+		signal?.addEventListener("abort", onAbort);
 		try {
 			await fillMemory(machine, sources);
-			return new SandboxVm(machine, await machine.ready, new SandboxMounts(machine, this.#options.mounts ?? [], this.#options.bindings ?? []));
+			const ready = await machine.ready;
+			signal?.throwIfAborted();
+			return new SandboxVm(machine, ready, new SandboxMounts(machine, this.#options.mounts ?? [], this.#options.bindings ?? []));
 		} catch (error) {
 			await machine.close();
-			throw error;
+			throw signal?.aborted ? signal.reason : error;
+		} finally {
+			signal?.removeEventListener("abort", onAbort);
 		}
 	}
 
@@ -145,7 +166,13 @@ export function createSandbox(options: SandboxOptions): SandboxBuilder {
 	return new SandboxBuilder(options);
 }
 
-/** Starts a VM and waits until its guest is ready. */
-export async function spawnSandbox(options: SandboxOptions): Promise<SandboxVm> {
-	return await createSandbox(options).run();
+/**
+ * Starts a VM and waits until its guest is ready: {@link createSandbox} without hooks, and `run()`. Rejects with what either says.
+ *
+ * ```ts
+ * await using vm = await spawnSandbox({ kernel: projectKernel(), init: projectInit(), rootfs: projectRootfs() });
+ * ```
+ */
+export async function spawnSandbox(options: SandboxOptions, run: RunOptions = {}): Promise<SandboxVm> {
+	return await createSandbox(options).run(run);
 }

@@ -4,10 +4,11 @@
  */
 import type { ReadableStream, WritableStream } from "node:stream/web";
 
-import { type SandboxError, errnoName } from "./errors.js";
+import { SandboxError, errnoName } from "./errors.js";
+import { objectOf, shown, signalOf } from "./input.js";
 import type { Machine, ProcessExit, ProcessSink } from "./machine.js";
 import { ExitReason, type NativeExecSpec, native } from "./native.js";
-import { type ExitStatus, type ProgramOptions, abortReason, execError, execSpec, programOf, signalNumber, statusOf } from "./process.js";
+import { type ExitStatus, type ProgramOptions, execError, execSpec, programOf, signalNumber, statusOf } from "./process.js";
 import { InputStream, OutputStream } from "./streams.js";
 
 const DIMENSION_MAX = 65535;
@@ -44,7 +45,7 @@ class RunningProgram implements ProcessSink {
 	#reject!: (error: unknown) => void;
 
 	constructor(machine: Machine, spec: NativeExecSpec, signal: AbortSignal | undefined) {
-		if (signal?.aborted) throw abortReason(signal);
+		signalOf(signal)?.throwIfAborted();
 		this.exited = new Promise((resolve, reject) => {
 			this.#resolve = resolve;
 			this.#reject = reject;
@@ -86,7 +87,7 @@ class RunningProgram implements ProcessSink {
 		const over = error === undefined ? {} : { error };
 		this.stdout.end(over);
 		this.stderr.end(over);
-		this.input.end(error ?? Object.assign(new Error("the program has ended"), { code: "EPIPE" }));
+		this.input.end(error ?? new SandboxError("EPIPE", "the program has ended"));
 	}
 
 	output(stream: number, data: Buffer): void {
@@ -99,7 +100,7 @@ class RunningProgram implements ProcessSink {
 
 	exit(exit: ProcessExit): void {
 		if (exit.reason === ExitReason.spawn) this.stderr.push(Buffer.from(`spawn guest command: ${exit.message}\n`));
-		const error = exit.reason === ExitReason.refused ? execError(`the guest refused to run the program: ${exit.message}`) : this.#signal?.aborted ? abortReason(this.#signal) : undefined;
+		const error = exit.reason === ExitReason.refused ? execError(`the guest refused to run the program: ${exit.message}`) : this.#signal?.aborted ? this.#signal.reason : undefined;
 		this.#end(error);
 		if (error === undefined) this.#resolve(statusOf({ ...exit, timedOut: exit.reason === ExitReason.timeout }));
 		else this.#reject(error);
@@ -131,21 +132,28 @@ export class SandboxProcess implements AsyncDisposable {
 
 	/** Made by `vm.spawn()`. */
 	constructor(machine: Machine, command: string, args: readonly string[], options: SpawnOptions) {
-		const stdin = options.stdin ?? "pipe";
-		for (const how of [stdin, options.stdout ?? "pipe", options.stderr ?? "pipe"]) {
-			if (how !== "pipe" && how !== "ignore") throw execError(`stdin, stdout and stderr must be "pipe" or "ignore", not ${String(how)}`);
+		const { stdin = "pipe", stdout = "pipe", stderr = "pipe", signal } = objectOf(options, "options");
+		for (const how of [stdin, stdout, stderr]) {
+			if (how !== "pipe" && how !== "ignore") throw execError(`stdin, stdout and stderr must be "pipe" or "ignore", not ${shown(how)}`);
 		}
 		const spec = execSpec(programOf(command, args, options), { stdin: stdin === "pipe", manualAck: true });
-		this.#program = new RunningProgram(machine, spec, options.signal);
+		this.#program = new RunningProgram(machine, spec, signal);
 		this.stdin = this.#program.input.writable;
 		this.stdout = this.#program.stdout.readable;
 		this.stderr = this.#program.stderr.readable;
 		this.exited = this.#program.exited;
-		if (options.stdout === "ignore") void this.stdout.cancel();
-		if (options.stderr === "ignore") void this.stderr.cancel();
+		if (stdout === "ignore") void this.stdout.cancel();
+		if (stderr === "ignore") void this.stderr.cancel();
 	}
 
-	/** Sends a signal to the program's process group; without one, kills it and all its descendants. False if it has ended. */
+	/**
+	 * Sends a signal to the program's process group; without one, kills it and all its descendants. False if it has ended.
+	 *
+	 * ```ts
+	 * const server = vm.spawn("httpd", ["-f"], { stdin: "ignore" });
+	 * server.kill("SIGTERM");
+	 * ```
+	 */
 	kill(signal?: NodeJS.Signals | number): boolean {
 		return this.#program.kill(signal);
 	}
@@ -175,11 +183,10 @@ export class SandboxPty implements AsyncDisposable {
 
 	/** Made by `vm.pty()`. */
 	constructor(machine: Machine, command: string, args: readonly string[], options: PtyOptions) {
-		const rows = options.rows ?? 24;
-		const columns = options.columns ?? 80;
+		const { rows = 24, columns = 80, signal } = objectOf(options, "options");
 		SandboxPty.#check(rows, columns);
 		const spec = execSpec(programOf(command, args, options), { stdin: true, manualAck: true, tty: true, rows, columns });
-		this.#program = new RunningProgram(machine, spec, options.signal);
+		this.#program = new RunningProgram(machine, spec, signal);
 		this.input = this.#program.input.writable;
 		this.output = this.#program.stdout.readable;
 		this.exited = this.#program.exited;
@@ -191,13 +198,26 @@ export class SandboxPty implements AsyncDisposable {
 		}
 	}
 
-	/** The terminal has another size now; programs get SIGWINCH. */
+	/**
+	 * The terminal has another size now, from 1 to 65535 each; programs get SIGWINCH. Nothing happens if the program has ended.
+	 *
+	 * ```ts
+	 * const shell = vm.pty("sh");
+	 * process.stdout.on("resize", () => shell.resize(process.stdout.rows, process.stdout.columns));
+	 * ```
+	 */
 	resize(rows: number, columns: number): void {
 		SandboxPty.#check(rows, columns);
 		this.#program.resize(rows, columns);
 	}
 
-	/** As {@link SandboxProcess.kill}. */
+	/**
+	 * As {@link SandboxProcess.kill}.
+	 *
+	 * ```ts
+	 * vm.pty("sh").kill();
+	 * ```
+	 */
 	kill(signal?: NodeJS.Signals | number): boolean {
 		return this.#program.kill(signal);
 	}

@@ -3,6 +3,8 @@
  * A program's input and output as web streams, with the program's own pace: what is not read holds the program up, and what it does not read holds the
  * writer up.
  */
+import { SandboxError } from "./errors.js";
+import { bytesOf } from "./input.js";
 import { ReadableStream, WritableStream, type ReadableStreamDefaultController } from "node:stream/web";
 
 /** What the guest prints, in the order of printing. */
@@ -91,12 +93,11 @@ export class InputStream {
 	constructor(sink: { readonly write: (data: Uint8Array) => number; readonly close: () => void }) {
 		this.writable = new WritableStream<Uint8Array | string>({
 			write: async (chunk) => {
-				let left: Uint8Array = typeof chunk === "string" ? Buffer.from(chunk, "utf8") : chunk;
-				if (!(left instanceof Uint8Array)) throw new TypeError("input must be a string or a Uint8Array");
+				let left = bytesOf(chunk, "input");
 				while (left.length > 0) {
 					if (this.#over) throw this.#over.error;
 					const taken = sink.write(left);
-					if (taken < 0) throw Object.assign(new Error("the program reads no more"), { code: "EPIPE" });
+					if (taken < 0) throw new SandboxError("EPIPE", "the program reads no more");
 					left = left.subarray(taken);
 					if (left.length > 0 && !this.#over) {
 						await new Promise<void>((resolve) => {

@@ -5,6 +5,7 @@
 import { SandboxError, fromNative } from "./errors.js";
 import { BoundDirectory, MemoryFileSystem } from "./filesystem.js";
 import { validateOrigin } from "./http.js";
+import { shown } from "./input.js";
 import { native } from "./native.js";
 import { type SandboxNetworkRule, ruleText } from "./network.js";
 import type { SandboxOptions } from "./options.js";
@@ -13,10 +14,6 @@ type Unknown = Readonly<Record<string, unknown>>;
 
 function invalid(what: string, cause?: unknown): SandboxError {
 	return new SandboxError("ERR_SANDBOX_OPTIONS", `invalid spawnSandbox options: ${what}`, cause === undefined ? {} : { cause });
-}
-
-function shown(value: unknown): string {
-	return typeof value === "string" ? value : typeof value === "number" || typeof value === "boolean" ? String(value) : value === null ? "null" : typeof value;
 }
 
 function object(value: unknown, name: string): Unknown {

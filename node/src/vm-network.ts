@@ -3,6 +3,7 @@
  * The network of a running VM.
  */
 import { SandboxError } from "./errors.js";
+import { objectOf, signalOf, textOf, wholeOf } from "./input.js";
 import type { Machine } from "./machine.js";
 import { ControlOp } from "./native.js";
 import { type SandboxNetworkRule, ruleText } from "./network.js";
@@ -26,12 +27,7 @@ export interface PublishedPort extends AsyncDisposable {
 	readonly guestPort: number;
 }
 
-function port(value: unknown, name: string, least: number): number {
-	if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > 65535) {
-		throw new SandboxError("EINVAL", `${name} must be a port from ${least} to 65535`);
-	}
-	return value;
-}
+const PORT_MAX = 65535;
 
 /** `vm.network`. Needs `network.outbound` in the options. */
 export class VmNetwork {
@@ -42,15 +38,24 @@ export class VmNetwork {
 		this.#machine = machine;
 	}
 
-	/** Replaces the rules. Flows that the new ones do not admit have ended when this is fulfilled. Given up by `signal`, it may happen all the same. */
+	/**
+	 * Replaces the rules. Flows that the new ones do not admit have ended when this is fulfilled. Given up by `signal`, it may happen all the same.
+	 *
+	 * ```ts
+	 * await vm.network.setRules([acceptHost({ host: "registry.npmjs.org", ports: [443] })]);
+	 * await vm.exec("npm", ["ci"]);
+	 * await vm.network.setRules([]);
+	 * ```
+	 */
 	async setRules(rules: readonly SandboxNetworkRule[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
 		if (!Array.isArray(rules)) throw new SandboxError("ERR_SANDBOX_OPTIONS", "rules must be an array");
+		const { signal } = objectOf(options, "options");
 		const texts = rules.map((rule) => ruleText(validateRule(rule)));
-		await this.#machine.control({ op: ControlOp.setRules, rules: texts }, options.signal);
+		await this.#machine.control({ op: ControlOp.setRules, rules: texts }, signalOf(signal));
 	}
 
 	/**
-	 * Lets this machine connect to a TCP port of the guest.
+	 * Lets this machine connect to a TCP port of the guest. `EADDRINUSE`, `EACCES`: the port of this machine is not to be had.
 	 *
 	 * ```ts
 	 * await using web = await vm.network.publish({ guestPort: 8080 });
@@ -58,10 +63,10 @@ export class VmNetwork {
 	 * ```
 	 */
 	async publish(options: PublishOptions): Promise<PublishedPort> {
-		const { address = "127.0.0.1", signal } = options;
-		const guestPort = port(options.guestPort, "guestPort", 1);
-		const wanted = port(options.port ?? 0, "port", 0);
-		const { port: taken } = await this.#machine.control({ op: ControlOp.publish, address, port: wanted, guestPort }, signal);
+		const { address = "127.0.0.1", signal } = objectOf(options, "options");
+		const guestPort = wholeOf(options.guestPort, "guestPort", 1, PORT_MAX);
+		const port = wholeOf(options.port ?? 0, "port", 0, PORT_MAX);
+		const { port: taken } = await this.#machine.control({ op: ControlOp.publish, address: textOf(address, "address"), port, guestPort }, signalOf(signal));
 		return { address, port: taken, guestPort, [Symbol.asyncDispose]: () => this.#unpublish(address, taken) };
 	}
 

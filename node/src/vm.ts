@@ -5,10 +5,11 @@
 import { HostControlTransport } from "./control.js";
 import type { SandboxVmEvents } from "./events.js";
 import { GuestFileSystem } from "./guest-fs.js";
+import { invalidInput, shown } from "./input.js";
 import type { Machine } from "./machine.js";
 import type { SandboxMounts } from "./mounts.js";
 import { type NativeReady, native } from "./native.js";
-import { type ExecOptions, type ExecResult, execProgram, runBuffered } from "./process.js";
+import { type ExecOptions, type ExecResult, OUTPUT_BYTES_MAX, execProgram, startBuffered } from "./process.js";
 import { type PtyOptions, SandboxProcess, SandboxPty, type SpawnOptions } from "./spawn.js";
 import { VmNetwork } from "./vm-network.js";
 
@@ -42,17 +43,22 @@ export class SandboxVm implements AsyncDisposable {
 			},
 		};
 		this.control = new HostControlTransport({
-			exec: async (command, limits) => {
-				const result = await runBuffered(machine, { argv: command.argv, env: command.env, timeoutMs: limits.timeoutMs }, { signal: limits.signal });
-				return { type: "guest.exec.complete", id: command.id, exitCode: result.exitCode, stdout: result.stdout, stderr: result.stderr };
-			},
+			exec: ({ id, argv, env }, { timeoutMs, signal }) =>
+				startBuffered(machine, { argv, env, timeoutMs }, { signal, maxOutputBytes: OUTPUT_BYTES_MAX }).then(({ exitCode, stdout, stderr }) => ({
+					type: "guest.exec.complete",
+					id,
+					exitCode,
+					stdout,
+					stderr,
+				})),
 		});
 		this.control.emit({ type: "init.ready", guest: { root: { readonly: ready.rootReadonly }, init: { name: "sandbox-init" } } });
 		void machine.ended.then((error) => this.control.end(error, error.code !== "ERR_SANDBOX_CLOSED"));
 	}
 
 	/**
-	 * Runs a program to its end.
+	 * Runs a program to its end. An exit code other than 0 is no error; it rejects if the program was aborted, printed more than `maxOutputBytes` (`EFBIG`), could not be asked for
+	 * (`EAGAIN`: 256 are running), or if the VM ended.
 	 *
 	 * ```ts
 	 * const { exitCode, stdout } = await vm.exec("grep", ["-rn", "TODO", "."], { cwd: "/workspace", timeoutMs: 10_000 });
@@ -62,12 +68,30 @@ export class SandboxVm implements AsyncDisposable {
 		return execProgram(this.#machine, command, args, options);
 	}
 
-	/** Starts a program whose streams you read and write. Throws if it cannot be asked for; whether it can be started, its end says. */
+	/**
+	 * Starts a program whose streams you read and write. Throws if it cannot be asked for; whether it can be started, its end says (exit code 127).
+	 *
+	 * ```ts
+	 * await using sort = vm.spawn("sort", ["-n"]);
+	 * const writer = sort.stdin.getWriter();
+	 * await writer.write("10\n9\n");
+	 * await writer.close();
+	 * for await (const chunk of sort.stdout) process.stdout.write(chunk);
+	 * ```
+	 */
 	spawn(command: string, args: readonly string[] = [], options: SpawnOptions = {}): SandboxProcess {
 		return new SandboxProcess(this.#machine, command, args, options);
 	}
 
-	/** Starts a program on a terminal. */
+	/**
+	 * Starts a program on a terminal, of 24 rows and 80 columns unless you say otherwise. Throws as `spawn` does.
+	 *
+	 * ```ts
+	 * await using shell = vm.pty("sh", ["-i"], { rows: 40, columns: 120 });
+	 * await shell.input.getWriter().write("ls\nexit\n");
+	 * for await (const shown of shell.output) process.stdout.write(shown);
+	 * ```
+	 */
 	pty(command: string, args: readonly string[] = [], options: PtyOptions = {}): SandboxPty {
 		return new SandboxPty(this.#machine, command, args, options);
 	}
@@ -81,14 +105,25 @@ export class SandboxVm implements AsyncDisposable {
 	 * ```
 	 */
 	on<K extends keyof SandboxVmEvents>(event: K, listener: (value: SandboxVmEvents[K]) => void): Disposable {
-		const channel = Object.hasOwn(this.#machine.events, event) ? this.#machine.events[event] : undefined;
-		if (!channel) throw new TypeError(`there is no event ${String(event)}; there are ${Object.keys(this.#machine.events).join(", ")}`);
-		if (typeof listener !== "function") throw new TypeError("listener must be a function");
+		const channel = typeof event === "string" && Object.hasOwn(this.#machine.events, event) ? this.#machine.events[event] : undefined;
+		if (!channel) throw invalidInput(`there is no event ${shown(event)}; there are ${Object.keys(this.#machine.events).join(", ")}`);
+		if (typeof listener !== "function") throw invalidInput("listener must be a function");
 		channel.add(listener);
 		return { [Symbol.dispose]: () => channel.delete(listener) };
 	}
 
-	/** Ends the VM at once, and everything in it. Calls that wait reject with `ERR_SANDBOX_CLOSED`. Idempotent; takes less than a second, whatever the guest does. */
+	/**
+	 * Ends the VM at once, and everything in it. Calls that wait reject with `ERR_SANDBOX_CLOSED`. Idempotent; takes less than a second, whatever the guest does.
+	 *
+	 * ```ts
+	 * const vm = await spawnSandbox(options);
+	 * try {
+	 * 	await vm.exec("true");
+	 * } finally {
+	 * 	await vm.close();
+	 * }
+	 * ```
+	 */
 	close(): Promise<void> {
 		return this.#machine.close();
 	}

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 
-import { type SandboxOptions, acceptPublicInternet, prebuiltRootfs, projectInit, projectKernel, projectRootfs, spawnSandbox } from "@torkbot/sandbox";
+import { type SandboxOptions, acceptPublicInternet, createSandbox, doctor, prebuiltRootfs, projectInit, projectKernel, projectRootfs, spawnSandbox } from "@torkbot/sandbox";
 
 import { type NativeBinding, type NativeConfig, type NativeHandle, type NativeHandlers, findArtifacts, native } from "../dist/native.js";
 import { isError, within } from "./helper.js";
@@ -70,6 +70,26 @@ test("the host process hangs: rules and ports wait, and nothing else of this pro
 	await vm.close();
 	await rules;
 	await port[Symbol.asyncDispose]();
+});
+
+test("a start that is given up ends what it has started", async () => {
+	const reason = Object.assign(new Error("enough"), { errno: -5, code: "EIO" }); // as errors of Node.js are: it stays what it is
+	await assert.rejects(spawnSandbox(options(), { signal: AbortSignal.abort(reason) }), reason);
+	const sandbox = createSandbox(options());
+	const controller = new AbortController();
+	const running = assert.rejects(within(sandbox.run({ signal: controller.signal })), reason);
+	controller.abort(reason);
+	await running;
+	await assert.rejects(sandbox.run(), isError("ERR_SANDBOX_ALREADY_RUN"));
+	const late = new AbortController();
+	await using vm = await spawnSandbox(options(), { signal: late.signal });
+	late.abort(reason); // it runs: too late
+	assert.equal((await vm.exec("echo", ["on"])).stdout, "on\n");
+	await assert.rejects(doctor({ signal: late.signal }), reason);
+	const asking = new AbortController();
+	const asked = assert.rejects(within(doctor({ signal: asking.signal })), reason);
+	asking.abort(reason);
+	await asked;
 });
 
 test("the host process says nonsense", async () => {

@@ -58,3 +58,17 @@ export async function within<T>(promise: Promise<T>, ms: number = PATIENCE_MS): 
 		clearTimeout(timer);
 	}
 }
+
+/** Values that plain JavaScript may pass in the place of any other. */
+const anything: readonly unknown[] = [undefined, null, 0, -1, Number.NaN, "", "x\0y", {}, [], () => {}, Symbol("s"), 5n, new Date(0), new Proxy({}, {}), Object.create(null)];
+
+/** Calls with values of every type: each call works, or its error is a SandboxError with a code. */
+export async function typedOrWorks(call: (value: never) => unknown): Promise<void> {
+	for (const value of anything) {
+		try {
+			await within(Promise.resolve(call(value as never)));
+		} catch (error) {
+			if (!(error instanceof SandboxError) || error.code === "") throw new Error(`${String(call)} with ${typeof value}: ${String(error)}`, { cause: error });
+		}
+	}
+}

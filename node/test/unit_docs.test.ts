@@ -1,33 +1,64 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-/** The programs in the documentation compile. */
+/** What the editor shows of the package: every public name is documented, every public function with an example, which compiles. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 
-const packageDirectory = fileURLToPath(new URL("..", import.meta.url));
-const checkDirectory = join(packageDirectory, "docs-check");
+import * as api from "@torkbot/sandbox";
 
-/** Blocks of TypeScript in a text. */
-function programs(text: string): string[] {
-	return [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, program]) => program ?? "");
+import { blocks, compile, packageDirectory } from "./documents.js";
+
+/** The documentation of what is declared: of `name`, and of `name.member` for members of classes and objects; "" if there is none. */
+function documentation(): ReadonlyMap<string, string> {
+	const found = new Map<string, string>();
+	for (const file of readdirSync(join(packageDirectory, "dist")).filter((name) => name.endsWith(".d.ts"))) {
+		let owner = "";
+		let text: string[] = [];
+		for (const line of readFileSync(join(packageDirectory, "dist", file), "utf8").split("\n")) {
+			if (/^\s*(\/\*\*|\*)/.test(line)) {
+				text.push(line.replace(/^\s*(\/\*\*|\*\/|\*) ?/, "").replace(/ ?\*\/$/, ""));
+				continue;
+			}
+			const [, exported] = /^export declare (?:class|function|const) (\w+)/.exec(line) ?? [];
+			const [, member] = /^ {4}(?:readonly )?(\w+)[?]?[(<:]/.exec(line) ?? [];
+			const name = exported ?? (member === undefined ? undefined : `${owner}.${member}`);
+			if (exported !== undefined) owner = exported;
+			if (name !== undefined && !found.get(name)) found.set(name, text.join("\n"));
+			text = [];
+		}
+	}
+	return found;
 }
 
-test("the READMEs and docs/typescript.md", async (t) => {
-	const sources = join(realpathSync(join(packageDirectory, "src")), "../.."); // they are linked into the package's directory
-	mkdirSync(checkDirectory, { recursive: true });
-	t.after(() => rmSync(checkDirectory, { recursive: true }));
-	let count = 0;
-	for (const file of ["README.md", "node/README.md", "docs/typescript.md"]) {
-		const found = programs(readFileSync(join(sources, file), "utf8"));
-		assert.ok(found.length > 0, file);
-		for (const program of found) writeFileSync(join(checkDirectory, `program-${count++}.ts`), `${program}\nexport {};\n`);
-	}
-	const config = { extends: "../tsconfig.json", compilerOptions: { noEmit: true, rootDir: ".", noUnusedLocals: false }, include: ["*.ts"] };
-	writeFileSync(join(checkDirectory, "tsconfig.json"), JSON.stringify(config));
-	const compiler = join(packageDirectory, "node_modules/typescript/bin/tsc");
-	await promisify(execFile)(process.execPath, [compiler, "-p", checkDirectory]).catch((error: { readonly stdout?: string }) => assert.fail(error.stdout ?? String(error)));
+const documented = documentation();
+
+/** Public functions: exported ones, methods of exported classes, members of exported objects. What is not declared is the package's own affair. */
+function functions(): string[] {
+	return Object.entries(api).flatMap(([name, value]) => {
+		if (typeof value === "object") return Object.entries(value).flatMap(([member, it]) => (typeof it === "function" ? [`${name}.${member}`] : []));
+		if (typeof value !== "function") return [];
+		if (!String(value).startsWith("class ")) return [name];
+		const prototype = value.prototype as object;
+		return Object.getOwnPropertyNames(prototype).filter((member) => member !== "constructor").map((member) => `${name}.${member}`).filter((member) => documented.has(member));
+	});
+}
+
+test("every exported value is documented", () => {
+	assert.deepEqual(Object.keys(api).filter((name) => !documented.get(name)), []);
+});
+
+test("every public function has an example", () => {
+	const names = functions();
+	assert.ok(names.length > 50, String(names.length));
+	const without = names.filter((name) => !documented.get(name)?.includes("```ts") && !documented.get(name)?.includes("For whoever owns the channel"));
+	assert.deepEqual(without, []);
+});
+
+test("every example compiles", async () => {
+	const imports = `import { ${Object.keys(api).join(", ")} } from "@torkbot/sandbox";\n`;
+	const globals = ["vm: SandboxVm", "options: SandboxOptions", "sandbox: SandboxBuilder"].map((one) => `declare const ${one.replace(": ", ': import("@torkbot/sandbox").')};\n`).join("");
+	const programs = new Map([...documented].flatMap(([name, text]) => blocks(text, "ts").map((block, i) => [`${name.replace(".", "-")}-${i}`, imports + block] as const)));
+	assert.ok(programs.size > 50, String(programs.size));
+	(await compile("examples-check", programs, globals)).remove();
 });
