@@ -3,7 +3,7 @@
  * Root images for tests: busybox, and what a test adds.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 const COMMANDS = ["sh", "cat", "ls", "wget", "mkdir", "rm"];
@@ -29,12 +29,26 @@ function buildImage(directory: string, name: string, more: (add: Add, root: stri
 	return image;
 }
 
-/** With this very Node.js, and what it is linked with. */
+/** A program of this machine, and what it is linked with. */
+function addProgram(add: Add, from: string, to: string): void {
+	add(realpathSync(from), to);
+	const linked = execFileSync("ldd", [from], { encoding: "utf8", env: { PATH: process.env["PATH"] } });
+	for (const [, path] of linked.matchAll(/(?:=>\s+|^\s+)(\/\S+)/gm)) if (path) add(realpathSync(path), path);
+}
+
+/** With this very Node.js. */
 export function nodeImage(directory: string): string {
-	return buildImage(directory, "node", (add) => {
-		add(realpathSync(process.execPath), "usr/bin/node");
-		const linked = execFileSync("ldd", [process.execPath], { encoding: "utf8", env: { PATH: process.env["PATH"] } });
-		for (const [, path] of linked.matchAll(/(?:=>\s+|^\s+)(\/\S+)/gm)) if (path) add(realpathSync(path), path);
+	return buildImage(directory, "node", (add) => addProgram(add, process.execPath, "usr/bin/node"));
+}
+
+/** With this machine's Python and its library. */
+export function pythonImage(directory: string): string {
+	return buildImage(directory, "python", (add, root) => {
+		const where = "import os, sys; print(sys.executable, os.path.dirname(os.__file__))";
+		const [program = "", library = ""] = execFileSync("python3", ["-c", where], { encoding: "utf8" }).trim().split(" ");
+		addProgram(add, program, program);
+		if (program !== "/usr/bin/python3") symlinkSync(program, join(root, "usr/bin/python3"));
+		cpSync(library, join(root, library), { recursive: true, filter: (path) => !/\/(__pycache__|test|dist-packages|site-packages|config-[^/]*)$/.test(path) });
 	});
 }
 
