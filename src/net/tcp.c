@@ -172,8 +172,12 @@ void tcp_run(struct stack *s)
 
 		list_del(&t->ready);
 		tcp_output(t);
+		if (s->blocked && !list_empty(&t->ready)) { /* the rest of its turn comes first when there is room */
+			list_del(&t->ready);
+			list_add_tail(turn.next, &t->ready);
+		}
 	}
-	list_put_first(&s->tcp_ready, &turn); /* before the one that has found the guest without room */
+	list_put_first(&s->tcp_ready, &turn);
 	feed_hungry(s);
 	while (!list_empty(&s->tcp_dead)) {
 		struct tcp *t = CONTAINER_OF(s->tcp_dead.next, struct tcp, ready);

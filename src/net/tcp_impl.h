@@ -72,6 +72,7 @@ struct tcp {
 	uint32_t iss;
 	uint64_t snd_nxt, snd_max; /* next to send; one past the highest sent */
 	struct sbuf tx;
+	uint32_t turn_left; /* of TCP_TURN_BYTES, if its turn has ended for want of room */
 	uint32_t snd_wnd, cwnd, ssthresh;
 	uint8_t snd_scale, rcv_scale;
 	uint16_t mss; /* of the guest: bytes of data in a segment */

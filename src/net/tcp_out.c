@@ -256,12 +256,15 @@ static bool fin_is_due(const struct tcp *t)
 
 static bool send_new(struct tcp *t)
 {
-	size_t budget = TCP_TURN_BYTES, max = segment_max(t), n;
+	size_t budget = t->turn_left ? t->turn_left : TCP_TURN_BYTES, max = segment_max(t), n;
 
+	t->turn_left = 0;
 	while ((n = may_send(t)) > 0) {
 		n = MIN(n, max);
-		if (!send_data(t, t->snd_nxt, n))
+		if (!send_data(t, t->snd_nxt, n)) {
+			t->turn_left = (uint32_t)budget;
 			return false;
+		}
 		if (n >= budget) {
 			tcp_ready(t); /* the rest in the next turn */
 			return true;
