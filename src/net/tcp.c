@@ -72,12 +72,17 @@ static void list_put_first(struct list *dst, struct list *src)
 	list_init(src);
 }
 
+void tcp_next_turn(struct tcp *t)
+{
+	if (list_empty(&t->ready))
+		list_add_tail(&t->stack->tcp_ready, &t->ready);
+}
+
 void tcp_ready(struct tcp *t)
 {
 	if (t->state == TCP_DEAD)
 		return;
-	if (list_empty(&t->ready))
-		list_add_tail(&t->stack->tcp_ready, &t->ready);
+	tcp_next_turn(t);
 	stack_wake(t->stack);
 }
 
@@ -160,24 +165,32 @@ static void feed_hungry(struct stack *s)
 	}
 }
 
-void tcp_run(struct stack *s)
+/* Each of those that are ready sends as much as a turn is; who has more is behind the others. */
+static void run_turn(struct stack *s, bool first)
 {
 	struct list turn;
 
 	list_init(&turn);
-	if (!s->blocked)
-		list_take(&turn, &s->tcp_ready); /* who becomes ready meanwhile, or has more to send than its turn, is in the next round */
+	list_take(&turn, &s->tcp_ready);
 	while (!list_empty(&turn) && !s->blocked) {
 		struct tcp *t = CONTAINER_OF(turn.next, struct tcp, ready);
 
 		list_del(&t->ready);
-		tcp_output(t);
+		tcp_output(t, first);
 		if (s->blocked && !list_empty(&t->ready)) { /* the rest of its turn comes first when there is room */
 			list_del(&t->ready);
 			list_add_tail(turn.next, &t->ready);
 		}
 	}
 	list_put_first(&s->tcp_ready, &turn);
+}
+
+void tcp_run(struct stack *s)
+{
+	for (unsigned i = 0; i < TCP_TURNS && !s->blocked && !list_empty(&s->tcp_ready); i++)
+		run_turn(s, i == 0);
+	if (!s->blocked && !list_empty(&s->tcp_ready))
+		stack_wake(s); /* others of the loop first */
 	feed_hungry(s);
 	while (!list_empty(&s->tcp_dead)) {
 		struct tcp *t = CONTAINER_OF(s->tcp_dead.next, struct tcp, ready);

@@ -21,7 +21,8 @@ enum {
 	TCP_MSS_MIN = 88,    /* a guest that asks for less gets this */
 	TCP_RANGES_MAX = 4,  /* stretches received ahead, and stretches that the guest says it has */
 	TCP_SEGMENT_MAX = 65535 - 60 - 40, /* bytes of a segment that offloads carry */
-	TCP_TURN_BYTES = 1 << 18,          /* a connection sends before others have their turn */
+	TCP_TURN_BYTES = 60000,            /* a connection sends before others have their turn: a segment, if that is large */
+	TCP_TURNS = 4,                     /* in a run */
 	TCP_DUP_ACKS = 3,
 	TCP_RETRIES_MAX = 15,
 	TCP_SYN_RETRIES_MAX = 6,
@@ -142,6 +143,7 @@ static inline uint64_t tcp_pos(uint32_t seq, uint32_t origin, uint64_t base)
 /* tcp.c */
 struct tcp *tcp_new(struct stack *s, const struct flow_key *key, uint32_t iss); /* NULL: no room, no memory */
 void tcp_ready(struct tcp *t);                           /* has something to send */
+void tcp_next_turn(struct tcp *t);                       /* from tcp_output(): has more to send than its turn */
 void tcp_die(struct tcp *t, int reason);                 /* tells its end; gone */
 void tcp_reset(struct tcp *t, int reason);               /* tells the guest, too */
 void tcp_set_timer(struct tcp *t);                       /* after a deadline has changed */
@@ -149,7 +151,7 @@ void tcp_offer(struct tcp *t);                           /* what rx holds, then 
 void tcp_check_closed(struct tcp *t);                    /* both directions may have ended */
 
 /* tcp_out.c */
-void tcp_output(struct tcp *t);
+void tcp_output(struct tcp *t, bool first); /* @first: of its turns in this run, in which it may fill a hole */
 /* Sends a segment without data. @pos: of its sequence number. */
 bool tcp_send_control(struct tcp *t, uint8_t flags);
 void tcp_send_probe(struct tcp *t);

@@ -266,7 +266,7 @@ static bool send_new(struct tcp *t)
 			return false;
 		}
 		if (n >= budget) {
-			tcp_ready(t); /* the rest in the next turn */
+			tcp_next_turn(t);
 			return true;
 		}
 		budget -= n;
@@ -290,14 +290,14 @@ static bool send_syn(struct tcp *t)
 	return true;
 }
 
-void tcp_output(struct tcp *t)
+void tcp_output(struct tcp *t, bool first)
 {
 	bool ok = true;
 
 	if (t->state == TCP_SYN_RECEIVED || t->state == TCP_SYN_SENT) {
 		ok = send_syn(t);
 	} else if (t->state == TCP_OPEN) {
-		if (t->recovering)
+		if (t->recovering && first)
 			ok = fill_hole(t);
 		ok = ok && send_new(t);
 		/* Something is to be sent, and nothing is under way that will be answered: ask for the window now and then. */

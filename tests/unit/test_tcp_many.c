@@ -348,8 +348,8 @@ TEST(a_small_message_waits_for_one_turn_of_the_others_and_no_longer)
 		up(bulk[i] + 1, 65520);
 		small->small = true;
 		(void)run(3000, 0, &least);
-		/* What is in the ring, and a turn of 256 KiB and a segment of each of the others. */
-		bound_ms = (RING + bulk[i] * ((1 << 18) + 65535) / BUFFER) / TAKES + 3;
+		/* What is in the ring, and a segment of each of the others. */
+		bound_ms = (RING + bulk[i] * buffers_of(65535)) / TAKES + 3;
 		CHECK(small->messages > 50 && small->slowest_ns <= bound_ms * NS_PER_MS, "beside %u: %u messages, one took %llu ms of %llu", bulk[i], small->messages,
 		      (unsigned long long)(small->slowest_ns / NS_PER_MS), (unsigned long long)bound_ms);
 		down();
