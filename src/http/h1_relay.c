@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* http/h1_relay.c - see h1_relay.h. One request at a time: what the guest sends behind it (pipelining) stays where it is until the answer is over, and so does
+/* http/h1_relay.c - see h1_relay.h. The course of exchanges, and how they end; what is read and written of heads is in h1_relay_head.c.
+ *
+ * One request at a time: what the guest sends behind it (pipelining) stays where it is until the answer is over, and so does
  * what an upstream server sends unasked, which ends that connection. Messages pass as they came; nothing is said about a connection that the other side
  * did not say, so a "close" in either message closes both connections behind the answer.
  *
@@ -10,20 +12,14 @@
  *                                        to such a server itself, and knows to try again
  *   upstream fails within its answer     a reset: what the guest has must not look whole
  *   upstream answers before the body     the answer passes, and then the rest of the body; but where the guest waits for "100 Continue" the connection ends:
- *                                        whether the body will come, nobody can know
- *
- * Upgrade to h2c is not offered to the server: requests behind it would be out of sight. */
+ *                                        whether the body will come, nobody can know */
 #include "http/h1_relay.h"
 
 #include "base/cleanup.h"
+#include "http/h1_relay_impl.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <strings.h>
-
-enum { REFUSAL_BYTES_MAX = 1024 };
 
 static void side_init(struct h1_side *s)
 {
@@ -126,42 +122,17 @@ static void abort_both(struct h1_relay *r, const char *why)
 	end_exchange(r, H1_RELAY_DONE);
 }
 
-const char *h1_status_text(unsigned status)
-{
-	static const struct {
-		unsigned status;
-		const char *text;
-	} texts[] = {
-		{ 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" }, { 301, "Moved Permanently" }, { 302, "Found" }, { 303, "See Other" },
-		{ 304, "Not Modified" }, { 307, "Temporary Redirect" }, { 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
-		{ 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" }, { 408, "Request Timeout" }, { 409, "Conflict" }, { 410, "Gone" },
-		{ 413, "Content Too Large" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" }, { 422, "Unprocessable Content" },
-		{ 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
-		{ 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		if (texts[i].status == status)
-			return texts[i].text;
-	return "Unknown";
-}
-
 void h1_relay_refuse(struct h1_relay *r, unsigned status, const char *why, const char *text)
 {
-	char answer[REFUSAL_BYTES_MAX];
-	int n;
-
 	if (r->state == H1_RELAY_DONE || r->state == H1_RELAY_CLOSING)
 		return;
 	if (r->answering || r->state == H1_RELAY_TUNNEL) {
 		abort_both(r, why);
 		return;
 	}
-	n = snprintf(answer, sizeof(answer), "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%.256s", status,
-		     h1_status_text(status), strnlen(text, 256), r->head && h1_text_is(r->head->method, "HEAD") ? "" : text);
 	r->x.why = why;
 	r->x.status = status;
-	if (!buf_put(&r->guest.out, answer, (size_t)n))
+	if (!h1_relay_put_refusal(r, status, text))
 		abort_both(r, why);
 	else
 		close_behind_answer(r);
@@ -243,54 +214,6 @@ static int look_at_body(struct h1_side *s, struct h1_refusal *ret_why)
 
 /* ---- Requests ---- */
 
-static bool asks_for_h2c(const struct h1_head *h)
-{
-	for (unsigned i = 0; i < h->field_count; i++)
-		if (h1_text_is(h->field[i].name, "Upgrade") && memmem(h->field[i].value.p, h->field[i].value.len, "h2c", 3))
-			return true;
-	return false;
-}
-
-/* Takes the lines of the fields that offer h2c out of the head. */
-static void withdraw_h2c(struct h1_relay *r)
-{
-	char *end = r->head_bytes + r->head_len;
-
-	for (unsigned i = r->head->field_count; i-- > 0;) {
-		const struct h1_field *f = &r->head->field[i];
-		char *line = r->head_bytes + (f->name.p - r->head_bytes), *next = memchr(line, '\n', (size_t)(end - line));
-
-		if ((!h1_text_is(f->name, "Upgrade") && !h1_text_is(f->name, "HTTP2-Settings")) || !next)
-			continue;
-		memmove(line, next + 1, (size_t)(end - next) - 1);
-		end -= next + 1 - line;
-	}
-	r->head_len = (size_t)(end - r->head_bytes);
-}
-
-/* A head of @len bytes has come. */
-static int take_request(struct h1_relay *r, size_t len, struct h1_refusal *why)
-{
-	int e;
-
-	r->head = malloc(sizeof(*r->head));
-	r->head_bytes = malloc(len);
-	if (!r->head || !r->head_bytes)
-		return -ENOMEM;
-	memcpy(r->head_bytes, buf_data(&r->guest.in), len);
-	r->head_len = len;
-	buf_consume(&r->guest.in, len);
-	r->guest.scan = (struct h1_scan){ 0 };
-	e = h1_request_parse((const uint8_t *)r->head_bytes, r->head_len, r->head, why);
-	if (e == 0 && asks_for_h2c(r->head)) {
-		withdraw_h2c(r);
-		e = h1_request_parse((const uint8_t *)r->head_bytes, r->head_len, r->head, why);
-	}
-	if (e == 0)
-		h1_framer_init(&r->guest.body, r->head->body, r->head->length);
-	return e;
-}
-
 static void bad_request(struct h1_relay *r, const struct h1_refusal *why)
 {
 	free(r->head); /* half read */
@@ -318,7 +241,7 @@ static bool step_head(struct h1_relay *r)
 	}
 	if (n == 0)
 		return false;
-	if (n < 0 || take_request(r, (size_t)n, &why) < 0) {
+	if (n < 0 || h1_relay_take_request(r, (size_t)n, &why) < 0) {
 		bad_request(r, &why);
 		return true;
 	}
@@ -387,32 +310,6 @@ static bool fitting_upgrade(const struct h1_relay *r, const struct h1_head *h)
 	return r->head->upgrade && h->upgrade && body_over(&r->guest);
 }
 
-/* The guest has said that its connection ends, and the server was not told: the answer says it. */
-static bool put_last_answer(struct h1_relay *r, const struct h1_head *h, const char *head, const char *end)
-{
-	const char *from = head, *empty = end - strlen("\r\n");
-	bool fits = true;
-
-	for (unsigned i = 0; i < h->field_count && fits; i++) {
-		const char *line = h->field[i].name.p, *next = memchr(line, '\n', (size_t)(end - line));
-
-		if (!next || !h1_text_is(h->field[i].name, "Connection"))
-			continue;
-		fits = buf_put(&r->guest.out, from, (size_t)(line - from));
-		from = next + 1;
-	}
-	return fits && buf_put(&r->guest.out, from, (size_t)(empty - from)) && buf_put(&r->guest.out, "Connection: close\r\n\r\n", 21);
-}
-
-static bool put_answer(struct h1_relay *r, const struct h1_head *h, size_t len)
-{
-	const char *head = (const char *)buf_data(&r->up.in);
-
-	if (r->last && !r->up_last && h->status >= 200 && h->persistent && h->lasts_only)
-		return put_last_answer(r, h, head, head + len);
-	return buf_put(&r->guest.out, head, len);
-}
-
 /* A whole head of an answer. NULL, or what is wrong with it. */
 static const char *take_answer(struct h1_relay *r, const struct h1_head *h, size_t len)
 {
@@ -424,7 +321,7 @@ static const char *take_answer(struct h1_relay *r, const struct h1_head *h, size
 		return "an upgrade that was not asked for";
 	if (!interim)
 		r->x.status = h->status;
-	if ((!interim || r->head->minor == 1) && !put_answer(r, h, len))
+	if ((!interim || r->head->minor == 1) && !h1_relay_put_answer(r, h, len))
 		return "out of memory";
 	h1_framer_init(&r->up.body, h->body, h->length);
 	r->answering = !interim;
