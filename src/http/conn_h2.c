@@ -244,12 +244,14 @@ static bool link_read(struct conn_link *l)
 static bool link_write(struct conn_link *l)
 {
 	bool stuck = buf_len(&l->out) > 0, all;
+	const char *why;
 
 	if (!l->h2 || l->dead)
 		return false;
 	all = conn_send_session(l->h2, &l->out, conn_send_server, l->up);
+	why = h2_error(l->h2)[0] ? h2_error(l->h2) : "the server ended the connection";
 	if (all && h2_over(l->h2))
-		conn_link_fail(l, 502, "the server ended the connection", h2_error(l->h2)[0] ? h2_error(l->h2) : "the server ended the connection");
+		conn_link_fail(l, 502, why, why);
 	else
 		http_up_reading(l->up, all);
 	return stuck && all && !l->dead;

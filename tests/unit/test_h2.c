@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "h2rig.h"
+#include "http/h2_impl.h"
 #include "../test.h"
 
 static const size_t cuts[] = { 1, 9, 0, 1 << 16 };
@@ -649,6 +650,29 @@ TEST(a_bomb_of_table_entries_is_reset_at_the_limit)
 	raw_close();
 }
 
+TEST(the_table_of_what_is_sent_is_bounded_whatever_the_peer_allows)
+{
+	enum { ANSWERS = 20, VALUE = 600 };
+
+	raw_open(true);
+	raw_frame(NGHTTP2_SETTINGS, 0, 0, "\0\1\xff\xff\xff\xff", 6);
+	for (unsigned i = 0; i < ANSWERS; i++) {
+		char field[VALUE + 8];
+		struct http_head head;
+
+		(void)snprintf(field, sizeof(field), "x: %0*u", VALUE, i);
+		raw_headers(2 * i + 1, END_STREAM, FIELDS(GET));
+		CHECK(raw.side.count == i + 1, "%u requests", raw.side.count);
+		h2rig_head(&head, "200", FIELDS(field));
+		h2rig_respond(&raw.side.end[i], &head, 0, NULL);
+		http_head_done(&head);
+	}
+	raw_frame(NGHTTP2_PING, 0, 0, "12345678", 8); /* and all is sent */
+	CHECK(raw.sent_len > VALUE && nghttp2_session_get_hd_deflate_dynamic_table_size(raw.side.h2->session) <= H2_TABLE_BYTES, "%zu bytes",
+	      nghttp2_session_get_hd_deflate_dynamic_table_size(raw.side.h2->session));
+	raw_close();
+}
+
 TEST(frames_that_break_the_connection_end_it)
 {
 	static const struct {
@@ -663,6 +687,7 @@ TEST(frames_that_break_the_connection_end_it)
 		{ "an even stream", NGHTTP2_HEADERS, END_HEADERS, 2, "\x82", 1 },
 		{ "a block that is no HPACK", NGHTTP2_HEADERS, END_HEADERS, 1, "\xff\xff\xff\xff\xff\xff", 6 },
 		{ "an index that is not in the table", NGHTTP2_HEADERS, END_HEADERS, 1, "\xfe", 1 },
+		{ "a table that is larger than ours", NGHTTP2_HEADERS, END_HEADERS, 1, "\x3f\xe2\x1f\x82", 4 }, /* by one byte */
 		{ "a continuation of nothing", NGHTTP2_CONTINUATION, END_HEADERS, 1, "\x82", 1 },
 		{ "a push", NGHTTP2_PUSH_PROMISE, END_HEADERS, 1, "\0\0\0\2\x82", 5 },
 		{ "a ping that is short", NGHTTP2_PING, 0, 0, "1234", 4 },
@@ -906,6 +931,7 @@ RUN_TESTS(T(messages_pass_whole_however_they_are_cut), T(the_preface_is_recognis
 	  T(more_requests_than_the_server_serves_wait), T(a_transport_that_is_gone_closes_what_is_open), T(requests_that_are_malformed_are_reset),
 	  T(requests_that_are_well_formed_pass), T(answers_that_are_malformed_are_reset), T(an_answer_to_head_says_a_length_and_has_no_body),
 	  T(bodies_and_trailers_that_are_not_as_they_should_be_are_reset), T(heads_over_a_limit_are_reset), T(a_bomb_of_table_entries_is_reset_at_the_limit),
+	  T(the_table_of_what_is_sent_is_bounded_whatever_the_peer_allows),
 	  T(frames_that_break_the_connection_end_it), T(something_else_than_http2_is_an_error), T(floods_end_the_connection_when_the_budget_is_used_up),
 	  T(as_many_resets_as_the_budget_earns_are_no_flood), T(a_head_does_not_go_on_for_ever), T(more_streams_than_are_served_are_refused),
 	  T(who_sends_more_than_its_window_is_reset), T(a_stream_for_which_there_is_no_room_is_reset), T(no_memory_is_an_error_and_loses_nothing))

@@ -350,6 +350,28 @@ TEST(a_server_that_is_not_there_is_a_502)
 	stop();
 }
 
+/* Who begins with HTTP/2 without an agreement says that it knows its server: nothing is written in another version for one that does not speak it. */
+TEST(a_plain_server_of_http1_is_a_502_to_a_guest_that_begins_with_http2)
+{
+	struct h2end *c;
+	char bytes[256];
+	int s;
+
+	start();
+	dial();
+	c = ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	flush(&guest, &to_server, send_guest);
+	s = proxyrig_take(rig.listener);
+	fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* not the server's session */
+	NGUEST_UNTIL(&rig.g, recv(s, bytes, sizeof(bytes), 0) > H2_PREFACE_BYTES);
+	CHECK(h2_is_preface(bytes, H2_PREFACE_BYTES) == 1, "%.24s", bytes);
+	proxyrig_serve(s, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+	UNTIL(c->closed);
+	CHECK(strncmp(c->heads, "502", 3) == 0 && c->ended && rig.last.status == 502 && strcmp(rig.last.why, "frames that are not HTTP/2") == 0, "%s: %s", c->heads, rig.last.why);
+	close(s);
+	stop();
+}
+
 static struct http_run *run;
 static unsigned cancelled;
 
@@ -468,6 +490,7 @@ TEST(new_rules_end_what_they_do_not_admit)
 RUN_TESTS(T(every_stream_gets_its_header_and_passes_whole), T(streams_to_others_go_there_without_the_header),
 	  T(what_is_not_for_whom_the_guest_has_connected_to_is_refused), T(a_guest_that_does_not_read_stops_the_server), T(a_server_that_sends_much_is_read_in_turns), T(resets_pass_with_their_codes),
 	  T(an_answer_before_the_request_has_ended_stops_the_guest), T(goaway_passes_and_ends_nothing),
-	  T(a_server_that_goes_is_a_502_or_a_reset), T(a_server_that_is_not_there_is_a_502), T(a_hook_answers_later_and_changes_fields),
+	  T(a_server_that_goes_is_a_502_or_a_reset), T(a_server_that_is_not_there_is_a_502),
+	  T(a_plain_server_of_http1_is_a_502_to_a_guest_that_begins_with_http2), T(a_hook_answers_later_and_changes_fields),
 	  T(a_hook_answers_itself_or_refuses), T(a_stream_or_guest_that_goes_cancels_its_hook), T(nonsense_after_the_preface_ends_the_connection),
 	  T(new_rules_end_what_they_do_not_admit))
