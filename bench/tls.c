@@ -76,6 +76,8 @@ static void open_pair(struct pair *p, unsigned port)
 	pump(p);
 	if (tls_read(p->server, &byte, 1) != 1 || tls_read(p->client, &byte, 1) != 1)
 		die("a byte is missing");
+	tls_rest(p->server);
+	tls_rest(p->client);
 }
 
 static void close_pair(struct pair *p)

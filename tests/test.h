@@ -96,6 +96,8 @@ void test_clock_advance(uint64_t ns);
 
 /* How many descriptors this process has open. Compare before and after. */
 unsigned int test_count_fds(void);
+/* How many bytes of the heap this process has in use, as the sanitizer counts them. Compare before and after. */
+size_t test_count_bytes(void);
 
 /* For the macros above. */
 int test_main(int argc, char **argv, const struct test_case *cases, size_t count);

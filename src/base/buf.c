@@ -83,11 +83,17 @@ void buf_consume(struct buf *b, size_t n)
 	if (b->head < b->tail)
 		return;
 	b->head = b->tail = 0;
-	if (b->cap > BUF_KEEP) {
-		free(b->mem);
-		b->mem = NULL;
-		b->cap = 0;
-	}
+	if (b->cap > BUF_KEEP)
+		buf_trim(b);
+}
+
+void buf_trim(struct buf *b)
+{
+	if (b->head < b->tail)
+		return;
+	free(b->mem);
+	b->mem = NULL;
+	b->head = b->tail = b->cap = 0;
 }
 
 void buf_put_u8(struct buf *b, uint8_t v)

@@ -46,6 +46,7 @@ uint8_t *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t n);
 bool buf_put(struct buf *b, const void *p, size_t n); /* all or nothing */
 void buf_consume(struct buf *b, size_t n);            /* n <= buf_len(); releases the memory of a large buffer that is empty then, also for n = 0 */
+void buf_trim(struct buf *b);                         /* releases the memory if it is empty, however little that is */
 void buf_put_u8(struct buf *b, uint8_t v);
 void buf_put_le16(struct buf *b, uint16_t v);
 void buf_put_le32(struct buf *b, uint32_t v);

@@ -250,11 +250,23 @@ static void conn_timeout(struct loop_timer *t)
 	conn_pump(c);
 }
 
+/* Connections that wait for a request are many, and most of the time nothing else. */
+static void rest(struct http_conn *c)
+{
+	h1_relay_rest(&c->relay);
+	if (c->tls)
+		tls_rest(c->tls);
+	http_up_rest(&c->up);
+	conn_h2_rest(c);
+}
+
 static void arm(struct http_conn *c, bool moved)
 {
 	static const uint32_t limit_ms[WAIT_COUNT_] = { 0, HTTP_HEAD_MS, HTTP_IDLE_MS, HTTP_SILENCE_MS, HTTP_LINGER_MS };
 	enum conn_wait w = waits_for(c);
 
+	if (w == WAIT_IDLE)
+		rest(c);
 	if (w == c->wait && c->timed == c->requests && (w == WAIT_HEAD || w == WAIT_LINGER || !moved))
 		return;
 	c->wait = w;

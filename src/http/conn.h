@@ -111,6 +111,7 @@ int conn_h2_begin(struct http_conn *c); /* 0 or -ENOMEM */
 bool conn_h2_move(struct http_conn *c); /* something came in */
 void conn_h2_end(struct http_conn *c, const char *why);
 void conn_h2_timeout(struct http_conn *c);
+void conn_h2_rest(struct http_conn *c); /* the servers' side: as http_up_rest() */
 bool conn_h2_admitted(const struct http_conn *c); /* the rules still admit all its servers */
 
 /* conn_request.c: what holds for requests of both versions */

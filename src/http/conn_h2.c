@@ -372,6 +372,12 @@ bool conn_h2_admitted(const struct http_conn *c)
 	return true;
 }
 
+void conn_h2_rest(struct http_conn *c)
+{
+	LIST_EACH (node, &c->links)
+		http_up_rest(link_of(node)->up);
+}
+
 void conn_h2_timeout(struct http_conn *c)
 {
 	h2_goaway(c->h2, H2_NO_ERROR);

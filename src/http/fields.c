@@ -9,16 +9,19 @@
 #include <string.h>
 #include <strings.h>
 
+enum { FIRST_ROOM = 16 };
+
 void http_fields_init(struct http_fields *f)
 {
+	*f = (struct http_fields){ 0 };
 	buf_init(&f->text, HTTP_FIELDS_BYTES_MAX);
-	f->count = 0;
 }
 
 void http_fields_done(struct http_fields *f)
 {
 	buf_done(&f->text);
-	f->count = 0;
+	free(f->at);
+	http_fields_init(f);
 }
 
 struct h1_field http_fields_get(const struct http_fields *f, unsigned i)
@@ -58,11 +61,31 @@ static void place(struct http_fields *f, unsigned i, uint32_t at, struct h1_text
 	f->at[i].value_len = (uint32_t)value.len;
 }
 
+/* For one field more. */
+static int make_room(struct http_fields *f)
+{
+	unsigned room = f->room ? 2 * f->room : FIRST_ROOM;
+	struct http_field_place *at;
+
+	if (f->count < f->room)
+		return 0;
+	if (f->count == HTTP_FIELDS_MAX)
+		return -E2BIG;
+	at = realloc(f->at, room * sizeof(*at));
+	if (!at)
+		return -ENOMEM;
+	f->at = at;
+	f->room = room;
+	return 0;
+}
+
 int http_fields_append(struct http_fields *f, struct h1_text name, struct h1_text value)
 {
 	uint32_t at = 0;
-	int r = f->count < HTTP_FIELDS_MAX ? put_texts(f, name, value, &at) : -E2BIG;
+	int r = make_room(f);
 
+	if (r == 0)
+		r = put_texts(f, name, value, &at);
 	if (r == 0) {
 		f->at[f->count].sensitive = false;
 		place(f, f->count++, at, name, value);

@@ -11,14 +11,16 @@ enum {
 	HTTP_FIELDS_BYTES_MAX = 2 * H1_HEAD_BYTES_MAX, /* names and values, those that were replaced included */
 };
 
+struct http_field_place {
+	uint32_t name, value; /* where they begin in the text */
+	uint32_t name_len, value_len;
+	bool sensitive;
+};
+
 struct http_fields {
 	struct buf text;
-	unsigned count;
-	struct {
-		uint32_t name, value; /* where they begin in @text */
-		uint32_t name_len, value_len;
-		bool sensitive;
-	} at[HTTP_FIELDS_MAX];
+	unsigned count, room;        /* of @at */
+	struct http_field_place *at; /* grows as it is needed: what waits for a request has none */
 };
 
 void http_fields_init(struct http_fields *f);

@@ -58,6 +58,14 @@ void h1_relay_done(struct h1_relay *r)
 	side_done(&r->up);
 }
 
+void h1_relay_rest(struct h1_relay *r)
+{
+	buf_trim(&r->guest.in);
+	buf_trim(&r->guest.out);
+	buf_trim(&r->up.in);
+	buf_trim(&r->up.out);
+}
+
 static void forget_up(struct h1_relay *r)
 {
 	side_done(&r->up);

@@ -81,6 +81,7 @@ struct h1_relay {
 void h1_relay_init(struct h1_relay *r, const struct h1_relay_ops *ops, void *user);
 void h1_relay_done(struct h1_relay *r);
 bool h1_relay_run(struct h1_relay *r); /* something moved, so there may be room again */
+void h1_relay_rest(struct h1_relay *r); /* little is to be expected of it for a while: keeps no memory that it can do without */
 
 /* The upstream connection is good for others' requests, too: nothing is asked or answered, and nothing about it is special. */
 bool h1_relay_up_is_spare(const struct h1_relay *r);

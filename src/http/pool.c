@@ -102,6 +102,8 @@ void http_pool_put(struct http_pool *p, struct http_up *u)
 	if (http_up_move(&i->up, u) < 0) {
 		http_up_close(u, false);
 		drop(i);
+	} else {
+		http_up_rest(&i->up);
 	}
 	tidy(p);
 }

@@ -450,6 +450,12 @@ int tls_end(struct tls *t)
 	return r >= 0 ? 0 : outcome(t, r);
 }
 
+void tls_rest(struct tls *t)
+{
+	buf_trim(&t->in);
+	buf_trim(&t->out);
+}
+
 bool tls_quiet(const struct tls *t)
 {
 	return t->state == TLS_OPEN && !t->ended && !t->in_ended && buf_len(&t->in) == 0 && buf_len(&t->out) == 0 && !SSL_has_pending(t->ssl) &&

@@ -94,6 +94,8 @@ ssize_t tls_read(struct tls *t, void *dst, size_t len);
 ssize_t tls_write(struct tls *t, const void *p, size_t len);
 /* Says that no more comes from here; reading goes on. 0; -EAGAIN: tls_out() has no room, call again. */
 int tls_end(struct tls *t);
+/* Little is to be expected of it for a while: keeps no memory that it can do without. */
+void tls_rest(struct tls *t);
 /* Open both ways, with nothing that came unread or is to be sent. */
 bool tls_quiet(const struct tls *t);
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "http/tls.h"
 #include "net/dial.h"
+#include "net/dns.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,6 +17,15 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+
+/* What it takes to get connected, and not longer. */
+struct http_up_way {
+	struct http_up *u;
+	struct dns_resolve lookup;
+	struct ip candidate[DNS_RESOLVE_MAX];
+	unsigned candidates, next;
+	int dial_error;
+};
 
 static void up_ready(struct loop_fd *w, uint32_t events);
 
@@ -40,11 +50,19 @@ static void close_socket(struct http_up *u, bool reset)
 	close_fd(&u->fd);
 }
 
+static void way_free(struct http_up *u)
+{
+	if (u->way)
+		dns_resolve_cancel(&u->way->lookup);
+	free(u->way);
+	u->way = NULL;
+}
+
 void http_up_close(struct http_up *u, bool reset)
 {
 	if (u->state == HTTP_UP_CLOSED)
 		return;
-	dns_resolve_cancel(&u->lookup);
+	way_free(u);
 	loop_task_del(u->config->loop, &u->task);
 	loop_timer_del(u->config->loop, &u->timer);
 	close_socket(u, reset);
@@ -197,6 +215,12 @@ void http_up_reading(struct http_up *u, bool wanted)
 		(void)watch(u);
 }
 
+void http_up_rest(struct http_up *u)
+{
+	if (u->tls)
+		tls_rest(u->tls);
+}
+
 /* ---- To others ---- */
 
 bool http_up_quiet(const struct http_up *u)
@@ -307,12 +331,13 @@ static void begin_tls(struct http_up *u)
 static void dial_next(struct http_up *u)
 {
 	const char *name = u->origin.is_address ? NULL : u->origin.host;
+	struct http_up_way *w = u->way;
 
 	close_socket(u, false);
-	while (u->next < u->candidates) {
+	while (w->next < w->candidates) {
 		int e;
 
-		u->address = u->candidate[u->next++];
+		u->address = w->candidate[w->next++];
 		u->state = HTTP_UP_DIALLING;
 		e = network_dial(u->config->network, &u->address, u->origin.port, name, &u->fd);
 		if (e == 0)
@@ -320,32 +345,37 @@ static void dial_next(struct http_up *u)
 		if (e == 0)
 			return;
 		close_socket(u, false);
-		u->dial_error = e;
+		w->dial_error = e;
 	}
-	if (u->dial_error == -EACCES)
+	if (w->dial_error == -EACCES)
 		fail(u, 403, "no rule admits the server", "outbound denied");
 	else
-		fail_with(u, 502, "the server cannot be reached", strerror(-u->dial_error));
+		fail_with(u, 502, "the server cannot be reached", strerror(-w->dial_error));
+}
+
+static void dialled(struct http_up *u)
+{
+	int e = dial_result(u->fd);
+
+	if (e < 0) {
+		u->way->dial_error = e;
+		dial_next(u);
+		return;
+	}
+	way_free(u);
+	if (u->origin.tls)
+		begin_tls(u);
+	else
+		opened(u);
 }
 
 static void up_ready(struct loop_fd *w, uint32_t events)
 {
 	struct http_up *u = CONTAINER_OF(w, struct http_up, watch);
-	int e;
 
 	(void)events;
 	switch (u->state) {
-	case HTTP_UP_DIALLING:
-		e = dial_result(u->fd);
-		if (e < 0) {
-			u->dial_error = e;
-			dial_next(u);
-		} else if (u->origin.tls) {
-			begin_tls(u);
-		} else {
-			opened(u);
-		}
-		break;
+	case HTTP_UP_DIALLING: dialled(u); break;
 	case HTTP_UP_HANDSHAKE: handshake(u); break;
 	case HTTP_UP_OPEN:
 		u->blocked = false;
@@ -365,29 +395,30 @@ static void up_ready(struct loop_fd *w, uint32_t events)
 static void found(struct http_up *u, const struct ip *a, unsigned count)
 {
 	const char *name = u->origin.is_address ? NULL : u->origin.host;
+	struct http_up_way *w = u->way;
 
-	u->candidates = 0;
 	for (unsigned i = 0; i < count; i++) {
 		if (!network_admits(u->config->network, &a[i], u->origin.port, name))
 			continue;
-		u->candidate[u->candidates] = a[i];
+		w->candidate[w->candidates] = a[i];
 		if (ip_equal(&a[i], &u->preferred)) {
-			u->candidate[u->candidates] = u->candidate[0];
-			u->candidate[0] = a[i];
+			w->candidate[w->candidates] = w->candidate[0];
+			w->candidate[0] = a[i];
 		}
-		u->candidates++;
+		w->candidates++;
 	}
-	u->next = 0;
-	u->dial_error = -EACCES;
+	w->dial_error = -EACCES;
 	dial_next(u);
 }
 
 static void found_task(struct loop_task *t)
 {
 	struct http_up *u = CONTAINER_OF(t, struct http_up, task);
-	const struct dns_resolve *l = &u->lookup;
+	const struct dns_resolve *l = u->way ? &u->way->lookup : NULL;
 
-	if (u->origin.is_address)
+	if (!l)
+		fail(u, 502, "the host has no memory", "the host has no memory");
+	else if (u->origin.is_address)
 		found(u, &u->origin.address, 1);
 	else if (l->count > 0)
 		found(u, l->address, l->count);
@@ -400,9 +431,22 @@ static void found_task(struct loop_task *t)
 /* Nothing may be asked from inside: found() may dial, and dialling asks for names. */
 static void looked_up(struct dns_resolve *l)
 {
-	struct http_up *u = CONTAINER_OF(l, struct http_up, lookup);
+	struct http_up *u = CONTAINER_OF(l, struct http_up_way, lookup)->u;
 
 	loop_task_add(u->config->loop, &u->task, found_task);
+}
+
+/* False: no memory. */
+static bool begin_way(struct http_up *u)
+{
+	const uint64_t limit_ns = loop_now_ns(u->config->loop) + HTTP_UP_OPEN_MS * NS_PER_MS;
+
+	u->way = loop_timer_set(u->config->loop, &u->timer, limit_ns, up_timeout) < 0 ? NULL : calloc(1, sizeof(*u->way));
+	if (!u->way)
+		return false;
+	u->way->u = u;
+	u->way->lookup.done = looked_up;
+	return true;
 }
 
 void http_up_open(struct http_up *u, const struct http_origin *o, const struct ip *preferred, const char *const *protocols, unsigned count)
@@ -416,10 +460,8 @@ void http_up_open(struct http_up *u, const struct http_origin *o, const struct i
 	write_offer(u->offer, protocols, count);
 	u->reading = u->blocked = u->ended = u->finishing = u->finished = u->protocol_refused = false;
 	u->broken = 0;
-	u->lookup = (struct dns_resolve){ .done = looked_up };
-	/* Without a time limit nothing is looked up: a name has no address then. */
-	if (loop_timer_set(u->config->loop, &u->timer, loop_now_ns(u->config->loop) + HTTP_UP_OPEN_MS * NS_PER_MS, up_timeout) < 0 || o->is_address)
+	if (!begin_way(u) || o->is_address)
 		loop_task_add(u->config->loop, &u->task, found_task);
 	else
-		dns_resolve(u->config->dns, o->host, &u->lookup);
+		dns_resolve(u->config->dns, o->host, &u->way->lookup);
 }

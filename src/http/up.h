@@ -6,11 +6,11 @@
 
 #include "base/loop.h"
 #include "http/origin.h"
-#include "net/dns.h"
 #include "net/network.h"
 
 #include <sys/types.h>
 
+struct dns;
 struct tls;
 struct tls_context;
 
@@ -49,10 +49,8 @@ struct http_up {
 	char offer[HTTP_UP_OFFER_MAX]; /* the same, once they are not to be borrowed any more */
 	struct ip preferred;
 	uint64_t opened_ns;
-	struct dns_resolve lookup;
-	struct ip candidate[DNS_RESOLVE_MAX];
-	unsigned candidates, next;
-	int fd, dial_error;
+	struct http_up_way *way; /* NULL: it is connected, or closed */
+	int fd;
 	struct loop_fd watch;
 	struct loop_timer timer;
 	struct loop_task task;
@@ -77,6 +75,7 @@ ssize_t http_up_read(struct http_up *u, void *dst, size_t len);
 size_t http_up_write(struct http_up *u, const void *p, size_t len);
 void http_up_finish(struct http_up *u);              /* no more will be written */
 void http_up_reading(struct http_up *u, bool wanted); /* moved() for what comes in */
+void http_up_rest(struct http_up *u); /* little is to be expected of it for a while: keeps no memory that it can do without */
 /* It is open both ways, and nothing is on its way on it that has reached this end. */
 bool http_up_quiet(const struct http_up *u);
 /* The open connection of @from becomes @to's, which is closed, with its owner; moved() follows for what comes in. 0, or -errno: @from is still open, and to be closed. */

@@ -45,6 +45,9 @@ struct guard {
 static struct guard guards[GUARDS_MAX];
 static size_t nguards;
 
+/* For programs that are linked without a sanitizer. */
+__attribute__((weak)) size_t __sanitizer_get_current_allocated_bytes(void);
+
 /* For programs that are linked without fault.c. */
 __attribute__((weak)) void fault_pause(void)
 {
@@ -65,6 +68,13 @@ unsigned int test_count_fds(void)
 		n += e->d_name[0] != '.';
 	closedir(d);
 	return n - 1; /* the directory itself */
+}
+
+size_t test_count_bytes(void)
+{
+	if (!__sanitizer_get_current_allocated_bytes)
+		SKIP("without a sanitizer nobody counts");
+	return __sanitizer_get_current_allocated_bytes();
 }
 
 /* End the test at once: no exit handlers, no leak check, since a failed test cannot clean up. */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/dns.h"
 #include "../test.h"
 
 struct proxyrig rig;

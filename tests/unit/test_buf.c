@@ -126,6 +126,25 @@ TEST(a_large_buffer_gives_its_memory_back_when_it_runs_empty)
 	buf_done(&b);
 }
 
+TEST(a_small_buffer_keeps_its_memory_until_it_is_asked_to_be_empty)
+{
+	struct buf b;
+
+	buf_init(&b, 1 << 20);
+	CHECK(buf_put(&b, "ab", 2), "put");
+	buf_consume(&b, 1);
+	buf_trim(&b);
+	CHECK(buf_len(&b) == 1 && buf_data(&b)[0] == 'b', "what is in it stays");
+	buf_consume(&b, 1);
+	CHECK(b.mem != NULL, "for what comes next");
+	buf_trim(&b);
+	CHECK(b.cap == 0 && b.mem == NULL, "keeps %zu", b.cap);
+	CHECK(!buf_reserve(&b, (1 << 20) + 1), "does not fit");
+	buf_trim(&b);
+	CHECK(!buf_ok(&b), "it is as bad as it was");
+	buf_done(&b);
+}
+
 TEST(running_out_of_memory_makes_it_bad_and_loses_nothing)
 {
 	FAULT_LOOP {
@@ -145,4 +164,5 @@ RUN_TESTS(T(bytes_come_out_as_they_went_in), T(nothing_can_be_put_into_an_empty_
 	  T(what_does_not_fit_leaves_the_buffer_as_it_was_and_bad), T(a_size_near_the_top_does_not_wrap),
 	  T(reserved_room_is_readable_once_it_is_committed), T(numbers_are_little_endian),
 	  T(any_mixture_of_puts_and_consumes_keeps_the_order), T(a_large_buffer_gives_its_memory_back_when_it_runs_empty),
+	  T(a_small_buffer_keeps_its_memory_until_it_is_asked_to_be_empty),
 	  T(running_out_of_memory_makes_it_bad_and_loses_nothing))

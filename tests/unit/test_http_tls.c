@@ -347,6 +347,40 @@ TEST(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once)
 	stop();
 }
 
+/* What the proxy has of a connection that has had a request and waits for the next: both ends of TLS, both of TCP's, and what is between them. That is what the process
+ * does not have any more when the proxy has dropped them all, while the guests' and the servers' own ends stay. */
+TEST(an_idle_connection_takes_little_memory)
+{
+	enum { CONNS = 16, BYTES_MAX = 38 << 10 };
+	static const char *const offers[] = { "http/1.1" };
+	struct server *s[CONNS];
+	struct guest *g[CONNS];
+	size_t before, freed;
+
+	start();
+	for (unsigned i = 0; i < CONNS; i++) {
+		g[i] = guest_dials(offers, 1);
+		carry(g[i], NULL);
+		s[i] = server_takes("http/1.1");
+		UNTIL(g[i], s[i], tls_step(g[i]->tls) == TLS_OPEN);
+		guest_asks(g[i]);
+		server_answers(g[i], s[i]);
+	}
+	nguest_settle(&rig.g, 20);
+	CHECK(rig.proxy->count == CONNS && rig.proxy->spare.count == 0, "%u are open", rig.proxy->count);
+	before = test_count_bytes();
+	nguest_rules(&rig.rules, (const char *const[]){ "public" }, 1);
+	network_set_policy(rig.g.n, &rig.rules);
+	NGUEST_UNTIL(&rig.g, rig.proxy->count == 0);
+	freed = before - test_count_bytes();
+	CHECK(rig.proxy->spare.count == 0 && freed / CONNS <= BYTES_MAX, "%zu bytes a connection", freed / CONNS);
+	for (unsigned i = 0; i < CONNS; i++) {
+		guest_leaves(g[i]);
+		server_leaves(s[i]);
+	}
+	stop();
+}
+
 RUN_TESTS(T(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy), T(a_handshake_that_does_not_end_is_given_up),
 	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another),
-	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once))
+	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once), T(an_idle_connection_takes_little_memory))
