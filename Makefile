@@ -308,21 +308,22 @@ $(guest_tests): $(BUILD)/%: $(BUILD)/musl/%.o
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
 
 # What `make bench` runs: tools on the host, and static programs for the guest.
-bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host tls http_tap http_peer net_ops net_server net_peers forkexec off fsload netload port)
+bench_tools := $(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host tls http_hooks http_tap http_peer net_ops net_server net_peers forkexec off fsload netload port)
 $(BUILD)/bench/interleave: $(BUILD)/obj/bench/interleave.o
 $(BUILD)/bench/exec: $(BUILD)/obj/bench/exec.o $(BUILD)/libsbx.a
 $(BUILD)/bench/kvm_start: $(BUILD)/obj/bench/kvm_start.o $(call objs,obj,$(src_doors))
 $(BUILD)/bench/fs_ops: $(addprefix $(BUILD)/obj/bench/,fs_ops.o front.o vhost.o)
 $(BUILD)/bench/fs_server: $(BUILD)/obj/bench/fs_server.o $(BUILD)/obj/bench/serve.o $(call objs,obj,$(src_doors))
 $(BUILD)/bench/tls: $(BUILD)/obj/bench/tls.o $(call objs,obj,$(src_doors))
-$(BUILD)/bench/http_tap: $(BUILD)/obj/bench/http_tap.o $(call objs,obj,$(src_doors))
+$(BUILD)/bench/http_hooks: $(BUILD)/obj/bench/http_hooks.o $(BUILD)/libsbx.a
+$(BUILD)/bench/http_tap: $(BUILD)/obj/bench/http_tap.o $(call objs,obj,$(filter-out src/host/main.c,$(src_host)))
 $(BUILD)/bench/http_peer: $(BUILD)/obj/bench/http_peer.o $(BUILD)/obj/src/base/clock.o
 $(BUILD)/bench/fs_callbacks: $(addprefix $(BUILD)/obj/bench/,fs_callbacks.o front.o vhost.o) $(BUILD)/libsbx.a
 $(BUILD)/bench/fs_host: $(BUILD)/obj/bench/fs_host.o $(call objs,obj,$(filter-out src/host/main.c,$(src_host)))
 $(BUILD)/bench/net_ops: $(addprefix $(BUILD)/obj/bench/,net_ops.o peers.o vhost.o) $(call objs,obj,$(src_doors))
 $(BUILD)/bench/net_peers: $(addprefix $(BUILD)/obj/bench/,net_peers.o peers.o)
 $(BUILD)/bench/net_server: $(addprefix $(BUILD)/obj/bench/,net_server.o serve.o) $(call objs,obj,$(src_doors))
-$(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host tls http_tap http_peer net_ops net_server net_peers):
+$(addprefix $(BUILD)/bench/,interleave exec kvm_start fs_ops fs_server fs_callbacks fs_host tls http_hooks http_tap http_peer net_ops net_server net_peers):
 	@mkdir -p $(@D)
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^ $(LIBS_host)
 $(BUILD)/bench/forkexec $(BUILD)/bench/off $(BUILD)/bench/fsload $(BUILD)/bench/netload: $(BUILD)/bench/%: $(BUILD)/musl/bench/guest/%.o

@@ -1,39 +1,46 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* bench/http_tap.c - a VM's network without the VM: the stack, the resolver and the interceptor behind a tap device, so that ordinary clients in a network namespace are
- * the guest and no emulation is in the figures. Prints "ready", and then does what sandbox-host would do, until its input ends.
+/* bench/http_tap.c - sandbox-host without a VM: takes its configuration from libsbx as the real one does, and has the stack, the resolver and the interceptor behind a tap device,
+ * so that ordinary clients in a network namespace are the guest and no emulation is in the figures.
  *
- *	http_tap TAP CA_OUT EXTRA_ROOTS RULE ORIGIN...
- *
- * Requests to each ORIGIN get a header by a hook. The authority that the clients are to trust is written to CA_OUT. */
+ * "TAP DIR" comes where the kernel's command line would be. Into DIR go "pid", then "own.pem", the authority that the clients are to trust: then all is ready; and after each SIGUSR1
+ * "allocated", the bytes that the allocator has given out. */
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/rd.h"
+#include "host/http.h"
 #include "http/ca.h"
-#include "http/proxy.h"
-#include "http/roots.h"
-#include "http/tls.h"
 #include "net/dns_service.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
+#include <malloc.h>
 #include <net/if.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/signalfd.h>
 
 enum {
+	CLIENT_FD = 3,
 	HDR = 12, /* struct virtio_net_hdr_mrg_rxbuf */
 	FRAMES_A_ROUND = 64,
 };
 
 static struct {
+	const char *dir;
 	int tap;
 	struct loop *loop;
-	struct loop_fd tap_watch, stdin_watch;
+	struct ctl ctl;
+	struct vm_config config;
+	struct loop_fd tap_watch, signal_watch;
 	struct network *network;
+	struct host_http http;
 	uint8_t frame[HDR + FRAME_MAX];
 } m;
 
@@ -81,15 +88,6 @@ static void on_frames(struct loop_fd *w, uint32_t events)
 	}
 }
 
-static void on_stdin(struct loop_fd *w, uint32_t events)
-{
-	char c;
-
-	(void)events;
-	if (read(w->fd, &c, 1) <= 0)
-		loop_stop(m.loop);
-}
-
 static void open_tap(const char *name)
 {
 	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
@@ -102,69 +100,104 @@ static void open_tap(const char *name)
 		die("cannot make a tap device", strerror(errno));
 }
 
-static void write_file(const char *path, const char *text)
+static void write_file(const char *name, const char *text)
 {
-	AUTOCLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	char path[PATH_MAX];
+	AUTOCLOSE int fd = -1;
 
+	(void)snprintf(path, sizeof(path), "%s/%s", m.dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		die(path, strerror(errno));
 }
 
-static struct tls_context *make_tls(const char *ca_out, const char *extra)
+static void write_number(const char *name, size_t n)
 {
-	struct sbx_err err = { 0 };
-	struct tls_config c = { 0 };
-	struct tls_context *context;
+	char text[32];
 
-	if (ca_create(&(struct ca_config){ 0 }, clock_wall_ns() / NS_PER_S, &c.ca, &err) < 0 || roots_create(&c.roots) < 0 ||
-	    roots_add_file(c.roots, extra, &err) < 0 || tls_context_create(&c, &context, &err) < 0)
-		die("TLS", err.message);
-	write_file(ca_out, ca_certificate_pem(c.ca));
-	return context;
+	(void)snprintf(text, sizeof(text), "%zu\n", n);
+	write_file(name, text);
 }
 
-static void add_hooks(struct http_hooks *hooks, char *const *origins)
+static void on_signal(struct loop_fd *w, uint32_t events)
 {
-	struct sbx_err err = { 0 };
-	struct http_origin o;
+	struct signalfd_siginfo si;
 
-	http_hooks_init(hooks);
-	for (; *origins; origins++)
-		if (http_origin_parse(*origins, &o, &err) < 0 || http_hooks_add_header(hooks, &o, "x-key", "from the host") < 0)
-			die(*origins, err.message);
+	(void)events;
+	if (read(w->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		write_number("allocated", mallinfo2().uordblks);
 }
 
-int main(int argc, char **argv)
+static void serve(void)
 {
 	static const struct log log;
-	static struct policy policy;
-	static struct http_hooks hooks;
 	const struct network_link link = { .send = on_send };
-	struct http_proxy_config config = { .log = &log };
+	struct http_proxy_config proxy = { .loop = m.loop, .log = &log };
+	char *dir = strchr(m.config.cmdline, ' ');
+	struct sbx_err err = { 0 };
 	struct dns_service *service;
-	struct http_proxy *proxy;
-	struct sbx_err err;
 
-	if (argc < 6)
-		die("usage", "http_tap TAP CA_OUT EXTRA_ROOTS RULE ORIGIN...");
-	open_tap(argv[1]);
-	if (rule_parse(argv[4], &policy.rule[policy.count++], &err) < 0)
-		die(argv[4], err.message);
-	config.tls = make_tls(argv[2], argv[3]);
-	add_hooks(&hooks, argv + 5);
-	if (loop_create(&m.loop) < 0 || network_create(m.loop, &log, &policy, &link, &m.network) < 0 ||
+	if (!dir)
+		die("usage", "TAP DIR");
+	*dir++ = '\0';
+	m.dir = dir;
+	open_tap(m.config.cmdline);
+	if (network_create(m.loop, &log, m.config.policy, &link, &m.network) < 0 ||
 	    dns_service_create(m.loop, &log, m.network, network_policy(m.network), NULL, &service) < 0)
 		die("network", "no memory");
-	config.loop = m.loop;
-	config.network = m.network;
-	config.dns = dns_service_resolver(service);
-	if (http_proxy_create(&config, &hooks, &proxy) < 0 || loop_fd_add(m.loop, &m.tap_watch, m.tap, EPOLLIN, on_frames) < 0 ||
-	    loop_fd_add(m.loop, &m.stdin_watch, 0, EPOLLIN, on_stdin) < 0)
-		die("proxy", "no memory");
+	proxy.network = m.network;
+	proxy.dns = dns_service_resolver(service);
+	if (host_http_init(&m.http, &proxy, &m.ctl, &m.config, &err) < 0 || !m.http.ca)
+		die("interception", err.message);
+	if (loop_fd_add(m.loop, &m.tap_watch, m.tap, EPOLLIN, on_frames) < 0)
+		die("loop", "no memory");
 	network_started(m.network, &(struct frame_caps){ .csum = true, .tso4 = true, .tso6 = true });
-	(void)puts("ready");
-	(void)fflush(stdout);
-	(void)loop_run(m.loop);
-	http_proxy_free(proxy);
+	write_number("pid", (size_t)getpid());
+	write_file("own.pem", ca_certificate_pem(m.http.ca));
+}
+
+static int on_frame(void *user, const struct frame *f)
+{
+	struct sbx_err err = { 0 };
+
+	(void)user;
+	if (m.http.proxy)
+		return host_http_frame(&m.http, f);
+	if (f->type != PROTO_CONFIG)
+		return vm_config_add(&m.config, f, &m.ctl.link);
+	if (vm_config_read(&m.config, f, &m.ctl.link, &err) < 0)
+		die("configuration", err.message);
+	serve();
 	return 0;
+}
+
+static void on_drained(void *user)
+{
+	(void)user;
+	httpcalls_resume(&m.http.calls);
+}
+
+static void on_closed(void *user, int reason)
+{
+	(void)user;
+	(void)reason;
+	loop_stop(m.loop);
+}
+
+int main(void)
+{
+	static const struct ctl_ops ops = { .frame = on_frame, .drained = on_drained, .closed = on_closed };
+	sigset_t usr1;
+	int signals;
+
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	(void)sigprocmask(SIG_BLOCK, &usr1, NULL);
+	signals = signalfd(-1, &usr1, SFD_CLOEXEC | SFD_NONBLOCK);
+	vm_config_init(&m.config);
+	if (signals < 0 || loop_create(&m.loop) < 0 || ctl_init(&m.ctl, m.loop, CLIENT_FD, &ops, &m) < 0 ||
+	    loop_fd_add(m.loop, &m.signal_watch, signals, EPOLLIN, on_signal) < 0)
+		die("start", strerror(errno));
+	(void)loop_run(m.loop);
+	_exit(0); /* the measurement is over */
 }
