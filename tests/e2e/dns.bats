@@ -48,3 +48,29 @@ teardown() {
 	assert_status 0
 	[ "${lines[0]}" = 0 ]
 }
+
+@test "a name server that does not answer holds up nobody, however many questions wait for it" {
+	unshare --net --mount true 2>/dev/null || skip "namespaces are not to be had here"
+	cd "$BATS_TEST_TMPDIR"
+	echo nameserver 127.0.0.1 >resolv.conf
+	# shellcheck disable=SC2016
+	run unshare --net --mount bash -euc '
+		ip link set lo up
+		mount --bind resolv.conf /etc/resolv.conf
+		socat -u UDP-RECV:53,bind=127.0.0.1 OPEN:asked,creat &
+		trap "kill $! \$SERVER_PID" EXIT
+		coproc SERVER { exec "$1/tests/guest/netpeer" serve; }
+		read -r PORT <&"${SERVER[0]}"
+		until ss -lun | grep -q 127.0.0.1:53; do :; done
+		timeout -k 5 180 "$SANDBOX" run --engine "$SBX_ENGINE" --env "PORT=$PORT" --mount "$1/tests/guest:/mnt" --allow public --allow tcp:127.0.0.1/32:"$PORT" -- sh -c "$2"' _ "$SBX_BUILD" '
+			nslookup -type=a nobody.example.com >/tmp/slow & slow=$!
+			/mnt/netevil dns 53 3000
+			/mnt/netpeer echo 10.0.2.1 $PORT 3000000 && echo passed
+			nslookup host.sandbox.internal | grep -c 10.0.2.1
+			wait $slow || echo unanswered'
+	assert_status 0
+	[ "${lines[0]}" = passed ]
+	[ "${lines[1]}" -ge 1 ]
+	[ "${lines[2]}" = unanswered ]
+	grep -aq example asked
+}

@@ -86,6 +86,30 @@ guest() {
 	assert_status 0
 }
 
+@test "a guest that floods harms neither its other connections nor the host" {
+	local line host high
+	coproc VM { exec timeout 180 "$SANDBOX" run --engine "$SBX_ENGINE" --memory 192 --mount "$SBX_BUILD/tests/guest:/mnt" --allow "tcp:127.0.0.1/32:$PORT" \
+		--allow "udp:127.0.0.1/32:$PORT" -i -- sh -c "
+			(while [ ! -e /tmp/stop ]; do /mnt/netpeer echo $GW $PORT 1000000 || exit 1; done; echo unharmed) &
+			for kind in spoof checksum fragments scan udp dns window sizes; do /mnt/netevil \$kind $PORT 10000 || echo \$kind; done
+			/mnt/netevil syn $PORT 3000
+			touch /tmp/stop
+			wait
+			/mnt/netpeer upload $GW $PORT 1000000 && echo after
+			read line" 2>&1; }
+	local vm=$VM_PID
+	for want in unharmed after; do
+		read -r line <&"${VM[0]}"
+		[ "$line" = "$want" ]
+	done
+	host=$(pgrep -x sandbox-host)
+	high=$(awk '/VmHWM/ { print $2 }' "/proc/$host/status")
+	[ "$high" -le $(((192 + 96) * 1024)) ] # the guest's memory, which is mapped there, and what connections may hold
+	eval "exec ${VM[1]}>&-"
+	wait "$vm" || :
+	assert_nothing_left
+}
+
 @test "what no rule admits is refused at once: TCP by a reset, UDP by ICMP" {
 	run guest "tcp:127.0.0.1/32:$PORT" -- "/tmp/peer refused 192.0.2.1 443 && /tmp/peer refused $GW 1 && /tmp/peer refused 2001:db8::1 443 &&
 		/tmp/peer udp-denied $GW $PORT && /tmp/peer udp-denied 192.0.2.1 53 && /tmp/peer udp-denied 2001:db8::1 53"
