@@ -383,11 +383,18 @@ TEST(too_many_lookups_fail_and_hurt_nobody)
 	struct asker *a = calloc(DNS_LOOKUPS_MAX + 1, sizeof(*a));
 	char name[64];
 
+	ask(s, &a[0], "known.example.com", DNS_A);
+	answer(s, 0, "known.example.com", "93.184.216.35");
+	s->fake.asked = 0;
 	for (unsigned i = 0; i <= DNS_LOOKUPS_MAX; i++) {
 		snprintf(name, sizeof(name), "n%u.example.com", i);
 		ask(s, &a[i], name, DNS_A);
 	}
 	CHECK(s->fake.asked == DNS_LOOKUPS_MAX && a[DNS_LOOKUPS_MAX].answer.rcode == DNS_SERVFAIL, "one is too many");
+	ask(s, &a[DNS_LOOKUPS_MAX], "known.example.com", DNS_A);
+	CHECK(a[DNS_LOOKUPS_MAX].replies == 1 && a[DNS_LOOKUPS_MAX].answer.count == 1, "what is known is told at once");
+	ask(s, &a[DNS_LOOKUPS_MAX], DNS_HOST_NAME, DNS_A);
+	CHECK(a[DNS_LOOKUPS_MAX].replies == 1 && a[DNS_LOOKUPS_MAX].answer.count == 1, "and so is the gateway's name");
 	answer(s, 7, "n7.example.com", "93.184.216.34");
 	CHECK(a[7].replies == 1, "the others go on");
 	ask(s, &a[7], "again.example.com", DNS_A);
