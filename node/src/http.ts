@@ -11,6 +11,8 @@ import { type NativeHandle, type NativeHttpRequest, native } from "./native.js";
 export interface SandboxHttpSelector {
 	/** Scheme, host, and port if it is not the scheme's: `"https://api.example.com"`, `"http://127.0.0.1:8080"`. */
 	readonly origin: string;
+	/** For the hook to end, waiting for others included; then the guest gets a 502. 30 s if it is left out. */
+	readonly timeoutMs?: number;
 }
 
 /** A request of the guest's, as it came or as earlier hooks have left it. */
@@ -35,7 +37,7 @@ export interface SandboxHttpRequest {
 	};
 }
 
-/** Called before the server sees the request. One that throws, or takes longer than 30 s: the guest gets a 502, and the server nothing. */
+/** Called before the server sees the request. One that throws, or takes longer than its time: the guest gets a 502, and the server nothing. */
 export type SandboxHttpRequestHook = (request: SandboxHttpRequest) => void | Promise<void>;
 
 /** A header that every request to an origin has, whatever the guest sends: neither the guest nor a hook sees it. */
@@ -94,6 +96,7 @@ export function validateOrigin(origin: unknown): string {
 
 interface Registered {
 	readonly origin: string;
+	readonly timeoutMs?: number;
 	readonly hook: SandboxHttpRequestHook;
 	active: boolean;
 }
@@ -135,10 +138,14 @@ export class SandboxHttp {
 	 * ```
 	 */
 	onRequest(selector: SandboxHttpSelector, hook: SandboxHttpRequestHook): AsyncDisposable {
-		const origin = validateOrigin(typeof selector === "object" && selector !== null ? selector.origin : selector);
+		const { origin: given, timeoutMs } = typeof selector === "object" && selector !== null ? selector : { origin: selector };
+		const origin = validateOrigin(given);
+		if (timeoutMs !== undefined && !(Number.isSafeInteger(timeoutMs) && timeoutMs > 0 && timeoutMs <= 0xffff_ffff)) {
+			throw new SandboxError("ERR_SANDBOX_OPTIONS", "the hook's timeoutMs must be a whole number of milliseconds greater than zero");
+		}
 		if (typeof hook !== "function") throw new SandboxError("ERR_SANDBOX_OPTIONS", "the hook must be a function");
 		this.#check();
-		const registered: Registered = { origin, hook, active: true };
+		const registered: Registered = { origin, ...(timeoutMs === undefined ? {} : { timeoutMs }), hook, active: true };
 		const index = this.#hooks.push(registered) - 1;
 		return {
 			[Symbol.asyncDispose]: async () => {
@@ -149,8 +156,8 @@ export class SandboxHttp {
 	}
 
 	/** For the configuration of the VM. @internal */
-	origins(): readonly { readonly origin: string }[] {
-		return this.#hooks.map(({ origin }) => ({ origin }));
+	selectors(): readonly SandboxHttpSelector[] {
+		return this.#hooks.map(({ origin, timeoutMs }) => ({ origin, ...(timeoutMs === undefined ? {} : { timeoutMs }) }));
 	}
 
 	/** The VM runs: hooks that were disposed meanwhile go. Without one, it is over. @internal */

@@ -242,7 +242,7 @@ export interface NativeConfig {
 	readonly bootTimeoutMs: number | undefined;
 	readonly hostname: string | undefined;
 	readonly rules: readonly string[];
-	readonly hooks: readonly { readonly origin: string }[];
+	readonly hooks: readonly { readonly origin: string; readonly timeoutMs?: number }[];
 	readonly injections: readonly { readonly origin: string; readonly name: string; readonly value: string }[];
 	readonly secrets: readonly { readonly origin: string; readonly placeholder: string; readonly value: string }[];
 	readonly trustPem: string | undefined;

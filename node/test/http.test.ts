@@ -2,6 +2,7 @@
 /** Hooks of the guest's HTTP requests, rules and ports of a running VM. Servers are of this process, on its loopback, which the guest reaches as its gateway. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, type Server, createServer } from "node:http";
 import { createSecureServer } from "node:http2";
@@ -70,9 +71,9 @@ const get = async (vm: SandboxVm, url: string, ...args: readonly string[]): Prom
 	const { stdout, stderr } = await within(vm.exec("wget", ["-qO-", ...args, url]));
 	return stdout + stderr;
 };
-async function withHook(hook: SandboxHttpRequestHook, body: (vm: SandboxVm, disposable: AsyncDisposable) => Promise<void>, more: object = {}): Promise<void> {
-	await using sandbox = createSandbox(options(network(more)));
-	const disposable = sandbox.http.onRequest({ origin: site() }, hook);
+async function withHook(hook: SandboxHttpRequestHook, body: (vm: SandboxVm, disposable: AsyncDisposable) => Promise<void>, selector: { readonly timeoutMs?: number } = {}): Promise<void> {
+	await using sandbox = createSandbox(options(network()));
+	const disposable = sandbox.http.onRequest({ origin: site(), ...selector }, hook);
 	await using vm = await sandbox.run();
 	await body(vm, disposable);
 }
@@ -143,6 +144,117 @@ test("a hook that throws, or that changes what must not be changed: 502, nothing
 			assert.equal(seen.length, 0);
 			assert.equal((await within(heard)).url, `${site()}/`);
 		});
+	}
+});
+
+test("each header that says where a request goes or ends, or belongs to the connection, is refused by name", async () => {
+	const fixed = ["host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade", "http2-settings", "expect"];
+	let change: SandboxHttpRequestHook = () => {};
+	await withHook((request) => change(request), async (vm) => {
+		const errors: SandboxHookErrorEvent[] = [];
+		vm.on("hookError", (event) => void errors.push(event));
+		seen.length = 0;
+		for (const name of fixed) {
+			change = ({ headers }) => headers.set(name, "5");
+			assert.match(await get(vm, site()), /502/, name);
+			assert.match(String(errors.at(-1)?.error), new RegExp(`header '${name}'`));
+		}
+		change = ({ headers }) => headers.delete("host");
+		assert.match(await get(vm, site()), /502/);
+		assert.equal(errors.length, fixed.length + 1);
+		assert.equal(seen.length, 0);
+		change = () => {};
+		assert.equal(await get(vm, site()), "hello from /\n");
+	});
+});
+
+test("a hook that hangs costs its request its time, and what it says later nobody", async () => {
+	let release = (): void => {};
+	const gate = new Promise<void>((resolve) => (release = resolve));
+	let calls = 0;
+	const hook: SandboxHttpRequestHook = async ({ headers }) => {
+		if (++calls > 1) return;
+		await gate;
+		headers.set("x-late", "yes");
+	};
+	await withHook(
+		hook,
+		async (vm) => {
+			seen.length = 0;
+			assert.match(await get(vm, site()), /502/);
+			assert.equal(seen.length, 0);
+			release();
+			assert.equal(await get(vm, `${site()}/again`), "hello from /again\n");
+			assert.deepEqual(seen.map(({ url, headers }) => [url, headers["x-late"]]), [["/again", undefined]]);
+		},
+		{ timeoutMs: 300 },
+	);
+	for (const timeoutMs of [0, -1, 1.5, 2 ** 32, "5"]) {
+		const sandbox = createSandbox(options(network()));
+		assert.throws(() => sandbox.http.onRequest({ origin: site(), timeoutMs: timeoutMs as number }, hook), isError("ERR_SANDBOX_OPTIONS", /timeoutMs/));
+	}
+});
+
+test("a program that goes while a hook thinks harms nobody, nor do changes after a hook has ended change anything", async () => {
+	let release = (): void => {};
+	const gate = new Promise<void>((resolve) => (release = resolve));
+	let asked = (): void => {};
+	const called = new Promise<void>((resolve) => (asked = resolve));
+	await withHook(
+		async ({ url, headers }) => {
+			if (url.pathname === "/gone") {
+				asked();
+				await gate;
+			}
+			setImmediate(() => headers.set("x-late", "yes"));
+		},
+		async (vm) => {
+			seen.length = 0;
+			const program = vm.spawn("wget", ["-qO-", `${site()}/gone`], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+			await within(called);
+			await program[Symbol.asyncDispose]();
+			release();
+			assert.equal(await get(vm, `${site()}/there`), "hello from /there\n");
+			assert.equal(seen.at(-1)?.url, "/there");
+			assert.deepEqual(seen.filter(({ headers }) => "x-late" in headers), []);
+		},
+	);
+});
+
+test("a WebSocket: the hook sees the handshake, and frames pass both ways", async () => {
+	const rootfs = withNode();
+	const server = createServer((_, response) => response.writeHead(400).end());
+	const handshakes: (string | undefined)[] = [];
+	server.on("upgrade", (request, socket) => {
+		handshakes.push(String(request.headers["x-token"]));
+		const accept = createHash("sha1").update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+		socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+		socket.write(Buffer.from([0x81, 7, ...Buffer.from("welcome")]));
+		socket.on("error", () => {});
+		socket.on("data", (frame: Buffer) => {
+			// A short frame of a client's: two bytes, a mask of four, and what is masked. A close is answered by the same, and then by the end.
+			const mask = frame.subarray(2, 6);
+			socket.write(Buffer.concat([Buffer.from([frame[0] ?? 0, (frame[1] ?? 0) & 0x7f]), frame.subarray(6).map((byte, i) => byte ^ (mask[i % 4] ?? 0))]));
+			if (frame[0] === 0x88) socket.end();
+		});
+	});
+	await listen(server);
+	try {
+		const port = portOf(server);
+		const origin = `http://10.0.2.1:${port}`;
+		await using sandbox = createSandbox(options({ network: { outbound: { policy: "deny", rules: [acceptTcp({ cidr: "127.0.0.1/32", ports: [port] })] } }, rootfs, memory: { mib: 512 } }));
+		sandbox.http.onRequest({ origin }, ({ headers, url }) => headers.set("x-token", `for ${url.pathname} ${headers.get("upgrade")}`));
+		await using vm = await sandbox.run();
+		const program = `const ws = new WebSocket("${origin.replace("http", "ws")}/echo");
+			let heard = 0;
+			ws.onmessage = ({ data }) => { console.log(data); if (++heard <= 3) ws.send("message " + heard); else ws.close(1000); };
+			ws.onerror = () => console.log("failed");
+			ws.onclose = ({ code }) => console.log(code);`;
+		const { stdout, stderr } = await within(vm.exec("node", ["--experimental-websocket", "-e", program]), 4 * PATIENCE_MS);
+		assert.equal(stdout, "welcome\nmessage 1\nmessage 2\nmessage 3\n1000\n", stderr);
+		assert.deepEqual(handshakes, ["for /echo websocket"]);
+	} finally {
+		server.close();
 	}
 });
 
