@@ -215,6 +215,21 @@ TEST(a_request_travels_with_all_that_a_hook_may_see)
 	teardown();
 }
 
+TEST(requests_of_other_origins_never_reach_the_client)
+{
+	static const char *const others[] = { "http://api.example.com:8443", "https://api.example.com", "https://example.com:8443", "https://api.example.com.x:8443", "https://x.api.example.com:8443" };
+	static struct asked a;
+
+	setup();
+	hook(0, 0);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		CHECK(http_origin_parse(others[i], &origin, NULL) == 0, "%s", others[i]);
+		ask(&a);
+		CHECK(a.times == 1 && a.kind == HTTP_FORWARD && a.run.hooks == 0 && !a.run.changed && nothing_came(), "%s", others[i]);
+	}
+	teardown();
+}
+
 TEST(changes_are_made_in_their_order_and_the_next_hook_sees_them)
 {
 	static struct asked a;
@@ -536,7 +551,8 @@ TEST(want_of_memory_refuses_a_request_and_no_other)
 	teardown();
 }
 
-RUN_TESTS(T(a_request_travels_with_all_that_a_hook_may_see), T(changes_are_made_in_their_order_and_the_next_hook_sees_them),
+RUN_TESTS(T(a_request_travels_with_all_that_a_hook_may_see), T(requests_of_other_origins_never_reach_the_client),
+	  T(changes_are_made_in_their_order_and_the_next_hook_sees_them),
 	  T(a_hook_answers_or_refuses_and_the_next_is_not_asked), T(what_hooks_must_not_change_is_a_502_that_says_so), T(changes_that_do_not_fit_are_a_502),
 	  T(decisions_that_make_no_sense_are_a_protocol_error), T(a_body_of_the_limit_is_taken_and_a_longer_one_is_not), T(decisions_to_nobody_are_ignored),
 	  T(a_request_that_goes_is_taken_back_wherever_it_is), T(a_hook_that_does_not_answer_in_its_time_costs_a_502),

@@ -248,6 +248,44 @@ TEST(tls_is_ended_here_for_the_name_that_it_asks_for_in_clear_and_no_other)
 	}
 }
 
+TEST(another_scheme_at_the_same_host_and_port_gets_no_credential)
+{
+	uint8_t ext[128], hello[4096], heard[8192];
+	char name[POLICY_NAME_MAX + 1] = "";
+	size_t len = hellorig_make(ext, extensions(HOST, false, ext), 4096, hello);
+	struct nguest_end *e;
+	struct tlsrig r;
+	int fd;
+
+	tlsrig_init(&r, NULL, 0);
+	rig.tls = r.context;
+	proxyrig_up_server();
+	(void)proxyrig_header("https", HOST, "Authorization", "Bearer s3cret");
+	e = ask(HOST ":@"); /* without TLS */
+	fd = proxyrig_take(rig.listener);
+	CHECK(!strstr(proxyrig_head(fd), "s3cret") && rig.last.count == 0, "the credential went in clear");
+	close(fd);
+	proxyrig_down_server(e);
+	proxyrig_up_server();
+	(void)proxyrig_header("http", HOST, "Authorization", "Bearer s3cret");
+	e = proxyrig_dial(rig.port);
+	CHECK(tcp_write(e->t, hello, len) == len, "write");
+	NGUEST_UNTIL(&rig.g, e->fin || e->closed);
+	CHECK(!proxyrig_calls(rig.listener) && proxyrig_has(e, "HTTP/1.1 400 "), "TLS to a port of plain HTTP is no HTTP");
+	proxyrig_down_server(e);
+	proxyrig_up_server();
+	(void)proxyrig_header("http", HOST, "Authorization", "Bearer s3cret");
+	(void)proxyrig_header("https", "other.example", "Authorization", "Bearer s3cret");
+	e = proxyrig_dial(rig.port);
+	CHECK(tcp_write(e->t, hello, len) == len, "write");
+	fd = proxyrig_take(rig.listener);
+	CHECK(server_hears(fd, heard, sizeof(heard), name) == len && memcmp(heard, hello, len) == 0, "it was not relayed as it came");
+	close(fd);
+	proxyrig_down_server(e);
+	rig.tls = NULL;
+	tlsrig_done(&r);
+}
+
 RUN_TESTS(T(a_host_is_the_origin_however_it_is_written), T(an_address_of_the_same_server_is_another_origin),
 	  T(what_is_no_host_or_may_be_read_in_two_ways_reaches_nobody), T(a_hooked_name_that_has_become_an_address_of_the_hosts_own_network_gets_nothing),
-	  T(tls_is_ended_here_for_the_name_that_it_asks_for_in_clear_and_no_other))
+	  T(tls_is_ended_here_for_the_name_that_it_asks_for_in_clear_and_no_other), T(another_scheme_at_the_same_host_and_port_gets_no_credential))
