@@ -103,8 +103,8 @@ struct sbx_vm {
 void vm_tables_init(struct sbx_vm *vm);
 /* vm.c: queues what was appended to the link, and sees to it that it is sent. A dead link is noticed by the next dispatch. */
 void vm_send(struct sbx_vm *vm);
-/* wait.c: one wait and dispatch. 0, -ETIMEDOUT, -ENOTCONN when the VM has ended. @deadline_ns 0: none. */
-int vm_step(struct sbx_vm *vm, uint64_t deadline_ns);
+/* wait.c: dispatches until a callback has set *@come: 0. Else -ETIMEDOUT at @deadline_ns (0: none), -ENOTCONN when the VM has ended. */
+int vm_wait(struct sbx_vm *vm, const bool *come, uint64_t deadline_ns);
 /* wait.c: clears @err; -EDEADLK inside of a callback, where nothing can be waited for. */
 int vm_refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err);
 int vm_ended_error(const struct sbx_vm *vm, struct sbx_err *err); /* why it ended, for a call that it ended under */

@@ -269,7 +269,6 @@ static void on_waited(struct sbx_vm *vm, const struct sbx_control_result *result
 /* Asks, and waits for the answer. */
 static int ask(struct sbx_vm *vm, const struct sbx_control_request *request, uint32_t timeout_ms, struct sbx_control_result *ret, struct sbx_err *err)
 {
-	uint64_t deadline = clock_mono_ns() + timeout_ms * NS_PER_MS;
 	struct sbx_control_request q = *request;
 	struct waiter w = { .come = false };
 	int r = vm_refuse_reentry(vm, err);
@@ -281,9 +280,8 @@ static int ask(struct sbx_vm *vm, const struct sbx_control_request *request, uin
 		r = sbx_control_submit(vm, &q, &id, err);
 	if (r < 0)
 		return r;
-	while (r == 0 && !w.come)
-		r = vm_step(vm, deadline);
-	if (!w.come) {
+	r = vm_wait(vm, &w.come, clock_mono_ns() + timeout_ms * NS_PER_MS);
+	if (r < 0) {
 		(void)sbx_control_cancel(vm, id);
 		return r == -ETIMEDOUT ? err_set(err, r, "the host process has not answered for %u ms", timeout_ms) :
 					 err_set(err, r, "cannot ask the host process: %s", strerror(-r));
@@ -367,8 +365,8 @@ int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err)
 
 	q.op = SBX_CONTROL_SHUTDOWN;
 	r = ask(vm, &q, timeout_ms, NULL, err);
-	while (r == 0 && !vm->ended)
-		r = vm_step(vm, deadline);
+	if (r == 0)
+		r = vm_wait(vm, &vm->ended, deadline);
 	if (vm->ended && vm->end_reason == SBX_END_STOPPED)
 		return 0;
 	if (r == -ETIMEDOUT)

@@ -46,9 +46,8 @@ int sbx_fs_run(struct sbx_vm *vm, const struct sbx_fs_request *request, struct s
 	r = sbx_fs_submit(vm, &q, &id, err);
 	if (r < 0)
 		return r;
-	while (r == 0 && !w.done)
-		r = vm_step(vm, deadline);
-	if (!w.done) {
+	r = vm_wait(vm, &w.done, deadline);
+	if (r < 0) {
 		tool_forget(vm, id);
 		return err_set(err, r, "the host process does not answer: %s", strerror(-r));
 	}

@@ -204,9 +204,8 @@ int guest_call_run(struct guest_call *c)
 
 	if (r < 0)
 		return r;
-	while (r == 0 && !c->exited)
-		r = vm_step(c->vm, deadline);
-	if (c->exited)
+	r = vm_wait(c->vm, &c->exited, deadline);
+	if (r == 0)
 		return call_result(c);
 	return r == -ETIMEDOUT ? too_late(c) : err_set(c->err, r, "cannot wait for the guest: %s", strerror(-r));
 }

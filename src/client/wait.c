@@ -10,7 +10,8 @@
 #include <poll.h>
 #include <string.h>
 
-int vm_step(struct sbx_vm *vm, uint64_t deadline_ns)
+/* One wait and dispatch. 0, -ETIMEDOUT, -ENOTCONN when the VM has ended. */
+static int step(struct sbx_vm *vm, uint64_t deadline_ns)
 {
 	struct pollfd p = { .fd = sbx_vm_fd(vm), .events = POLLIN };
 	int wait_ms = -1;
@@ -30,6 +31,15 @@ int vm_step(struct sbx_vm *vm, uint64_t deadline_ns)
 	int r = sbx_vm_dispatch(vm);
 
 	return r == -ENOTCONN ? 0 : r; /* what just came may be what the caller waits for */
+}
+
+int vm_wait(struct sbx_vm *vm, const bool *come, uint64_t deadline_ns)
+{
+	int r = 0;
+
+	while (r == 0 && !*come)
+		r = step(vm, deadline_ns);
+	return *come ? 0 : r;
 }
 
 int vm_refuse_reentry(const struct sbx_vm *vm, struct sbx_err *err)
@@ -52,8 +62,8 @@ int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct sbx_err *
 {
 	int r = vm_refuse_reentry(vm, err);
 
-	while (r == 0 && !vm->ready && !vm->ended)
-		r = vm_step(vm, 0);
+	if (r == 0)
+		r = vm_wait(vm, &vm->ready, 0);
 	if (vm->ended && !vm->ready)
 		return vm_ended_error(vm, err);
 	if (r < 0)
@@ -131,14 +141,13 @@ static int run_to_end(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struc
 		return r;
 	if (spec->flags & SBX_EXEC_STDIN)
 		feed_input(p, c);
-	while (r == 0 && !c->exited)
-		r = vm_step(vm, 0);
+	r = vm_wait(vm, &c->exited, 0);
 	sbx_proc_free(p);
 	if (c->exited && c->result->reason == SBX_EXIT_LOST)
 		return vm_ended_error(vm, err);
 	if (c->too_much)
 		return err_set(err, -EFBIG, "the program printed more than output_max bytes");
-	return c->exited ? 0 : r;
+	return r;
 }
 
 int sbx_exec_wait(struct sbx_vm *vm, const struct sbx_exec_spec *spec, const void *input, size_t input_len, size_t output_max,
