@@ -58,12 +58,30 @@ void run_error(const char *fmt, ...)
 	va_end(ap);
 }
 
-void run_sbx_error(const struct sbx_err *err)
+static void show_console(const struct sbx_err *err)
 {
-	run_error("%s", err->message);
 	if (err->console[0])
 		fprintf(stderr, "--- the guest's console ended with:\n%s%s---\n", err->console,
 			err->console[strlen(err->console) - 1] == '\n' ? "" : "\n");
+}
+
+void run_sbx_error(const struct sbx_err *err)
+{
+	run_error("%s", err->message);
+	show_console(err);
+}
+
+/* Of the VM: names the option that it is about, if it is a mount's. */
+static void vm_error(const struct run *r, const struct sbx_err *err)
+{
+	const char *option, *value = run_mount_in(&r->opt, err->message, &option);
+
+	if (!value) {
+		run_sbx_error(err);
+		return;
+	}
+	run_error("%s %s: %s", option, value, err->message);
+	show_console(err);
 }
 
 /* ---- Terminal ---- */
@@ -199,7 +217,7 @@ static void on_end(struct sbx_vm *vm, const struct sbx_end *end, void *user)
 	r->ended = true;
 	terminal_restore(r);
 	if (r->status == RUN_FAILED)
-		run_sbx_error(end->err);
+		vm_error(r, end->err);
 }
 
 static void on_log(struct sbx_vm *vm, enum sbx_log_level level, const char *line, void *user)
@@ -346,7 +364,7 @@ static int run_vm(struct run *r)
 	    !open_output("--http-log", r->opt.http_log_path, &c->http_log_fd))
 		return RUN_FAILED;
 	if (sbx_vm_start(c, &r->vm, &err) < 0) {
-		run_sbx_error(&err);
+		vm_error(r, &err);
 		return RUN_FAILED;
 	}
 	r->exited = !run_publish(&r->opt, r->vm);

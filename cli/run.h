@@ -33,6 +33,7 @@ struct run_options {
 	const char *env[RUN_ENV_MAX + 1];
 	unsigned env_count;
 	struct sbx_mount mount[SBX_MOUNTS_MAX];
+	const char *mount_value[SBX_MOUNTS_MAX]; /* as each was written */
 	const char *rule[SBX_RULES_MAX];
 	struct sbx_http_injection header[SBX_HTTP_HOOKS_MAX + 1];
 	struct sbx_http_secret secret[SBX_HTTP_HOOKS_MAX + 1];
@@ -51,6 +52,8 @@ int run_options_parse(int argc, char **argv, struct run_options *ret);
 /* run_mounts.c: the values of --mount and --tmpfs. False after a complaint. */
 bool run_take_mount(struct run_options *o, const char *value);
 bool run_take_tmpfs(struct run_options *o, const char *value);
+/* The value of the one whose mount point a message of the library names, and its option; or NULL. */
+const char *run_mount_in(const struct run_options *o, const char *message, const char **ret_option);
 /* run_copies.c: the values of --copy-in and --copy-out. False after a complaint. */
 bool run_take_copy(struct run_options *o, bool out, const char *value);
 /* Does those of one direction, in their order; after a failure the rest of those out, and none of those in. False after complaints. */

@@ -8,6 +8,8 @@
  * starts: a colon, ",ro", ",NAME=". Where ":ro" or ":rw" is behind it, DST is what it is. What is cut out of the value lives until the process ends. */
 #include "run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,9 +81,39 @@ static bool take_owner(struct sbx_mount *m, const char *text)
 	return false;
 }
 
+/* What is wrong with a path in the guest or in a mount, or NULL. */
+static const char *path_problem(const char *path)
+{
+	if (path[0] != '/')
+		return "is not absolute; begin it with a slash";
+	if (path[strspn(path, "/")] == '\0')
+		return "is the root itself; name a directory beneath it";
+	for (const char *p = path; *p;) {
+		size_t len;
+
+		p += strspn(p, "/");
+		len = strcspn(p, "/");
+		if ((len == 1 && p[0] == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
+			return "has a '.' or '..' in it; write it without";
+		p += len;
+	}
+	return NULL;
+}
+
 static bool take_mask(struct sbx_mount *m, const char *text)
 {
-	struct sbx_mask *grown = realloc((void *)m->masks, (m->mask_count + 1) * sizeof(*grown));
+	const char *problem = path_problem(text);
+	struct sbx_mask *grown;
+
+	if (problem) {
+		run_error("--mount: mask=%s: the path, which begins at the mount, %s", text, problem);
+		return false;
+	}
+	if (m->mask_count == SBX_MASKS_MAX) {
+		run_error("--mount: mask=%s: more than %d masks of one mount; mask a directory that holds several of them", text, SBX_MASKS_MAX);
+		return false;
+	}
+	grown = realloc((void *)m->masks, (m->mask_count + 1) * sizeof(*grown));
 
 	if (!grown) {
 		run_error("out of memory");
@@ -147,6 +179,81 @@ static char *last_colon_slash(char *s)
 	return last;
 }
 
+static const char *option_of(const struct sbx_mount *m)
+{
+	return m->kind == SBX_FS_TMPFS ? "--tmpfs" : "--mount";
+}
+
+/* Are they the same but for slashes? */
+static bool same_path(const char *a, const char *b)
+{
+	while (*a && *b) {
+		size_t len;
+
+		a += strspn(a, "/");
+		b += strspn(b, "/");
+		len = strcspn(a, "/");
+		if (len != strcspn(b, "/") || memcmp(a, b, len) != 0)
+			return false;
+		a += len;
+		b += len;
+	}
+	return a[strspn(a, "/")] == '\0' && b[strspn(b, "/")] == '\0';
+}
+
+/* @path becomes the last mount's point, if it can be one and is nobody else's. */
+static bool take_point(struct run_options *o, char *path, const char *value)
+{
+	struct sbx_mount *m = &o->mount[o->vm.mount_count - 1];
+	const char *problem = path_problem(path);
+
+	m->path = path;
+	for (size_t len = strlen(path); len > 1 && path[len - 1] == '/';)
+		path[--len] = '\0';
+	if (problem) {
+		run_error("%s %s: the mount point '%s' %s", option_of(m), value, m->path, problem);
+		return false;
+	}
+	for (size_t i = 0; i + 1 < o->vm.mount_count; i++) {
+		if (!same_path(o->mount[i].path, m->path))
+			continue;
+		run_error("%s %s: the mount point '%s' has been given to %s %s; leave one out, or mount it elsewhere", option_of(m), value, m->path,
+			  option_of(&o->mount[i]), o->mount_value[i]);
+		return false;
+	}
+	return true;
+}
+
+static bool check_source(const struct sbx_mount *m, const char *value)
+{
+	int fd = open(m->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		close(fd);
+		return true;
+	}
+	if (errno == ENOTDIR)
+		run_error("--mount %s: '%s' is not a directory; mount the directory that it is in, or bring it in by --copy-in", value, m->source);
+	else
+		run_error("--mount %s: cannot open the directory '%s' here: %s", value, m->source, strerror(errno));
+	return false;
+}
+
+const char *run_mount_in(const struct run_options *o, const char *message, const char **ret_option)
+{
+	for (size_t i = 0; i < o->vm.mount_count; i++) {
+		size_t len = strlen(o->mount[i].path);
+
+		for (const char *p = strchr(message, '\''); p; p = strchr(p + 1, '\'')) {
+			if (strncmp(p + 1, o->mount[i].path, len) != 0 || p[1 + len] != '\'')
+				continue;
+			*ret_option = option_of(&o->mount[i]);
+			return o->mount_value[i];
+		}
+	}
+	return NULL;
+}
+
 static struct sbx_mount *new_mount(struct run_options *o, const char *option, const char *value, char **ret_copy)
 {
 	if (o->vm.mount_count == SBX_MOUNTS_MAX) {
@@ -158,6 +265,7 @@ static struct sbx_mount *new_mount(struct run_options *o, const char *option, co
 		run_error("out of memory");
 		return NULL;
 	}
+	o->mount_value[o->vm.mount_count] = value;
 	o->mount[o->vm.mount_count] = (struct sbx_mount)SBX_MOUNT_INIT;
 	return &o->mount[o->vm.mount_count++];
 }
@@ -196,8 +304,7 @@ bool run_take_mount(struct run_options *o, const char *value)
 	}
 	*colon = '\0';
 	m->source = copy;
-	m->path = colon + 1;
-	return true;
+	return take_point(o, colon + 1, value) && check_source(m, value);
 }
 
 bool run_take_tmpfs(struct run_options *o, const char *value)
@@ -211,10 +318,9 @@ bool run_take_tmpfs(struct run_options *o, const char *value)
 	colon = strrchr(copy, ':');
 	if (colon)
 		*colon = '\0';
-	m->path = copy;
 	if (copy[0] != '/') {
 		run_error("--tmpfs %s: must be DST[:SIZE], DST an absolute path of the guest", value);
 		return false;
 	}
-	return !colon || run_take_size("--tmpfs", colon + 1, &m->max_bytes);
+	return take_point(o, copy, value) && (!colon || run_take_size("--tmpfs", colon + 1, &m->max_bytes));
 }

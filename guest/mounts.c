@@ -133,7 +133,7 @@ static int open_point(const char *path, struct sbx_err *err)
 	int fd;
 
 	if (is_vital(path))
-		return err_set(err, -EINVAL, "nothing can be mounted over %s: the guest needs what is there; choose another mount point", path);
+		return err_set(err, -EINVAL, "nothing can be mounted over '%s': the guest needs what is there; choose another mount point", path);
 	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 	if (fd >= 0)
 		return fd;

@@ -86,6 +86,7 @@ teardown() {
 		run sbx --mount "one:/mnt,$value" -- true
 		assert_status 125
 		[ "${#lines[@]}" -eq 1 ]
+		assert_output_has "--mount: $value: "
 	done
 	mkdir "one/$odd" "$odd"
 	echo odd >"$odd/name"
@@ -94,11 +95,52 @@ teardown() {
 	[ "$output" = odd ]
 }
 
+# refused TEXT OPTION...: one line that begins with the option and its value, and says TEXT.
+refused() {
+	local text=$1
+	shift
+	run sbx "$@" -- true
+	assert_status 125
+	[ "${#lines[@]}" -eq 1 ]
+	[[ $output == "sandbox run: ${*: -2:1} ${*: -1}: "* ]]
+	assert_output_has "$text"
+}
+
+@test "a mount that cannot be is told in the words of its option, before anything starts" {
+	: >file
+	for value in one:/ one:// one:///:ro; do
+		refused "is the root itself; name a directory beneath it" --mount "$value"
+	done
+	refused "has a '.' or '..' in it; write it without" --mount one:/mnt/../etc
+	refused "has a '.' or '..' in it; write it without" --mount one:/./mnt
+	refused "'file' is not a directory; mount the directory that it is in, or bring it in by --copy-in" --mount file:/mnt
+	refused "cannot open the directory 'none' here: No such file or directory" --mount none:/mnt
+	refused "the mount point '/mnt' has been given to --mount one:/mnt; leave one out, or mount it elsewhere" --mount one:/mnt --mount two:/mnt/
+	refused "has been given to --mount one:/mnt:ro" --mount one:/mnt:ro --tmpfs //mnt
+	refused "is the root itself" --tmpfs /:4M
+	refused "has a '.' or '..' in it" --tmpfs /a/..
+	local masks=() i
+	for i in $(seq 64); do masks+=(",mask=/$i"); done
+	printf -v masks '%s' "${masks[@]}"
+	run sbx --mount "one:/mnt$masks,mask=/one-more" -- true
+	assert_status 125
+	assert_output_has "mask=/one-more: more than 64 masks of one mount"
+}
+
+@test "a mount that fails in the guest is told with its option" {
+	run sbx --mount one:/mnt --mount two:/no/such/place/ -- true
+	assert_status 125
+	assert_output_has "--mount two:/no/such/place/: the guest could not start: there is no directory '/no/such/place' to mount on: add it to the image"
+	run sbx --tmpfs /proc:1M -- true
+	assert_status 125
+	assert_output_has "--tmpfs /proc:1M: the guest could not start: nothing can be mounted over '/proc'"
+}
+
 @test "what the guest needs cannot be mounted over" {
 	for point in /dev /proc /sys /sys/fs/cgroup; do
 		run sbx --mount "one:$point" -- true
 		assert_status 125
-		assert_output_has "nothing can be mounted over $point"
+		assert_output_has "nothing can be mounted over '$point'"
 	done
 }
 
