@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* cli/run_mounts.c - the values of `sandbox run --mount` and `--tmpfs`.
  *
- *	SRC:DST[:ro|rw][,cache=…][,owner=…][,mask=…]...
+ *	SRC:DST[:ro|rw][,cache=…][,owner=…][,mask=…]...[,watch=…]
  *
  * DST begins at the last ":/" before the options, so SRC may hold colons. A comma begins an option only when the name of one follows; a path that
  * itself holds ",mask=" and the like cannot be written here. What else looks like the end of DST was meant to be an option, and is told before anything
@@ -15,11 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const mount_options[] = { ",cache=", ",owner=", ",mask=" };
+static const char *const mount_options[] = { ",cache=", ",owner=", ",mask=", ",watch=" };
 
 enum { MOUNT_CACHE,
        MOUNT_OWNER,
        MOUNT_MASK,
+       MOUNT_WATCH,
        MOUNT_OPTION_COUNT };
 
 /* Where the next option in @s begins, and which it is; the end of @s when there is none. */
@@ -124,19 +125,31 @@ static bool take_mask(struct sbx_mount *m, const char *text)
 	return true;
 }
 
+static bool take_watch(struct sbx_mount *m, const char *text)
+{
+	m->flags &= ~(uint32_t)SBX_MOUNT_WATCH;
+	if (strcmp(text, "off") == 0)
+		return true;
+	m->flags |= SBX_MOUNT_WATCH;
+	if (strcmp(text, "on") == 0)
+		return true;
+	run_error("--mount: watch=%s: must be on or off", text);
+	return false;
+}
+
 /* @s begins with option @which; its values stay where they are and become strings. */
 static bool take_options(struct sbx_mount *m, char *s, int which)
 {
+	static bool (*const take[])(struct sbx_mount *, const char *) = { take_cache, take_owner, take_mask, take_watch };
+
 	for (bool more = true; more;) {
 		char *value = s + strlen(mount_options[which]);
 		int next = which;
-		bool good;
 
 		s = next_option(value, &next);
 		more = *s != '\0';
 		*s = '\0';
-		good = which == MOUNT_CACHE ? take_cache(m, value) : which == MOUNT_OWNER ? take_owner(m, value) : take_mask(m, value);
-		if (!good)
+		if (!take[which](m, value))
 			return false;
 		which = next;
 	}
@@ -298,7 +311,7 @@ bool run_take_mount(struct run_options *o, const char *value)
 	}
 	misspelt = access ? NULL : find_misspelt(colon + 1);
 	if (misspelt) {
-		run_error("--mount %s: there is no option '%s', only :ro or :rw, then ,cache= ,owner= ,mask=; if it belongs to the path, write :rw behind it", value,
+		run_error("--mount %s: there is no option '%s', only :ro or :rw, then ,cache= ,owner= ,mask= ,watch=; if it belongs to the path, write :rw behind it", value,
 			  misspelt);
 		return false;
 	}

@@ -53,6 +53,16 @@ static int decode_ca(const struct frame *f, struct control_frame *c)
 	return 0;
 }
 
+static int decode_changed(const struct frame *f, struct control_frame *c)
+{
+	struct msg_guest_changed m;
+
+	if (msg_guest_changed_decode(f->body, f->len, &m) < 0 || m.index >= PROTO_MOUNTS_MAX || m.path.len > FRAMES_PATH_MAX)
+		return -EPROTO;
+	c->changed = m;
+	return 0;
+}
+
 static int decode_signal(const struct frame *f, struct control_frame *c)
 {
 	struct msg_exec_signal m;
@@ -101,6 +111,9 @@ int control_frame_decode(const struct frame *f, struct control_frame *ret)
 		break;
 	case PROTO_GUEST_CA:
 		r = decode_ca(f, &c);
+		break;
+	case PROTO_GUEST_CHANGED:
+		r = decode_changed(f, &c);
 		break;
 	case PROTO_SET_TIME:
 		r = decode_time(f, &c);

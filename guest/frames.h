@@ -15,7 +15,7 @@ enum {
 
 /* A frame of the control stream. */
 struct control_frame {
-	uint16_t type;  /* GUEST_MOUNT, GUEST_NET, GUEST_CA, GUEST_CONFIG, SET_TIME, POWER_OFF, EXEC_SIGNAL, EXEC_RESIZE or EXEC_ABORT */
+	uint16_t type;  /* GUEST_MOUNT, GUEST_NET, GUEST_CA, GUEST_CONFIG, GUEST_CHANGED, SET_TIME, POWER_OFF, EXEC_SIGNAL, EXEC_RESIZE or EXEC_ABORT */
 	uint32_t job;   /* which job, for the EXEC_ types */
 	uint32_t signo; /* 1..FRAMES_SIGNO_MAX */
 	uint16_t rows, cols;
@@ -24,6 +24,7 @@ struct control_frame {
 	struct msg_guest_mount mount;   /* this does: an absolute path, a known kind */
 	struct msg_guest_net net;       /* and this: PROTO_NET_BYTES of addresses, prefixes that they can have */
 	struct msg_guest_ca ca;         /* and this: eight hexadecimal digits, a text that is not empty */
+	struct msg_guest_changed changed; /* and this: the index of a mount, a path that is short enough */
 };
 
 /* A frame of a job's own stream. */

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "jobs.h"
 #include "net.h"
+#include "notify.h"
 #include "root.h"
 #include "say.h"
 #include "sys.h"
@@ -40,6 +41,7 @@ struct init {
 	struct control control;
 	struct jobs jobs;
 	struct thrash thrash;
+	struct notify notify;
 	struct loop_timer power_timer, stuck_timer;
 	bool powering_off, killed;
 	pid_t sync_pid; /* the child that syncs, the last thing before the end */
@@ -175,6 +177,10 @@ static void control_command(struct control *c, const struct control_frame *f)
 	case PROTO_SET_TIME:
 		sys_set_wall(f->wall_ns);
 		break;
+	case PROTO_GUEST_CHANGED:
+		if (!init.powering_off)
+			notify_tell(&init.notify, &f->changed);
+		break;
 	case PROTO_POWER_OFF:
 		power_off();
 		break;
@@ -282,13 +288,14 @@ static void boot_receive(struct guest_mounts *mounts, struct net *net, struct fr
 
 static void boot_configure(void)
 {
-	struct guest_mounts mounts = { .count = 0 };
+	struct guest_mounts mounts = { .notify = &init.notify };
 	struct net net = { .present = false };
 	struct control_frame cf;
 	struct sbx_err err;
 	struct frame f;
 	int r;
 
+	notify_init(&init.notify);
 	boot_receive(&mounts, &net, &f, &cf);
 	sys_set_wall(cf.config.wall_ns);
 	sys_hostname(cf.config.hostname);

@@ -11,6 +11,7 @@
 #include "mounts.h"
 
 #include "base/cleanup.h"
+#include "notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -159,6 +160,8 @@ static int attach_entry(const struct guest_mounts *m, unsigned i, const char *sh
 	if (point < 0)
 		return point;
 	r = tree = own ? tmpfs_tree(m->entry[i].max_bytes) : shared_tree(shared, m->entry[i].index);
+	if (r >= 0 && !own && m->notify)
+		notify_add(m->notify, m->entry[i].index, shared_tree(shared, m->entry[i].index));
 	if (r >= 0 && m->entry[i].readonly)
 		r = set_readonly(tree);
 	if (r >= 0)

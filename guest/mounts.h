@@ -6,8 +6,11 @@
 #include "base/err.h"
 #include "proto/msg.h"
 
+struct notify;
+
 struct guest_mounts {
 	unsigned count;
+	struct notify *notify; /* gets a tree of each of the host's; NULL: none */
 	struct {
 		enum proto_fs_kind kind;
 		bool readonly;

@@ -98,7 +98,7 @@ static int check_kind(const char *kind, const struct sbx_mount *m, bool binding,
 		return err_set(err, -EINVAL, "%s '%s': kind is %d; it must be one of enum sbx_fs_kind", kind, m->path, (int)m->kind);
 	if ((unsigned)m->cache >= PROTO_CACHE_COUNT_)
 		return err_set(err, -EINVAL, "%s '%s': cache is %d; it must be one of enum sbx_cache", kind, m->path, (int)m->cache);
-	if (m->flags & ~(uint32_t)(SBX_MOUNT_READONLY | SBX_MOUNT_OWNER))
+	if (m->flags & ~(uint32_t)(SBX_MOUNT_READONLY | SBX_MOUNT_OWNER | SBX_MOUNT_WATCH))
 		return err_set(err, -EINVAL, "%s '%s': flags is %#x; this library does not know all of its bits", kind, m->path, m->flags);
 	if ((m->kind == SBX_FS_HOST || m->kind == SBX_FS_SAME) && !m->source)
 		return err_set(err, -EINVAL, "%s '%s': this kind needs a source", kind, m->path);
@@ -106,6 +106,8 @@ static int check_kind(const char *kind, const struct sbx_mount *m, bool binding,
 		return err_set(err, -EINVAL, "%s '%s': this kind needs callbacks", kind, m->path);
 	if ((m->flags & SBX_MOUNT_OWNER) && m->kind != SBX_FS_HOST && m->kind != SBX_FS_CALLBACKS)
 		return err_set(err, -EINVAL, "%s '%s': an owner is for host directories and callbacks; elsewhere files belong to whoever makes them", kind, m->path);
+	if ((m->flags & SBX_MOUNT_WATCH) && (m->kind != SBX_FS_HOST || m->cache == SBX_CACHE_ALWAYS))
+		return err_set(err, -EINVAL, "%s '%s': to watch is for host directories whose cache is not 'always': others change them", kind, m->path);
 	if (m->kind == SBX_FS_TMPFS && (binding || m->mask_count > 0))
 		return err_set(err, -EINVAL, "%s '%s': a tmpfs is the guest's own, without bindings and masks; use memory", kind, m->path);
 	if (m->mask_count > SBX_MASKS_MAX)
@@ -234,6 +236,7 @@ static int send_mount(struct link *link, const struct launch_mount *m, uint32_t 
 
 	msg.flags |= m->user.flags & SBX_MOUNT_READONLY ? PROTO_MOUNT_READONLY : 0U;
 	msg.flags |= m->user.flags & SBX_MOUNT_OWNER ? PROTO_MOUNT_OWNER : 0U;
+	msg.flags |= m->user.flags & SBX_MOUNT_WATCH ? PROTO_MOUNT_WATCH : 0U;
 	msg.flags |= m->binding ? PROTO_MOUNT_BINDING : 0U;
 	if (!msg_mount_put(link_out(link), 0, &msg))
 		return -ENOMEM;

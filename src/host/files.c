@@ -33,13 +33,24 @@ static int make_memory(const struct msg_mount *m, struct vfs **ret)
 	return mem_create(&c, ret);
 }
 
-static int make_hostdir(struct files *f, struct mount_config *m, struct vfs **ret, struct sbx_err *err)
+static void on_changed(void *user, const char *path)
 {
+	const struct attachment *a = user;
+
+	files_tell(a->files, a, path);
+}
+
+static int make_hostdir(struct files *f, struct attachment *a, struct vfs **ret, struct sbx_err *err)
+{
+	struct mount_config *m = a->config;
 	const struct hostdir_config c = {
 		.readonly = m->msg.flags & PROTO_MOUNT_READONLY,
 		.map_owner = m->msg.flags & PROTO_MOUNT_OWNER,
 		.uid = m->msg.uid,
 		.gid = m->msg.gid,
+		.watch_loop = m->msg.flags & PROTO_MOUNT_WATCH ? f->loop : NULL,
+		.changed = on_changed,
+		.changed_user = a,
 		.budget = &f->budget,
 	};
 
@@ -66,13 +77,15 @@ static int make_callbacks(struct files *f, const struct msg_mount *m, struct vfs
 }
 
 /* Whoever shares the file system of another mount is one more owner of it. */
-static int make_provider(struct files *f, struct mount_config *m, struct vfs **ret, struct sbx_err *err)
+static int make_provider(struct files *f, struct attachment *a, struct vfs **ret, struct sbx_err *err)
 {
+	struct mount_config *m = a->config;
+
 	switch (m->msg.kind) {
 	case PROTO_FS_MEMORY:
 		return make_memory(&m->msg, ret);
 	case PROTO_FS_HOST:
-		return make_hostdir(f, m, ret, err);
+		return make_hostdir(f, a, ret, err);
 	case PROTO_FS_CALLBACKS:
 		return make_callbacks(f, &m->msg, ret);
 	case PROTO_FS_SAME:
@@ -123,9 +136,9 @@ static int attach(struct files *f, struct mount_config *m, struct sbx_err *err)
 	struct attachment *a = &f->at[f->count];
 	int r = 0;
 
-	*a = (struct attachment){ .config = m, .guest_index = -1 };
+	*a = (struct attachment){ .files = f, .config = m, .guest_index = -1 };
 	if (m->msg.kind != PROTO_FS_TMPFS) {
-		r = make_provider(f, m, &a->fs, err);
+		r = make_provider(f, a, &a->fs, err);
 		if (r == 0) {
 			a->flush = wants_flush(f, m, a->fs);
 			r = wrap(f, m, &a->fs);
@@ -188,6 +201,23 @@ void files_interrupt(struct files *f, uint32_t pid)
 {
 	if (f->dev)
 		(void)fs_interrupt_pid(f->dev, pid);
+}
+
+/* Whose provider it is. */
+static const struct attachment *source_of(const struct files *f, const struct attachment *a)
+{
+	while (a->config->msg.kind == PROTO_FS_SAME)
+		a = &f->at[a->config->msg.same_as];
+	return a;
+}
+
+void files_tell(const struct files *f, const struct attachment *a, const char *path)
+{
+	const struct attachment *source = source_of(f, a);
+
+	for (unsigned i = 0; f->changed && i < f->count; i++)
+		if (f->at[i].guest_index >= 0 && source_of(f, &f->at[i]) == source)
+			f->changed(f->user, (uint32_t)f->at[i].guest_index, path);
 }
 
 void files_put_mounts(const struct files *f, struct buf *out)

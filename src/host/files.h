@@ -12,8 +12,9 @@
 
 /* A mount or binding; the place in files.at is its number in messages. */
 struct attachment {
+	struct files *files;
 	struct vfs *fs; /* NULL: the guest's own (tmpfs) */
-	const struct mount_config *config;
+	struct mount_config *config;
 	int guest_index; /* its directory in the virtio-fs device, or -1 */
 	bool flush;      /* the file system wants VFS_FLUSH */
 };
@@ -27,6 +28,9 @@ struct files {
 	struct hostdir_budget budget;
 	struct fscalls calls;  /* of callback file systems */
 	struct vdev *dev;      /* NULL when nothing is shown; the VM's, which frees it before files_done() */
+	/* Somebody else than the guest changed what is at @path in directory @index of the device; or took it away. May be NULL. */
+	void (*changed)(void *user, uint32_t index, const char *path);
+	void *user;
 };
 
 /* Makes the providers of @config, which outlives @f, and the device. @ctl leads to the callbacks. On failure files_done() releases what there is. */
@@ -35,6 +39,8 @@ int files_init(struct files *f, struct loop *loop, const struct log *log, struct
 void files_done(struct files *f);
 /* Ends what the guest's thread @pid waits for, because it should die. */
 void files_interrupt(struct files *f, uint32_t pid);
+/* Calls files.changed for every mount that shows the file system of @a. */
+void files_tell(const struct files *f, const struct attachment *a, const char *path);
 /* Tells init what to mount where. */
 void files_put_mounts(const struct files *f, struct buf *out);
 

@@ -21,21 +21,22 @@ enum { TOOL_THREADS = 4,
 static const struct {
 	const char *verb; /* of messages */
 	int (*run)(struct tool *t);
+	bool changes, changes2; /* what is at path, at path2 */
 } tool_table[PROTO_TOOL_COUNT_] = {
-	[PROTO_TOOL_STAT] = { "stat", tool_stat },
-	[PROTO_TOOL_LIST] = { "list", tool_list },
-	[PROTO_TOOL_READ] = { "read", tool_read },
-	[PROTO_TOOL_READ_LINES] = { "read", tool_read_lines },
-	[PROTO_TOOL_WRITE] = { "write", tool_write },
-	[PROTO_TOOL_PATCH] = { "patch", tool_patch },
-	[PROTO_TOOL_MKDIR] = { "make", tool_mkdir },
-	[PROTO_TOOL_REMOVE] = { "remove", tool_remove },
-	[PROTO_TOOL_RENAME] = { "rename", tool_rename },
-	[PROTO_TOOL_LINK] = { "link", tool_link },
-	[PROTO_TOOL_SYMLINK] = { "make", tool_symlink },
-	[PROTO_TOOL_READLINK] = { "read the link", tool_readlink },
-	[PROTO_TOOL_SETATTR] = { "change", tool_setattr },
-	[PROTO_TOOL_SEARCH] = { "search", tool_search },
+	[PROTO_TOOL_STAT] = { .verb = "stat", .run = tool_stat },
+	[PROTO_TOOL_LIST] = { .verb = "list", .run = tool_list },
+	[PROTO_TOOL_READ] = { .verb = "read", .run = tool_read },
+	[PROTO_TOOL_READ_LINES] = { .verb = "read", .run = tool_read_lines },
+	[PROTO_TOOL_WRITE] = { .verb = "write", .run = tool_write, .changes = true },
+	[PROTO_TOOL_PATCH] = { .verb = "patch", .run = tool_patch, .changes = true },
+	[PROTO_TOOL_MKDIR] = { .verb = "make", .run = tool_mkdir, .changes = true },
+	[PROTO_TOOL_REMOVE] = { .verb = "remove", .run = tool_remove, .changes = true },
+	[PROTO_TOOL_RENAME] = { .verb = "rename", .run = tool_rename, .changes = true, .changes2 = true },
+	[PROTO_TOOL_LINK] = { .verb = "link", .run = tool_link, .changes2 = true },
+	[PROTO_TOOL_SYMLINK] = { .verb = "make", .run = tool_symlink, .changes = true },
+	[PROTO_TOOL_READLINK] = { .verb = "read the link", .run = tool_readlink },
+	[PROTO_TOOL_SETATTR] = { .verb = "change", .run = tool_setattr, .changes = true },
+	[PROTO_TOOL_SEARCH] = { .verb = "search", .run = tool_search },
 };
 
 /* ------------------------------------------------------------------ for the tools */
@@ -169,6 +170,15 @@ static void tool_run(struct work *w)
 	}
 }
 
+/* The guest's watchers hear of it. */
+static void tell_guest(const struct tool *t)
+{
+	if (tool_table[t->m.tool].changes)
+		files_tell(t->tools->files, t->at, t->path);
+	if (tool_table[t->m.tool].changes2)
+		files_tell(t->tools->files, t->at, t->path2);
+}
+
 static void tool_ended(struct work *w)
 {
 	struct tool *t = CONTAINER_OF(w, struct tool, work);
@@ -179,6 +189,8 @@ static void tool_ended(struct work *w)
 	if (t->error < 0) {
 		explain(t);
 		buf_done(&t->data);
+	} else {
+		tell_guest(t);
 	}
 	list_del(&t->node);
 	list_add_tail(&ts->answered, &t->node);
@@ -267,6 +279,7 @@ static void tools_request(struct tools *ts, const struct frame *f, const struct 
 		refuse(ts, f->chan, r < 0 ? r : -ENOMEM, "the host process is short of memory or descriptors");
 		return;
 	}
+	t->at = a;
 	t->prefix = a->config->path;
 	r = tool_begin(t, a->fs);
 	if (r < 0) {

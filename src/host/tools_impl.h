@@ -22,7 +22,8 @@ struct tool {
 	struct loop_timer timer;
 	struct caller c;
 	uint32_t chan;
-	const char *prefix; /* the path of the mount or binding */
+	const struct attachment *at; /* the mount or binding */
+	const char *prefix;          /* its path */
 	uint8_t *body;
 	struct msg_fs_tool m; /* borrows from @body */
 	char *path, *path2;

@@ -39,6 +39,7 @@ enum {
 	LOST_GRACE_MS = 2000, /* from a lost control stream to a dead engine: a panic prints itself, a reboot shuts drivers down. A halted
 	                       * guest (without ACPI the kernel cannot switch the machine off) never gets there, and is ended then. */
 	VM_DEVS_MAX = 8,
+	CHANGES_QUEUED_MAX = 64 << 10, /* bytes for init; what comes beyond is not told */
 };
 
 enum vm_state {
@@ -210,6 +211,16 @@ static void vm_guest_bye(void *user)
 		vm_end(vm, PROTO_END_POWEROFF, 0, "the guest powered itself off");
 }
 
+static void vm_files_changed(void *user, uint32_t index, const char *path)
+{
+	struct vm *vm = user;
+
+	if (vm->state != VM_READY || buf_len(guest_out(&vm->guest)) > CHANGES_QUEUED_MAX)
+		return;
+	(void)msg_guest_changed_put(guest_out(&vm->guest), 0, &(struct msg_guest_changed){ .index = index, .path = slice_of(path) });
+	guest_send(&vm->guest);
+}
+
 /* ---- How it dies ---- */
 
 /* The guest's own account of its death, from the console; "" when there is none. */
@@ -314,6 +325,8 @@ static int vm_add_devices(struct vm *vm, struct sbx_err *err)
 		return err_set(err, r, "cannot create the devices: %s", strerror(-r));
 	tools_init(&vm->tools, vm->loop, vm->ctl, &vm->files);
 	r = files_init(&vm->files, vm->loop, &vm->log, vm->pool, vm->ctl, &vm->config, err);
+	vm->files.changed = vm_files_changed;
+	vm->files.user = vm;
 	if (vm->files.dev)
 		vm->dev[vm->dev_count++] = vm->files.dev;
 	if (r == 0)

@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 12
+#define PROTO_VERSION 13
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -63,6 +63,7 @@
 	M(73, guest_mount, GUEST_MOUNT)   \
 	M(74, guest_net, GUEST_NET)       \
 	M(75, guest_ca, GUEST_CA)         \
+	M(76, guest_changed, GUEST_CHANGED) \
 	/* callbacks: host to client; the channel is the call */ \
 	M(80, fs_call, FS_CALL)           \
 	M(81, fs_cancel, FS_CANCEL)       \
@@ -167,6 +168,8 @@
 /* Before GUEST_CONFIG, if requests are intercepted: the certificate authority that the guest is to trust, one PEM block. hash: of its subject, as OpenSSL names
  * files after it. */
 #define MSG_GUEST_CA(F) F(str, hash) F(str, pem)
+/* Somebody else than the guest changed what is at this path, from the root of directory "index" of the virtio-fs device ("": the root); or took it away. */
+#define MSG_GUEST_CHANGED(F) F(u32, index) F(str, path)
 #define MSG_SET_TIME(F) F(u64, wall_ns)
 #define MSG_POWER_OFF(F)
 
@@ -257,6 +260,7 @@ enum proto_mount_flags {
 	PROTO_MOUNT_READONLY = 1 << 0,
 	PROTO_MOUNT_OWNER = 1 << 1,
 	PROTO_MOUNT_BINDING = 1 << 2, /* not for the guest */
+	PROTO_MOUNT_WATCH = 1 << 3,   /* a host directory: the guest's watchers are told what others change in it */
 };
 
 #define PROTO_MASK_HIDDEN UINT32_MAX
@@ -338,6 +342,8 @@ enum proto_tool_result_flags {
 };
 
 #define PROTO_FS_TAG "sandbox" /* of the virtio-fs device */
+/* Setting this attribute of a file or directory in the virtio-fs device does nothing to it, but the guest's watchers of it are told. */
+#define PROTO_FS_CHANGED "trusted.sandbox.changed"
 
 enum proto_exec_flags {
 	PROTO_EXECF_TTY = 1 << 0,   /* a PTY for all three; output comes as stdout */

@@ -328,6 +328,7 @@ static void hostdir_free(struct vfs *fs)
 		hd_dirbuf_drop(h, CONTAINER_OF(h->dirbufs.next, struct hd_dirbuf, lru)->file);
 	(void)hd_reap_wait(h);
 	hd_nodes_done(h);
+	hd_watch_stop(h);
 	close_fd(&h->procfd);
 	free(h);
 }
@@ -439,6 +440,11 @@ int hostdir_create(const struct log *log, struct work_pool *pool, int dirfd, con
 		return r;
 	}
 	(void)take_fd(root); /* the root node's now */
+	r = config->watch_loop ? hd_watch_start(h, log, err) : 0;
+	if (r < 0) {
+		hostdir_free(&TAKE_PTR(h)->vfs);
+		return r;
+	}
 	log_line(log, LOG_DEBUG, "host directory: %s, %s, %s", h->local ? "local" : "all by the pool",
 		 h->nodev ? "without devices" : "with devices", h->privileged ? "gives files away" : "keeps files");
 	*ret = &TAKE_PTR(h)->vfs;

@@ -24,6 +24,11 @@ struct hostdir_config {
 	bool pool_only; /* no system call on the loop thread, whatever the file system */
 	uint64_t stall_ns; /* how long an operation may take the loop thread before its like go to the pool; 0: 2 ms */
 	bool no_clone;  /* work in the mount as it is, not in a clone of it: what must happen where this process may make none */
+	/* With a @watch_loop, @changed is called with the path of what another process changed, made or took away in a directory that was opened here, from the
+	 * root ("": there was more than can be told). The loop is the pool's. */
+	struct loop *watch_loop;
+	void (*changed)(void *user, const char *path);
+	void *changed_user;
 	struct hostdir_budget *budget; /* outlives the file system; NULL: half of what the process may still open, for this one alone */
 };
 

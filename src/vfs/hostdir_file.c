@@ -80,6 +80,8 @@ int hd_file_new(struct hd_req *r, struct hd_node *n)
 		f->next->at = &f->next;
 	*at = f;
 	r->op->ret_file = &f->vfile;
+	if (f->dir && r->h->watch)
+		hd_watch_dir(r->h, n, f->fd);
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* vfs/hostdir_impl.h - what the parts of the host directory provider share: hostdir.c (life and schedule), hostdir_node.c (objects),
  * hostdir_way.c (descriptors and the ways to objects), hostdir_name.c, hostdir_attr.c, hostdir_xattr.c, hostdir_file.c, hostdir_dir.c
- * (operations). */
+ * (operations), hostdir_watch.c (what others change). */
 #ifndef VFS_HOSTDIR_IMPL_H
 #define VFS_HOSTDIR_IMPL_H
 
@@ -51,7 +51,8 @@ struct hd_node {
 	uint32_t born;
 	uint16_t mode; /* when last seen */
 	uint8_t dev;   /* index in hostdir.dev */
-	bool hashed;
+	bool hashed : 1;
+	bool watched : 1; /* hostdir.watch refers to it */
 	uint8_t own_room; /* bytes of @own_name */
 	char own_name[];
 };
@@ -126,6 +127,7 @@ struct hostdir {
 	unsigned dirbuf_count;
 	struct hd_pace pace[HD_CLASSES_];
 	struct hd_reaper reaper;
+	struct hd_watch *watch; /* NULL: nobody wants to know */
 	bool finishing; /* what comes back from the pool ends, whatever it says */
 	uint64_t cap_effective; /* of threads that were not touched: see hd_become() */
 	struct hostdir_stats stats;
@@ -279,5 +281,10 @@ void hd_reap(struct hd_req *r);                                   /* what it hol
 bool hd_reap_wait(struct hostdir *h); /* until all is freed; false: nothing was there to be freed */
 /* hostdir_dir.c */
 void hd_dirbuf_drop(struct hostdir *h, struct hd_file *f);
+/* hostdir_watch.c, on the loop thread: */
+int hd_watch_start(struct hostdir *h, const struct log *log, struct sbx_err *err); /* 0 or -errno with words */
+void hd_watch_dir(struct hostdir *h, struct hd_node *n, int fd);                   /* the directory @n is open for reading as @fd */
+void hd_watch_forget(struct hostdir *h, const struct hd_node *n);
+void hd_watch_stop(struct hostdir *h);
 
 #endif

@@ -230,6 +230,8 @@ void hd_node_free(struct vnode *v)
 		parent = n->parent;
 		table_del(h, n);
 		hd_hold_drop(h, n);
+		if (n->watched)
+			hd_watch_forget(h, n);
 		if (n->name != n->own_name)
 			free(n->name);
 		free(n);

@@ -82,7 +82,7 @@ teardown() {
 		assert_status 125
 		assert_output_has "--mount one:/mnt$end: there is no option '"
 	done
-	for value in cache=some cache= owner=1 owner=a:b owner=1:2:3 mask=x mask=/ mask=/a/../b mask=; do
+	for value in cache=some cache= owner=1 owner=a:b owner=1:2:3 mask=x mask=/ mask=/a/../b mask= watch=yes watch=; do
 		run sbx --mount "one:/mnt,$value" -- true
 		assert_status 125
 		[ "${#lines[@]}" -eq 1 ]
@@ -125,6 +125,12 @@ refused() {
 	run sbx --mount "one:/mnt$masks,mask=/one-more" -- true
 	assert_status 125
 	assert_output_has "mask=/one-more: more than 64 masks of one mount"
+}
+
+@test "a directory that nobody else changes is not watched" {
+	run sbx --mount one:/mnt,cache=always,watch=on -- true
+	assert_status 125
+	assert_output_has "--mount one:/mnt,cache=always,watch=on: mount '/mnt': to watch is for host directories whose cache is not 'always'"
 }
 
 @test "a mount that fails in the guest is told with its option" {

@@ -20,6 +20,7 @@ static void check_control(const struct frame *f)
 		return;
 	assert(c.type != PROTO_EXEC_SIGNAL || (c.signo >= 1 && c.signo <= FRAMES_SIGNO_MAX));
 	assert(c.type != PROTO_GUEST_MOUNT || (c.mount.path.len > 0 && c.mount.path.p[0] == '/' && c.mount.kind < PROTO_FS_COUNT_));
+	assert(c.type != PROTO_GUEST_CHANGED || (c.changed.index < PROTO_MOUNTS_MAX && c.changed.path.len <= FRAMES_PATH_MAX));
 	assert(c.type != PROTO_GUEST_CA || (c.ca.hash.len == FRAMES_CA_HASH_LEN && c.ca.pem.len > 0));
 	assert(c.type != PROTO_GUEST_NET || c.net.addresses.len == PROTO_NET_BYTES);
 	assert(c.config.hostname.len <= FRAMES_HOSTNAME_MAX && c.config.entropy.len <= FRAMES_ENTROPY_MAX);

@@ -218,6 +218,24 @@ TEST(an_authority_has_a_name_for_its_file_and_a_text)
 	buf_done(&b);
 }
 
-RUN_TESTS(T(an_authority_has_a_name_for_its_file_and_a_text), T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
+TEST(changes_of_no_mount_or_with_paths_too_long_are_refused)
+{
+	static char path[FRAMES_PATH_MAX + 2];
+	struct buf b;
+
+	buf_init(&b, 8192);
+	memset(path, 'p', sizeof(path) - 1);
+	for (uint32_t index = 0; index < 3; index++) {
+		static const uint32_t indexes[] = { 0, PROTO_MOUNTS_MAX - 1, PROTO_MOUNTS_MAX };
+
+		CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .index = indexes[index], .path = slice_of("") }), "put");
+		CHECK(control(&b) == (index < 2 ? 0 : -EPROTO), "index %u", indexes[index]);
+	}
+	CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .path = slice_of(path + 1) }) && control(&b) == 0, "as long as may be");
+	CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .path = slice_of(path) }) && control(&b) == -EPROTO, "longer");
+	buf_done(&b);
+}
+
+RUN_TESTS(T(changes_of_no_mount_or_with_paths_too_long_are_refused), T(an_authority_has_a_name_for_its_file_and_a_text), T(signals_outside_1_to_64_are_refused), T(sizes_that_a_terminal_cannot_have_are_refused),
 	  T(a_configuration_with_unknown_flags_or_too_long_a_name_is_refused), T(a_mount_needs_an_absolute_path_and_a_known_kind), T(a_network_needs_all_its_addresses_and_prefixes_that_can_be), T(frames_of_the_other_stream_or_direction_are_refused),
 	  T(a_start_needs_a_number_a_program_and_known_flags), T(input_beyond_the_limit_of_a_frame_is_refused))

@@ -448,7 +448,53 @@ TEST(without_memory_or_descriptors_requests_are_refused)
 	}
 }
 
-RUN_TESTS(T(names_come_and_go), T(an_object_is_told_about_as_stat_does),
+static char told[256];
+
+static void on_changed(void *user, uint32_t index, const char *path)
+{
+	(void)user;
+	(void)snprintf(told + strlen(told), sizeof(told) - strlen(told), "%u:%s;", index, path);
+}
+
+TEST(the_guest_is_told_of_what_was_changed_in_each_mount_that_shows_it)
+{
+	static const struct {
+		enum proto_tool tool;
+		const char *path, *path2, *want;
+	} steps[] = {
+		{ PROTO_TOOL_MKDIR, "d", "", "0:d;5:d;" },
+		{ PROTO_TOOL_MKDIR, "d", "", "" }, /* which fails */
+		{ PROTO_TOOL_WRITE, "d/f", "", "0:d/f;5:d/f;" },
+		{ PROTO_TOOL_READ, "d/f", "", "" },
+		{ PROTO_TOOL_STAT, "d/f", "", "" },
+		{ PROTO_TOOL_LIST, "d", "", "" },
+		{ PROTO_TOOL_SEARCH, "d", "x", "" },
+		{ PROTO_TOOL_SETATTR, "d/f", "", "0:d/f;5:d/f;" },
+		{ PROTO_TOOL_LINK, "d/f", "d/l", "0:d/l;5:d/l;" },
+		{ PROTO_TOOL_SYMLINK, "d/s", "f", "0:d/s;5:d/s;" },
+		{ PROTO_TOOL_READLINK, "d/s", "", "" },
+		{ PROTO_TOOL_RENAME, "d/f", "g", "0:d/f;5:d/f;0:g;5:g;" },
+		{ PROTO_TOOL_REMOVE, "g", "", "0:g;5:g;" },
+	};
+	struct mount_config same = { .msg = { .kind = PROTO_FS_SAME, .same_as = 0 } }, other = { .msg = { .kind = PROTO_FS_MEMORY } };
+	static char path[] = "/other";
+
+	setup();
+	same.path = other.path = path;
+	box.files.at[1] = (struct attachment){ .fs = box.files.at[0].fs, .config = &same, .guest_index = 5 };
+	box.files.at[2] = (struct attachment){ .fs = box.files.at[0].fs, .config = &same, .guest_index = -1 }; /* a binding */
+	box.files.at[3] = (struct attachment){ .fs = box.files.at[0].fs, .config = &other, .guest_index = 6 };
+	box.files.count = 4;
+	box.files.changed = on_changed;
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		told[0] = '\0';
+		(void)tool_do(&box, steps[i].tool, steps[i].path, steps[i].path2, 0);
+		CHECK(strcmp(told, steps[i].want) == 0, "step %zu: '%s' instead of '%s'", i, told, steps[i].want);
+	}
+	teardown();
+}
+
+RUN_TESTS(T(the_guest_is_told_of_what_was_changed_in_each_mount_that_shows_it), T(names_come_and_go), T(an_object_is_told_about_as_stat_does),
 	  T(what_is_made_belongs_to_the_owner_of_its_directory_or_to_whom_the_request_says), T(a_directory_is_listed_in_order_of_names_and_page_by_page),
 	  T(names_are_bytes), T(trees_are_removed_however_deep_and_links_are_not_followed), T(wide_trees_are_removed), T(unknown_mounts_have_no_tools),
 	  T(malformed_requests_end_the_connection), T(every_message_names_the_path_and_the_reason), T(requests_are_cancelled_running_or_waiting),
