@@ -59,14 +59,25 @@ export class SandboxError extends Error {
 	}
 }
 
-/** Numbers that `os.constants.errno` leaves out. */
+/** Numbers that `os.constants.errno` leaves out, and the name of two for one number. */
 const EXTRA_ERRNO: Readonly<Record<string, number>> = {
+	ENOTBLK: 15,
+	EREMOTE: 66,
 	ENOTUNIQ: 76,
-	ESTALE: 116,
-	EDQUOT: 122,
-	ECANCELED: 125,
-	ENODATA: 61,
-	ENOTSUP: 95,
+	EUSERS: 87,
+	EOPNOTSUPP: 95,
+	ESHUTDOWN: 108,
+	EHOSTDOWN: 112,
+	EUCLEAN: 117,
+	EREMOTEIO: 121,
+	ENOMEDIUM: 123,
+	EMEDIUMTYPE: 124,
+	ENOKEY: 126,
+	EKEYEXPIRED: 127,
+	EKEYREVOKED: 128,
+	EKEYREJECTED: 129,
+	EOWNERDEAD: 130,
+	ENOTRECOVERABLE: 131,
 };
 
 const NAMES = new Map<number, string>();

@@ -210,6 +210,27 @@ test("read: lines from an offset, with a limit", async () => {
 	await assert.rejects(host.read({ path: "notes.md", signal: AbortSignal.abort(new Error("no")) }), /no/);
 });
 
+test("read: 2000 lines unless another number is asked for", async () => {
+	tree.nodes.set("/long", { type: "file", data: Buffer.from(Array.from({ length: 2500 }, (_, i) => `${i + 1}\n`).join("")) });
+	const host = vm.mounts.host("/tree");
+	const first = await host.read({ path: "long" });
+	assert.deepEqual([first.content.split("\n").length - 1, first.totalLines, first.truncated], [2000, 2500, true]);
+	const all = await host.read({ path: "long", limit: 3000 });
+	assert.deepEqual([all.content.split("\n").length - 1, all.truncated], [2500, false]);
+	assert.equal((await host.read({ path: "long", offset: 2001 })).truncated, false);
+	tree.nodes.delete("/long");
+});
+
+test("a tool whose file system does not answer is given up by its signal", async () => {
+	const host = vm.mounts.host("/mnt/odd");
+	const reason = new Error("enough");
+	const controller = new AbortController();
+	const reading = assert.rejects(within(host.read({ path: "hangs", signal: controller.signal })), reason);
+	await assert.rejects(within(host.bash({ command: "cat hangs", timeoutMs: 50 })).then(({ exitCode }) => Promise.reject(new Error(String(exitCode)))), /124/);
+	controller.abort(reason);
+	await reading;
+});
+
 test("write and patch: exact and unique, or nothing", async () => {
 	const host = vm.mounts.host("/tree");
 	await host.write({ path: "plan.md", content: "# Plan\n\nStart here.\n" });
@@ -246,6 +267,7 @@ test("bash: a shell over the files, and over nothing else", async () => {
 	assert.equal(await bash("mkdir -p d/e && cp notes.md d/e/copy && mv d/e/copy d/moved && ln -s moved d/link && cat d/link | wc -l && readlink d/link && ls d"), "4\nmoved\ne\nlink\nmoved\n");
 	assert.equal(await bash("cp -r d d2 && rm -r d && ls d2 && rm -rf d2 none && ls"), "e\nlink\nmoved\ndir\nnotes.md\nplan.md\ntwice.txt\n");
 	assert.equal(await bash("echo more >>plan.md; tail -n 1 plan.md; for f in *.md; do echo $f; done"), "more\nnotes.md\nplan.md\n");
+	assert.equal(await bash("touch notes.md && ls -1 notes.md"), "notes.md\n"); // whose time is its owner's affair
 	assert.match(await bash("cat none"), /No such file/);
 	assert.match(await bash("cat /etc/passwd"), /No such file/);
 	assert.match(await bash("exit 3"), /exit 3/);

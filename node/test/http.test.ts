@@ -2,7 +2,7 @@
 /** Hooks of the guest's HTTP requests, rules and ports of a running VM. Servers are of this process, on its loopback, which the guest reaches as its gateway. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
+import { X509Certificate, createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, type Server, createServer } from "node:http";
 import { createSecureServer } from "node:http2";
@@ -293,6 +293,31 @@ test("https: the guest trusts our authority, the server's certificate is verifie
 	assert.equal(seen[0]?.headers["x-token"], `t-${HOST}`);
 	assert.doesNotMatch(await run({}), /hello/); // nobody vouches for the server
 	assert.equal(seen.length, 0);
+});
+
+test("https: an authority of the user's own vouches for what the guest sees, and the guest's variables name it", async () => {
+	const run = (...args: readonly string[]): void => void execFileSync("openssl", [...args], { cwd: directory, stdio: "ignore" });
+	run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=our own authority", "-keyout", "own.key", "-out", "own.pem");
+	const authority = { certificatePem: readFileSync(join(directory, "own.pem"), "utf8"), privateKeyPem: readFileSync(join(directory, "own.key"), "utf8") };
+	await using sandbox = createSandbox(options({ ...network({ http: { trustPem: certificate, certificateAuthority: authority } }), rootfs: withNode(), memory: { mib: 512 } }));
+	sandbox.http.onRequest({ origin: secureSite() }, () => {});
+	await using vm = await sandbox.run();
+	const program = `https.get("${secureSite()}/", (r) => { console.log(r.statusCode, r.socket.getPeerCertificate().issuer.CN); r.resume(); }).on("error", (e) => console.log("failed", e.code))`;
+	const { stdout, stderr } = await within(vm.exec("node", ["-e", program]), 2 * PATIENCE_MS);
+	assert.equal(stdout + stderr, "200 our own authority\n");
+	const variables = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"];
+	const files = (await within(vm.exec("sh", ["-c", variables.map((name) => `cat "$${name}" | wc -l`).join("; ")]))).stdout.trim().split("\n");
+	assert.equal(files.length, variables.length);
+	assert.ok(files.every((lines) => Number(lines) > 5), files.join());
+	const broken = { ...authority, privateKeyPem: "no key" };
+	await assert.rejects(spawnSandbox(options(network({ http: { certificateAuthority: broken, headers: [{ origin: secureSite(), name: "x-a", value: "b" }] } }))), isError("ERR_SANDBOX_LAUNCH", /private key/));
+});
+
+test("https without a hook: a rule is enough, and the guest sees the server's own certificate", async () => {
+	await using vm = await spawnSandbox(options({ ...network(), rootfs: withNode(), memory: { mib: 512 } }));
+	const program = `https.get({ host: "${HOST}", port: ${portOf(secure)}, path: "/own", rejectUnauthorized: false }, (r) => { console.log(r.statusCode, r.socket.getPeerCertificate().fingerprint256); r.resume(); })`;
+	const { stdout, stderr } = await within(vm.exec("node", ["-e", program]), 2 * PATIENCE_MS);
+	assert.equal(stdout + stderr, `200 ${new X509Certificate(certificate).fingerprint256}\n`);
 });
 
 test("HTTP/2: a hook sees every request of a connection, and its headers reach the server only", async () => {
