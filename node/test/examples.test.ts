@@ -35,6 +35,7 @@ const example = (name: string, args: readonly string[] = [], input?: string, ...
 
 before(async () => {
 	directory = mkdtempSync(join(tmpdir(), "sandbox-examples-"));
+	mkdirSync(join(directory, "dist/rootfs"), { recursive: true });
 	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
 });
 after(() => {
@@ -43,12 +44,16 @@ after(() => {
 });
 
 test("the seed's program runs unchanged", async () => {
-	mkdirSync(join(directory, "dist/rootfs"), { recursive: true });
-	renameSync(scriptImage(directory), join(directory, "dist/rootfs/sandbox.erofs"));
+	renameSync(scriptImage(directory, "node", 'echo "node $*"'), join(directory, "dist/rootfs/sandbox.erofs"));
 	const memory = new URL("./memory.js", import.meta.url).href;
 	writeFileSync(join(directory, "workspace.mjs"), `import { MapFs } from ${JSON.stringify(memory)}; globalThis.workspaceFs = new MapFs({ "/notes.md": "some notes" });`);
 	const { stdout } = await example("seed", [], undefined, "--import", join(directory, "workspace.mjs"));
 	assert.equal(stdout, "{ ready: true }\nsome notes Ship the narrow slice.\n node --test test/**/*.test.ts\n\n");
+});
+
+test("the seed's second program, which writes to its root, runs unchanged", async () => {
+	renameSync(scriptImage(directory, "apk", 'echo "apk $*" >/etc/installed'), join(directory, "dist/rootfs/base.erofs"));
+	assert.equal((await example("overlay")).stdout, "apk add --no-cache git nodejs\n\n");
 });
 
 test("an agent's loop", async () => {

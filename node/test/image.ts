@@ -52,7 +52,7 @@ export function pythonImage(directory: string): string {
 	});
 }
 
-/** With a script in the place of Node.js, which says how it was called. */
-export function scriptImage(directory: string): string {
-	return buildImage(directory, "script", (_, root) => writeFileSync(join(root, "usr/bin/node"), '#!/bin/sh\necho "node $*"\n', { mode: 0o755 }));
+/** With a script in the place of a program. */
+export function scriptImage(directory: string, program: string, script: string): string {
+	return buildImage(directory, program, (_, root) => writeFileSync(join(root, "usr/bin", program), `#!/bin/sh\n${script}\n`, { mode: 0o755 }));
 }
