@@ -370,7 +370,7 @@ test-unit-programs: $(unit_gcc)
 test-programs: $(guest_tests) $(unit_gcc) $(unit_clang) $(unit_musl) $(kvm_gcc) $(e2e_gcc) $(e2e_static) $(lab_check) $(fuzzers) $(replays) \
 	$(call objs,clang-san,$(src_cli) src/host/main.c guest/main.c $(wildcard tests/lab/*.c bench/*.c))
 
-.PHONY: test check lint test-lab
+.PHONY: test check lint test-lab test-node
 test: ## everything: builds, static checks, unit, fuzz, KVM, end-to-end and laboratory tests; ends in one line
 	$(Q)$(envs) tools/test all
 
@@ -382,6 +382,9 @@ lint: ## static checks only
 
 test-lab: ## the whole end-to-end suite with --engine kvm in the laboratory
 	$(Q)$(envs) tools/test lab
+
+test-node: ## the TypeScript package's suites by Node.js 20, 22 and 24
+	$(Q)$(envs) tools/test node
 
 envs = MAKE='$(MAKE)' JOBS=$(JOBS) BUILD='$(BUILD)' SBX_BUILD='$(abspath $(BUILD))' SANDBOX='$(abspath $(BUILD))/sandbox'
 

@@ -53,6 +53,20 @@ test("a program in the project boots a VM", async () => {
 	assert.equal(stdout, "Linux\nb a\n\n");
 });
 
+const has = Number(process.versions.node.split(".")[0]) >= 24;
+test("await using in plain JavaScript", { skip: has ? false : "this Node.js does not have it yet" }, async () => {
+	const program = `import { projectInit, projectKernel, projectRootfs, spawnSandbox } from "@torkbot/sandbox";
+		let kept;
+		{
+			await using vm = await spawnSandbox({ kernel: projectKernel(), init: projectInit(), rootfs: projectRootfs() });
+			await using program = vm.spawn("sleep", ["1000"]);
+			kept = vm;
+		}
+		await kept.exec("true").catch((error) => console.log(error.code));`;
+	await writeFile(join(project, "using.js"), program);
+	assert.equal((await run(process.execPath, ["using.js"], { cwd: project, env })).stdout, "ERR_SANDBOX_CLOSED\n");
+});
+
 test("npx sandbox is the command", async () => {
 	const sandbox = (...args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }> => run("npx", ["--no-install", "sandbox", ...args], { cwd: project, env });
 	assert.match((await sandbox("--help")).stdout, /usage: sandbox/);
