@@ -116,7 +116,7 @@ void conn_finish_guest(struct http_conn *c)
 	if (c->finished || !c->t)
 		return;
 	if (c->tls) {
-		if (tls_end(c->tls) == -EAGAIN)
+		if (!c->cut && tls_end(c->tls) == -EAGAIN)
 			return;
 		flush_tls(c);
 		if (buf_len(tls_out(c->tls)) > 0)
@@ -176,8 +176,9 @@ static bool read_up(struct http_conn *c)
 	}
 	if (n > 0) {
 		buf_commit(in, (size_t)n);
-	} else if (n == 0) {
+	} else if (n == 0 || (n == -ECONNRESET && c->relay.state == H1_RELAY_TUNNEL && http_up_cut(&c->up))) {
 		c->relay.up.ended = true;
+		c->cut = n != 0; /* what is spoken in a tunnel has an end of its own: this one passes as it came */
 	} else {
 		why = c->bridge ? h1_bridge_error(c->bridge) : "the server reset the connection"; /* constant */
 		conn_up_close(c, true);

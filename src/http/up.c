@@ -152,6 +152,7 @@ static bool fill_tls(struct http_up *u)
 		buf_consume(in, 0); /* an empty one needs no memory */
 	if (n == 0 || (n < 0 && n != -EAGAIN)) {
 		u->ended = true;
+		u->cut = n == 0;
 		tls_in_end(u->tls);
 		return true;
 	}
@@ -172,6 +173,11 @@ ssize_t http_up_read(struct http_up *u, void *dst, size_t len)
 	while (n == -EAGAIN && fill_tls(u));
 	flush_tls(u); /* an alert, or an update of keys */
 	return n;
+}
+
+bool http_up_cut(const struct http_up *u)
+{
+	return u->cut;
 }
 
 size_t http_up_write(struct http_up *u, const void *p, size_t len)
@@ -240,7 +246,7 @@ int http_up_move(struct http_up *to, struct http_up *from)
 	to->fd = from->fd;
 	to->reading = true;
 	to->blocked = from->blocked;
-	to->ended = to->finishing = to->finished = false;
+	to->ended = to->cut = to->finishing = to->finished = false;
 	to->broken = 0;
 	to->state = HTTP_UP_OPEN;
 	e = watch(to);
@@ -458,7 +464,7 @@ void http_up_open(struct http_up *u, const struct http_origin *o, const struct i
 	u->protocols = protocols;
 	u->protocol_count = count;
 	write_offer(u->offer, protocols, count);
-	u->reading = u->blocked = u->ended = u->finishing = u->finished = u->protocol_refused = false;
+	u->reading = u->blocked = u->ended = u->cut = u->finishing = u->finished = u->protocol_refused = false;
 	u->broken = 0;
 	if (!begin_way(u) || o->is_address)
 		loop_task_add(u->config->loop, &u->task, found_task);

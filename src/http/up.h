@@ -57,6 +57,7 @@ struct http_up {
 	struct tls *tls;
 	bool reading, blocked; /* to be watched for input; the socket took less than it was given */
 	bool ended, finishing, finished;
+	bool cut; /* it ended in order, and TLS has not said so before */
 	bool protocol_refused; /* it has failed because the server speaks none of @protocols */
 	int broken; /* -errno: what is written goes nowhere */
 };
@@ -71,6 +72,8 @@ void http_up_close(struct http_up *u, bool reset);
 
 /* Once open. Bytes, 0 at the end, -EAGAIN, or -errno: it failed. */
 ssize_t http_up_read(struct http_up *u, void *dst, size_t len);
+/* http_up_read() has failed for no other reason than that the server ended the connection without announcing it in TLS: all that it sent was read. */
+bool http_up_cut(const struct http_up *u);
 /* How many were taken; if not all, moved() follows when there is room. What goes to a connection that has failed is taken: reading tells. */
 size_t http_up_write(struct http_up *u, const void *p, size_t len);
 void http_up_finish(struct http_up *u);              /* no more will be written */

@@ -277,6 +277,38 @@ TEST(a_guest_whose_server_went_during_the_handshake_gets_another)
 	stop();
 }
 
+TEST(what_a_tunnel_said_last_arrives_though_its_end_was_not_announced)
+{
+	static const char *const offers[] = { "http/1.1" };
+	static const char request[] = "GET / HTTP/1.1\r\nHost: " HOST ":%u\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+	static const char go[] = "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+	struct server *s;
+	struct guest *g;
+	char text[128];
+	int n;
+
+	start();
+	g = guest_dials(offers, 1);
+	carry(g, NULL);
+	s = server_takes("http/1.1");
+	UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+	n = snprintf(text, sizeof(text), request, rig.port);
+	CHECK(tls_write(g->tls, text, (size_t)n) == n, "write");
+	UNTIL(g, s, strstr(s->got, "\r\nX-Key: k\r\n\r\n"));
+	CHECK(tls_write(s->tls, go, strlen(go)) == (ssize_t)strlen(go), "write");
+	UNTIL(g, s, strstr(g->got, "101 Go"));
+	CHECK(tls_write(s->tls, "the last word", 13) == 13, "write");
+	server_moves(s);
+	server_leaves(s);
+	NGUEST_UNTIL(&rig.g, g->e->fin || g->e->closed);
+	carry(g, NULL);
+	CHECK(strstr(g->got, "the last word"), "it got: %s", g->got);
+	tls_in_end(g->tls);
+	CHECK(!g->e->closed && tls_read(g->tls, text, sizeof(text)) == -ECONNRESET, "the end was announced, which nobody has done");
+	guest_leaves(g);
+	stop();
+}
+
 /* What was sent, by the guest or the server. */
 static size_t push(struct tls *t, size_t left)
 {
@@ -383,4 +415,5 @@ TEST(an_idle_connection_takes_little_memory)
 
 RUN_TESTS(T(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy), T(a_handshake_that_does_not_end_is_given_up),
 	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another),
+	  T(what_a_tunnel_said_last_arrives_though_its_end_was_not_announced),
 	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once), T(an_idle_connection_takes_little_memory))
