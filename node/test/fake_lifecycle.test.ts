@@ -102,6 +102,7 @@ test("the guest powers off, with the console's last lines", async () => {
 	await assert.rejects(within(vm.exec("poweroff")), (error) => {
 		isError("ERR_SANDBOX_POWEROFF", "the guest powered itself off")(error);
 		assert.equal((error as { readonly console: string }).console, "last words");
+		isError("EIO")((error as Error).cause);
 		return true;
 	});
 	await vm.close();

@@ -42,7 +42,7 @@ export async function mustCompile(): Promise<void> {
 		network: { outbound: { policy: "deny", rules: [acceptTcp({ cidr: "10.0.0.0/8" }), acceptHost({ host: "*.example.com", ports: [443] })] } },
 	});
 	sandbox.http.onRequest({ origin: "https://example.com" }, async ({ headers }) => headers.delete("x"));
-	await using running = await sandbox.run();
+	await using running = await sandbox.run({ signal: AbortSignal.timeout(1) });
 	const complete: GuestExecCompleteEvent = await running.control.exec({ argv: ["true"] as const });
 	const result: ExecResult = await running.exec("true", [], { signal: AbortSignal.timeout(1) });
 	const program: SandboxProcess = running.spawn("cat");
@@ -83,6 +83,10 @@ export async function mustNotCompile(): Promise<void> {
 	base.rootfs.path satisfies string, ((options: SandboxOptions) => (options.name = "x"));
 	// @ts-expect-error bytes are no text
 	(await vm.fs.readFile("/f")) satisfies string;
+	// @ts-expect-error a signal is an AbortSignal
+	await createSandbox(base).run({ signal: 1000 });
+	// @ts-expect-error what the package does with hooks is its own affair
+	createSandbox(base).http.origins();
 	// @ts-expect-error an end is awaited
 	vm.close().code;
 }

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 . tests/build/tap.bash
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-mkdir -p "$tree"/{src/base,src/proto,src/vmm,src/host,cli,guest,include,node/addon}
+mkdir -p "$tree"/{src/base,src/proto,src/vmm,src/host,cli,guest,include,node/addon,node/src}
 cp -r tools .clang-format "$tree/"
 LICENCE='/* SPDX-License-Identifier: MIT OR Apache-2.0 */'
 
@@ -44,6 +44,9 @@ check "open with O_CLOEXEC is fine" accepts check-style src/base/a.c 'int a = op
 check "exit is banned in the core" catches check-style src/base/a.c 'void a(void) { exit(1); }'
 check "exit is allowed in the command" accepts check-style cli/a.c 'void a(void) { exit(1); }'
 check "typedefs are caught" catches check-style include/a.h 'typedef struct a b;'
+check "a type that is none is caught" catches check-style node/src/a.ts 'const a = b as any;'
+check "a list of what has no type is caught" catches check-style node/src/a.ts 'export function a(b: readonly any[]): void;'
+check "the word in a name, a comment or a call is not" accepts check-style node/src/a.ts '// any\nconst company = AbortSignal.any([]);'
 check "trailing blanks are caught" catches check-style src/base/a.c 'int a; '
 check "good layout is accepted" accepts check-format src/base/a.c 'int a(int b)\n{\n\tif (b)\n\t\treturn 1;\n\treturn 0;\n}'
 check "a brace on the wrong line is caught" catches check-format src/base/a.c 'int a(int b) {\n\treturn b;\n}'
