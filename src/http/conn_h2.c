@@ -364,7 +364,7 @@ bool conn_h2_admitted(const struct http_conn *c)
 	LIST_EACH (node, &c->links) {
 		struct conn_link *l = link_of(node);
 
-		if (l->up->state >= HTTP_UP_DIALLING && !http_up_admitted(l->up))
+		if (!http_up_admitted(l->up))
 			return false;
 		if (c->by_name && !network_admits_name(c->p->config.network, tcp_key(c->t), l->up->origin.host))
 			return false;

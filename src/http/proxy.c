@@ -110,7 +110,7 @@ static bool on_tcp(void *user, struct tcp *t, const struct policy_verdict *v)
 /* Its servers: the guest's own connection has been asked about. */
 static bool still_admitted(const struct http_conn *c)
 {
-	return (c->up.state < HTTP_UP_DIALLING || http_up_admitted(&c->up)) && conn_h2_admitted(c);
+	return http_up_admitted(&c->up) && conn_h2_admitted(c);
 }
 
 static void on_policy_changed(void *user)

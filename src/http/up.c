@@ -8,8 +8,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/tls.h"
-#include "net/dial.h"
 #include "net/dns.h"
+#include "net/race.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,10 +22,10 @@
 struct http_up_way {
 	struct http_up *u;
 	struct dns_resolve lookup;
-	struct ip candidate[DNS_RESOLVE_MAX];
-	unsigned candidates, next;
-	int dial_error;
+	struct race race;
 };
+
+static_assert((int)RACE_ADDRESSES_MAX >= (int)DNS_RESOLVE_MAX, "all of a name's addresses");
 
 static void up_ready(struct loop_fd *w, uint32_t events);
 
@@ -52,8 +52,10 @@ static void close_socket(struct http_up *u, bool reset)
 
 static void way_free(struct http_up *u)
 {
-	if (u->way)
-		dns_resolve_cancel(&u->way->lookup);
+	if (!u->way)
+		return;
+	dns_resolve_cancel(&u->way->lookup);
+	race_cancel(&u->way->race);
 	free(u->way);
 	u->way = NULL;
 }
@@ -93,8 +95,7 @@ static void up_timeout(struct loop_timer *t)
 /* Watches what is wanted; epoll reports ends unasked, so with nothing to do the socket is not watched at all. */
 static int watch(struct http_up *u)
 {
-	bool out = u->blocked || u->state == HTTP_UP_DIALLING;
-	uint32_t events = (u->reading && !u->ended ? EPOLLIN : 0U) | (out ? EPOLLOUT : 0U);
+	uint32_t events = (u->reading && !u->ended ? EPOLLIN : 0U) | (u->blocked ? EPOLLOUT : 0U);
 
 	if (events == 0) {
 		loop_fd_del(u->config->loop, &u->watch);
@@ -286,7 +287,7 @@ bool http_up_offered(const struct http_up *u, const char *const *protocols, unsi
 
 bool http_up_admitted(const struct http_up *u)
 {
-	return network_admits(u->config->network, &u->address, u->origin.port, u->origin.is_address ? NULL : u->origin.host);
+	return u->state <= HTTP_UP_DIALLING || network_admits(u->config->network, &u->address, u->origin.port, u->origin.is_address ? NULL : u->origin.host);
 }
 
 /* ---- On its way ---- */
@@ -333,43 +334,20 @@ static void begin_tls(struct http_up *u)
 		handshake(u);
 }
 
-/* Dials the next address. */
-static void dial_next(struct http_up *u)
+static void dialled(struct race *r, int fd, const struct ip *a)
 {
-	const char *name = u->origin.is_address ? NULL : u->origin.host;
-	struct http_up_way *w = u->way;
+	struct http_up *u = CONTAINER_OF(r, struct http_up_way, race)->u;
 
-	close_socket(u, false);
-	while (w->next < w->candidates) {
-		int e;
-
-		u->address = w->candidate[w->next++];
-		u->state = HTTP_UP_DIALLING;
-		e = network_dial(u->config->network, &u->address, u->origin.port, name, &u->fd);
-		if (e == 0)
-			e = watch(u);
-		if (e == 0)
-			return;
-		close_socket(u, false);
-		w->dial_error = e;
-	}
-	if (w->dial_error == -EACCES)
-		fail(u, 403, "no rule admits the server", "outbound denied");
-	else
-		fail_with(u, 502, "the server cannot be reached", strerror(-w->dial_error));
-}
-
-static void dialled(struct http_up *u)
-{
-	int e = dial_result(u->fd);
-
-	if (e < 0) {
-		u->way->dial_error = e;
-		dial_next(u);
-		return;
+	if (fd >= 0) {
+		u->fd = fd;
+		u->address = *a;
 	}
 	way_free(u);
-	if (u->origin.tls)
+	if (fd == -EACCES)
+		fail(u, 403, "no rule admits the server", "outbound denied");
+	else if (fd < 0)
+		fail_with(u, 502, "the server cannot be reached", strerror(-fd));
+	else if (u->origin.tls)
 		begin_tls(u);
 	else
 		opened(u);
@@ -381,7 +359,6 @@ static void up_ready(struct loop_fd *w, uint32_t events)
 
 	(void)events;
 	switch (u->state) {
-	case HTTP_UP_DIALLING: dialled(u); break;
 	case HTTP_UP_HANDSHAKE: handshake(u); break;
 	case HTTP_UP_OPEN:
 		u->blocked = false;
@@ -393,28 +370,19 @@ static void up_ready(struct loop_fd *w, uint32_t events)
 		u->ops->moved(u->user);
 		break;
 	case HTTP_UP_CLOSED:
-	case HTTP_UP_LOOKUP: break;
+	case HTTP_UP_LOOKUP:
+	case HTTP_UP_DIALLING: break;
 	}
 }
 
-/* The addresses are known: those that a rule admits, the guest's own choice first. */
 static void found(struct http_up *u, const struct ip *a, unsigned count)
 {
-	const char *name = u->origin.is_address ? NULL : u->origin.host;
-	struct http_up_way *w = u->way;
+	struct race *r = &u->way->race;
 
-	for (unsigned i = 0; i < count; i++) {
-		if (!network_admits(u->config->network, &a[i], u->origin.port, name))
-			continue;
-		w->candidate[w->candidates] = a[i];
-		if (ip_equal(&a[i], &u->preferred)) {
-			w->candidate[w->candidates] = w->candidate[0];
-			w->candidate[0] = a[i];
-		}
-		w->candidates++;
-	}
-	w->dial_error = -EACCES;
-	dial_next(u);
+	*r = (struct race){ .loop = u->config->loop, .network = u->config->network, .port = u->origin.port, .done = dialled };
+	r->name = u->origin.is_address ? NULL : u->origin.host;
+	u->state = HTTP_UP_DIALLING;
+	race_start(r, a, count, &u->preferred);
 }
 
 static void found_task(struct loop_task *t)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* http/up.h - a connection to the server of an origin: its name looked up by the host, its addresses held against the rules, dialled one after the other, and with
- * TLS its certificate verified. Loop thread. */
+/* http/up.h - a connection to the server of an origin: its name looked up by the host, its addresses held against the rules and dialled (net/race.h), and with TLS its
+ * certificate verified. Loop thread. */
 #ifndef HTTP_UP_H
 #define HTTP_UP_H
 
@@ -85,7 +85,7 @@ bool http_up_quiet(const struct http_up *u);
 int http_up_move(struct http_up *to, struct http_up *from);
 /* It was opened with just this offer. */
 bool http_up_offered(const struct http_up *u, const char *const *protocols, unsigned count);
-/* The rules still admit it. */
+/* The rules still admit it. Before it is connected they will be asked. */
 bool http_up_admitted(const struct http_up *u);
 
 #endif

@@ -228,16 +228,44 @@ static socklen_t address(const struct ip *a, uint16_t port, struct sockaddr_stor
 	return sizeof(struct sockaddr_in6);
 }
 
-int nguest_listen(const struct ip *a, int type, uint16_t *ret_port)
+int nguest_listen_at(const struct ip *a, int type, uint16_t port)
 {
 	struct sockaddr_storage sa;
-	socklen_t len = address(a, 0, &sa);
+	socklen_t len = address(a, port, &sa);
 	int fd = socket(sa.ss_family, type | SOCK_CLOEXEC, 0);
 
 	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&sa, len) == 0 && (type != SOCK_STREAM || listen(fd, 16) == 0), "listen: %s", strerror(errno));
+	return fd;
+}
+
+int nguest_listen(const struct ip *a, int type, uint16_t *ret_port)
+{
+	int fd = nguest_listen_at(a, type, 0);
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
 	CHECK(getsockname(fd, (struct sockaddr *)&sa, &len) == 0, "its port");
 	*ret_port = ntohs(((struct sockaddr_in *)&sa)->sin_port); /* in the same place for both families */
 	return fd;
+}
+
+void nguest_deafen(int listener, int ret_waiting[NGUEST_DEAF])
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+
+	CHECK(listen(listener, 0) == 0 && getsockname(listener, (struct sockaddr *)&sa, &len) == 0, "listen");
+	for (unsigned i = 0; i < NGUEST_DEAF; i++) { /* until its queue is full */
+		ret_waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		CHECK(ret_waiting[i] >= 0, "socket");
+		(void)connect(ret_waiting[i], (struct sockaddr *)&sa, len);
+	}
+}
+
+void nguest_undeafen(const int waiting[NGUEST_DEAF])
+{
+	for (unsigned i = 0; i < NGUEST_DEAF; i++)
+		close(waiting[i]);
 }
 
 static void own_namespace(const struct ip *remote)

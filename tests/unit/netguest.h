@@ -68,5 +68,10 @@ void nguest_check_logged(int log, unsigned index, const char *const *texts, unsi
 
 /* Sockets of the host's. */
 int nguest_listen(const struct ip *a, int type, uint16_t *ret_port); /* SOCK_STREAM: listens; SOCK_DGRAM: bound */
+int nguest_listen_at(const struct ip *a, int type, uint16_t port);
+/* Who connects to @listener from now on is not answered. */
+enum { NGUEST_DEAF = 64 };
+void nguest_deafen(int listener, int ret_waiting[NGUEST_DEAF]);
+void nguest_undeafen(const int waiting[NGUEST_DEAF]);
 
 #endif

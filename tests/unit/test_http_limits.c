@@ -157,26 +157,17 @@ TEST(a_guest_that_does_not_end_after_its_last_answer_is_reset)
 
 TEST(a_server_that_does_not_take_a_connection_is_a_504)
 {
-	int waiting[64];
+	int waiting[NGUEST_DEAF];
 
 	start();
-	CHECK(listen(rig.listener, 0) == 0, "listen");
-	for (size_t i = 0; i < ARRAY_LEN(waiting); i++) { /* until its queue is full */
-		struct sockaddr_storage sa;
-		socklen_t len = sizeof(sa);
-
-		waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-		CHECK(waiting[i] >= 0 && getsockname(rig.listener, (struct sockaddr *)&sa, &len) == 0, "socket");
-		(void)connect(waiting[i], (struct sockaddr *)&sa, len);
-	}
+	nguest_deafen(rig.listener, waiting);
 	proxyrig_say(e, GET, rig.port);
 	pass(HTTP_UP_OPEN_MS - 1000);
 	CHECK(!e->fin, "not yet");
 	pass(1001);
 	NGUEST_UNTIL(&rig.g, e->fin);
 	CHECK(proxyrig_has(e, "HTTP/1.1 504 ") && rig.last.status == 504, "%.*s", (int)e->len, (const char *)e->got);
-	for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
-		close(waiting[i]);
+	nguest_undeafen(waiting);
 	stop();
 }
 
