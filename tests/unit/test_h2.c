@@ -675,6 +675,7 @@ TEST(the_table_of_what_is_sent_is_bounded_whatever_the_peer_allows)
 
 TEST(frames_that_break_the_connection_end_it)
 {
+	static const char settings[6 * (H2_SETTINGS_MAX + 1)]; /* of a kind that nobody knows */
 	static const struct {
 		const char *why;
 		uint8_t type, flags;
@@ -694,6 +695,7 @@ TEST(frames_that_break_the_connection_end_it)
 		{ "a ping on a stream", NGHTTP2_PING, 0, 1, "12345678", 8 },
 		{ "a window of no bytes", NGHTTP2_WINDOW_UPDATE, 0, 0, "\0\0\0\0", 4 },
 		{ "a window too large", NGHTTP2_WINDOW_UPDATE, 0, 0, "\x7f\xff\xff\xff", 4 },
+		{ "more settings than are read", NGHTTP2_SETTINGS, 0, 0, settings, sizeof(settings) },
 		{ "settings that are cut", NGHTTP2_SETTINGS, 0, 0, "\0\3", 2 },
 		{ "a frame size that may not be", NGHTTP2_SETTINGS, 0, 0, "\0\5\0\0\0\1", 6 },
 		{ "an initial window that may not be", NGHTTP2_SETTINGS, 0, 0, "\0\4\x80\0\0\0", 6 },
@@ -710,6 +712,10 @@ TEST(frames_that_break_the_connection_end_it)
 		CHECK(raw.side.count == 0, "%s: a request came of it", cases[i].why);
 		raw_close();
 	}
+	raw_open(true);
+	raw_frame(NGHTTP2_SETTINGS, 0, 0, settings, sizeof(settings) - 6);
+	CHECK(raw_code(0) < 0, "as many settings as are read: %lld", (long long)raw_code(0));
+	raw_close();
 }
 
 TEST(something_else_than_http2_is_an_error)
@@ -811,6 +817,27 @@ TEST(floods_end_the_connection_when_the_budget_is_used_up)
 		CHECK(raw_code(0) == H2_ENHANCE_YOUR_CALM, "%s: %lld", cases[i].why, (long long)raw_code(0));
 		raw_close();
 	}
+}
+
+/* What came before anything could be sent. */
+static int pings_at_once(unsigned count)
+{
+	static const uint8_t ping[17] = { 0, 0, 8, NGHTTP2_PING };
+	uint8_t all[(H2_ACKS_MAX + 1) * sizeof(ping)];
+
+	for (unsigned i = 0; i < count; i++)
+		memcpy(all + i * sizeof(ping), ping, sizeof(ping));
+	return h2_input(raw.side.h2, all, count * sizeof(ping), 0);
+}
+
+TEST(a_bounded_number_of_acknowledgements_waits_for_a_peer_that_does_not_read)
+{
+	raw_open(true);
+	CHECK(pings_at_once(H2_ACKS_MAX) == 0, "as many as may wait: %s", h2_error(raw.side.h2));
+	raw_close();
+	raw_open(true);
+	CHECK(pings_at_once(H2_ACKS_MAX + 1) == -EPROTO && strcmp(h2_error(raw.side.h2), "too many frames that want an answer") == 0, "one more: %s", h2_error(raw.side.h2));
+	raw_close();
 }
 
 static void slow_reset(unsigned i)
@@ -932,6 +959,6 @@ RUN_TESTS(T(messages_pass_whole_however_they_are_cut), T(the_preface_is_recognis
 	  T(requests_that_are_well_formed_pass), T(answers_that_are_malformed_are_reset), T(an_answer_to_head_says_a_length_and_has_no_body),
 	  T(bodies_and_trailers_that_are_not_as_they_should_be_are_reset), T(heads_over_a_limit_are_reset), T(a_bomb_of_table_entries_is_reset_at_the_limit),
 	  T(the_table_of_what_is_sent_is_bounded_whatever_the_peer_allows),
-	  T(frames_that_break_the_connection_end_it), T(something_else_than_http2_is_an_error), T(floods_end_the_connection_when_the_budget_is_used_up),
+	  T(frames_that_break_the_connection_end_it), T(something_else_than_http2_is_an_error), T(floods_end_the_connection_when_the_budget_is_used_up), T(a_bounded_number_of_acknowledgements_waits_for_a_peer_that_does_not_read),
 	  T(as_many_resets_as_the_budget_earns_are_no_flood), T(a_head_does_not_go_on_for_ever), T(more_streams_than_are_served_are_refused),
 	  T(who_sends_more_than_its_window_is_reset), T(a_stream_for_which_there_is_no_room_is_reset), T(no_memory_is_an_error_and_loses_nothing))

@@ -320,28 +320,75 @@ TEST(old_versions_are_refused_and_1_2_is_not)
 	tlsrig_done(&r);
 }
 
-TEST(a_server_of_1_2_is_resumed_again_and_again)
+/* A server of TLS 1.2 and older that is OpenSSL's, with the name "old.example". */
+static SSL_CTX *old_server(struct tlsrig *r)
 {
 	SSL_CTX *x = SSL_CTX_new(TLS_server_method());
-	struct tlsrig r;
 	X509 *cert;
 
-	tlsrig_init(&r, NULL, 0);
-	CHECK(ca_leaf(r.ca, "old.example", r.now_s, &cert, NULL) == 0, "make");
-	CHECK(SSL_CTX_set_max_proto_version(x, TLS1_2_VERSION) && SSL_CTX_use_certificate(x, cert) && SSL_CTX_use_PrivateKey(x, ca_leaf_key(r.ca)), "set up");
-	for (int i = 0; i < 4; i++) {
-		SSL *s = SSL_new(x);
+	tlsrig_init(r, NULL, 0);
+	CHECK(ca_leaf(r->ca, "old.example", r->now_s, &cert, NULL) == 0, "make");
+	CHECK(SSL_CTX_set_max_proto_version(x, TLS1_2_VERSION) && SSL_CTX_use_certificate(x, cert) && SSL_CTX_use_PrivateKey(x, ca_leaf_key(r->ca)), "set up");
+	return x;
+}
 
-		SSL_set_bio(s, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-		SSL_set_accept_state(s);
-		tlsrig_connect(&r, "old.example", NULL, 0);
-		do {
-			(void)tls_step(r.client);
-			(void)SSL_do_handshake(s);
-		} while (raw_carry(s, r.client));
+static SSL *old_server_meets(SSL_CTX *x, struct tlsrig *r)
+{
+	SSL *s = SSL_new(x);
+
+	SSL_set_bio(s, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
+	SSL_set_accept_state(s);
+	tlsrig_connect(r, "old.example", NULL, 0);
+	do {
+		(void)tls_step(r->client);
+		(void)SSL_do_handshake(s);
+	} while (raw_carry(s, r->client));
+	return s;
+}
+
+TEST(a_server_of_1_2_is_resumed_again_and_again)
+{
+	struct tlsrig r;
+	SSL_CTX *x = old_server(&r);
+
+	for (int i = 0; i < 4; i++) {
+		SSL *s = old_server_meets(x, &r);
+
 		CHECK(tls_step(r.client) == TLS_OPEN && tls_resumed(r.client) == (i > 0), "number %d: %s", i, tls_error(r.client));
 		SSL_free(s);
 	}
+	SSL_CTX_free(x);
+	tlsrig_done(&r);
+}
+
+TEST(a_server_of_1_2_that_wants_to_negotiate_anew_is_told_no)
+{
+	struct tlsrig r;
+	SSL_CTX *x = old_server(&r);
+	SSL *s = old_server_meets(x, &r);
+	char byte;
+
+	CHECK(tls_step(r.client) == TLS_OPEN, "%s", tls_error(r.client));
+	CHECK(SSL_renegotiate(s) == 1 && SSL_do_handshake(s) == 1 && raw_carry(s, r.client), "it asks");
+	(void)tls_read(r.client, &byte, 1);
+	CHECK(buf_len(tls_out(r.client)) > 0 && buf_data(tls_out(r.client))[0] == SSL3_RT_ALERT, "it begins anew");
+	SSL_free(s);
+	SSL_CTX_free(x);
+	tlsrig_done(&r);
+}
+
+TEST(a_server_with_more_certificates_than_are_read_is_refused)
+{
+	struct tlsrig r;
+	SSL_CTX *x = old_server(&r);
+	X509 *cert = SSL_CTX_get0_certificate(x);
+	SSL *s;
+
+	for (int len = 0; len <= TLS_PEER_CHAIN_MAX; len += i2d_X509(cert, NULL))
+		CHECK(SSL_CTX_add_extra_chain_cert(x, X509_dup(cert)) == 1, "no memory");
+	s = old_server_meets(x, &r);
+	CHECK(tls_step(r.client) == TLS_FAILED && strstr(tls_error(r.client), "excessive message size"), "'%s'", tls_error(r.client));
+	SSL_free(s);
 	SSL_CTX_free(x);
 	tlsrig_done(&r);
 }
@@ -645,7 +692,8 @@ RUN_TESTS(T(two_ends_meet_however_the_bytes_come), T(a_hello_says_what_is_asked_
 	  T(an_address_is_verified_and_not_sent_as_a_name), T(a_server_that_is_not_who_was_asked_for_gets_no_byte),
 	  T(a_second_connection_to_the_same_server_resumes_the_first), T(a_bounded_number_of_sessions_is_kept),
 	  T(an_end_that_was_announced_is_told_from_one_that_was_not), T(what_does_not_fit_waits_and_all_of_it_arrives), T(old_versions_are_refused_and_1_2_is_not),
-	  T(certificates_of_servers_are_held_against_the_rules), T(a_server_of_1_2_is_resumed_again_and_again), T(a_hello_that_names_no_signatures_is_answered),
+	  T(certificates_of_servers_are_held_against_the_rules), T(a_server_of_1_2_is_resumed_again_and_again), T(a_server_of_1_2_that_wants_to_negotiate_anew_is_told_no),
+	  T(a_server_with_more_certificates_than_are_read_is_refused), T(a_hello_that_names_no_signatures_is_answered),
 	  T(a_hello_may_come_in_records_of_a_byte),
 	  T(a_peer_that_makes_an_end_answer_without_reading_fills_no_memory), T(what_is_not_tls_fails_with_an_alert), T(names_and_protocols_of_a_hello_are_checked),
 	  T(a_client_is_not_made_for_what_is_no_name_or_too_many_protocols))
