@@ -57,7 +57,7 @@ static int decode_changed(const struct frame *f, struct control_frame *c)
 {
 	struct msg_guest_changed m;
 
-	if (msg_guest_changed_decode(f->body, f->len, &m) < 0 || m.index >= PROTO_MOUNTS_MAX || m.path.len > FRAMES_PATH_MAX)
+	if (msg_guest_changed_decode(f->body, f->len, &m) < 0 || m.index >= PROTO_MOUNTS_MAX || m.flags & ~(uint32_t)PROTO_CHANGED_NAMES || m.path.len > FRAMES_PATH_MAX)
 		return -EPROTO;
 	c->changed = m;
 	return 0;

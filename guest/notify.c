@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -24,9 +25,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-/* What travels: an index and a path, which ends where the message does. */
+/* What travels: this up to the end of the path. */
 struct change {
 	uint32_t index;
+	uint32_t flags; /* enum proto_changed_flags */
 	char path[PROTO_FS_PATH_MAX + 1];
 };
 
@@ -52,7 +54,7 @@ static int open_beneath(int dirfd, const char *path, int flags)
 	return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 }
 
-static void touch(int fd)
+void notify_touch(int fd)
 {
 	char path[32];
 
@@ -89,7 +91,7 @@ void notify_change(int tree, const char *path)
 		return;
 	if (name && linkat(AT_FDCWD, "/", dirfd, name, 0) < 0 && errno == EEXIST)
 		fd = open_beneath(dirfd, name, O_NOFOLLOW);
-	touch(fd >= 0 ? fd : dirfd);
+	notify_touch(fd >= 0 ? fd : dirfd);
 }
 
 /* ---- The process ---- */
@@ -107,19 +109,37 @@ static void close_others(const struct notify *n, int fd)
 	}
 }
 
+/* The next change. Before it waits, it deals with what was put off until there is no other. */
+static bool next_change(const struct notify *n, int fd, bool *lost, struct change *ret)
+{
+	ssize_t len = recv(fd, ret, sizeof(*ret) - 1, MSG_DONTWAIT);
+
+	if (len < 0) {
+		for (size_t i = 0; i < ARRAY_LEN(n->tree); i++)
+			if (lost[i])
+				notify_lost(n->tree[i]);
+		memset(lost, 0, ARRAY_LEN(n->tree) * sizeof(*lost));
+		len = recv(fd, ret, sizeof(*ret) - 1, 0);
+	}
+	if (len < (ssize_t)offsetof(struct change, path))
+		return false;
+	((char *)ret)[len] = '\0';
+	return true;
+}
+
 static _Noreturn void serve(const struct notify *n, int fd)
 {
+	bool lost[ARRAY_LEN(n->tree)] = { false };
 	struct change c;
 	sigset_t none;
-	ssize_t len;
 
 	(void)prctl(PR_SET_NAME, "sandbox-notify");
 	close_others(n, fd);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	while ((len = recv(fd, &c, sizeof(c) - 1, 0)) >= (ssize_t)sizeof(c.index)) {
-		c.path[(size_t)len - sizeof(c.index)] = '\0';
+	while (next_change(n, fd, lost, &c)) {
 		notify_change(n->tree[c.index], c.path);
+		lost[c.index] |= (c.flags & PROTO_CHANGED_NAMES) != 0;
 	}
 	_exit(0);
 }
@@ -143,11 +163,11 @@ static bool start(struct notify *n)
 
 void notify_tell(struct notify *n, const struct msg_guest_changed *m)
 {
-	struct change c = { .index = m->index };
+	struct change c = { .index = m->index, .flags = m->flags };
 
 	if (n->tree[m->index] < 0 || (n->fd < 0 && !start(n)))
 		return;
 	slice_copy(m->path, c.path, sizeof(c.path));
-	if (send(n->fd, &c, sizeof(c.index) + m->path.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EPIPE)
+	if (send(n->fd, &c, offsetof(struct change, path) + m->path.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == EPIPE)
 		close_fd(&n->fd); /* somebody killed it: the next change begins another */
 }

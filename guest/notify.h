@@ -19,5 +19,8 @@ void notify_tell(struct notify *n, const struct msg_guest_changed *m);
 /* What that process does: whoever watches what is at @path in @tree, or its directory, hears IN_ATTRIB; if nothing is there any more, whoever watches
  * the directory. May wait for the host. */
 void notify_change(int tree, const char *path);
+/* notify_lost.c: whoever watches an object in @tree that has no name any more hears IN_ATTRIB of it. Changes the working directory. */
+void notify_lost(int tree);
+void notify_touch(int fd); /* for these two: whoever watches what @fd is hears of it */
 
 #endif

@@ -69,7 +69,8 @@ static bool parse_mount(napi_env env, napi_value v, struct file_source *source, 
 
 	*ret = (struct sbx_mount)SBX_MOUNT_INIT;
 	if (!prop_string(env, v, "path", a, &ret->path) || !parse_kind(env, v, a, &ret->kind) || !prop_string(env, v, "source", a, &ret->source) ||
-	    !prop_flag(env, v, "readonly", SBX_MOUNT_READONLY, &ret->flags) || !prop_u32(env, v, "cache", &cache) || !prop_u32(env, v, "ops", &ops) ||
+	    !prop_flag(env, v, "readonly", SBX_MOUNT_READONLY, &ret->flags) ||
+	    !prop_flag(env, v, "watch", SBX_MOUNT_WATCH, &ret->flags) || !prop_u32(env, v, "cache", &cache) || !prop_u32(env, v, "ops", &ops) ||
 	    !prop_u32(env, v, "number", &source->number) || !prop_u64(env, v, "maxBytes", &ret->max_bytes) || !parse_masks(env, v, a, ret))
 		return false;
 	ret->cache = (enum sbx_cache)cache;

@@ -109,13 +109,15 @@ export class BoundDirectory {
 	readonly source: string;
 	readonly access: "ro" | "rw";
 	readonly mask: readonly string[];
+	readonly watch: boolean;
 
 	constructor(options: BoundDirectoryOptions) {
-		const { source, access = "ro", mask = [] } = objectOf(options, "options");
+		const { source, access = "ro", mask = [], watch = false } = objectOf(options, "options");
 		if (!Array.isArray(mask)) throw invalidInput("mask must be an array");
 		this.source = source;
 		this.access = access;
 		this.mask = [...(mask as readonly string[])];
+		this.watch = watch;
 	}
 }
 
@@ -126,6 +128,11 @@ export interface BoundDirectoryOptions {
 	readonly access?: "ro" | "rw";
 	/** Paths in it that do not exist for the guest, as `"/.git/hooks"`. */
 	readonly mask?: readonly string[];
+	/**
+	 * Default: `false`. What other programs of this machine change in directories that the guest has read is told to its watchers (`fs.watch()`, inotify), as what
+	 * the host's tools change is in every mount.
+	 */
+	readonly watch?: boolean;
 }
 
 /** File systems that the host process serves, without calls to your program. */

@@ -219,6 +219,7 @@ export interface NativeMount {
 	/** `host`: a directory; `same`: the path of a binding or an earlier mount. */
 	readonly source?: string;
 	readonly readonly?: boolean;
+	readonly watch?: boolean;
 	/** Numbers of `enum sbx_cache`. */
 	readonly cache?: number;
 	/** `callbacks`: bits of {@link FileOp}, and the number that calls come with. */

@@ -32,7 +32,7 @@ class Sources {
 	mount(item: SandboxMount | SandboxBinding): NativeMount {
 		const path = canonicalPath(item.path);
 		const { fs } = item;
-		if (fs instanceof BoundDirectory) return { path, kind: "host", source: fs.source, readonly: fs.access === "ro", masks: fs.mask };
+		if (fs instanceof BoundDirectory) return { path, kind: "host", source: fs.source, readonly: fs.access === "ro", masks: fs.mask, watch: fs.watch };
 		const earlier = this.#seen.get(fs);
 		if (earlier !== undefined) return { path, kind: "same", source: earlier, cache: fs instanceof MemoryFileSystem ? Cache.none : Cache.auto };
 		this.#seen.set(fs, path);

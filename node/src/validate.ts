@@ -105,6 +105,7 @@ function attachment(value: unknown, name: "mount" | "binding"): string {
 		if (text(fs["source"], "fs.bind source") === "") throw invalid("fs.bind source must not be empty");
 		if (fs["access"] !== "ro" && fs["access"] !== "rw") throw invalid(`fs.bind access must be "ro" or "rw", not ${shown(fs["access"])}`);
 		for (const mask of list(fs["mask"], "fs.bind mask")) text(mask, "fs.bind mask");
+		if (typeof fs["watch"] !== "boolean") throw invalid(`fs.bind watch must be true or false, not ${shown(fs["watch"])}`);
 		return canonicalPath(path);
 	}
 	for (const operation of ["stat", "list", "read"]) {

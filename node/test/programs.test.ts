@@ -194,6 +194,22 @@ test("fs.bind: a directory of this machine, read-only or not, with parts that do
 	await assert.rejects(spawnSandbox(wrong({ source: "/", mask: ["relative"] })), isError("EINVAL", /mask/));
 });
 
+test("fs.bind with watch: a watcher of the guest hears of what this machine changes", async (t) => {
+	const directory = await mkdtemp(join(tmpdir(), "sandbox-test-"));
+	t.after(() => rm(directory, { recursive: true }));
+	await writeFile(join(directory, "a"), "a\n");
+	await using own = await spawnSandbox(
+		options({ mounts: [mount("/workspace", fs.bind({ source: directory, watch: true })), mount("/mnt", fs.bind({ source: join(process.env["SBX_BUILD"] ?? "", "tests/guest") }))] }),
+	);
+	await using watcher = own.spawn("/mnt/fswatch", ["/workspace", "a"]);
+	let said = "";
+	for await (const chunk of watcher.stdout) {
+		said += Buffer.from(chunk).toString();
+		if (said === "watching\n") await writeFile(join(directory, "a"), "longer\n");
+	}
+	assert.equal(said, "watching\n7\n");
+});
+
 test("on: the console, also what it said before, until the listener is disposed", async () => {
 	await using own = await spawnSandbox(options());
 	await own.exec("sh", ["-c", "echo early >/dev/console"]);

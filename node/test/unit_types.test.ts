@@ -38,7 +38,7 @@ export async function mustCompile(): Promise<void> {
 		...base,
 		rootfs: linuxOverlayFs({ lower: base.rootfs, upper: scratchFs({ sizeBytes: 1 << 20 }) }),
 		mounts: [mount("/a", writableFs), mount("/b", fs.memory({ files: { a: "text", b: new Uint8Array(1) } }))],
-		bindings: [binding("/c", fs.bind({ source: ".", access: "rw", mask: ["/.git"] }))],
+		bindings: [binding("/c", fs.bind({ source: ".", access: "rw", mask: ["/.git"], watch: true }))],
 		network: { outbound: { policy: "deny", rules: [acceptTcp({ cidr: "10.0.0.0/8" }), acceptHost({ host: "*.example.com", ports: [443] })] } },
 	});
 	sandbox.http.onRequest({ origin: "https://example.com" }, async ({ headers }) => headers.delete("x"));

@@ -33,11 +33,11 @@ static int make_memory(const struct msg_mount *m, struct vfs **ret)
 	return mem_create(&c, ret);
 }
 
-static void on_changed(void *user, const char *path)
+static void on_changed(void *user, bool names, const char *path)
 {
 	const struct attachment *a = user;
 
-	files_tell(a->files, a, path);
+	files_tell(a->files, a, names ? PROTO_CHANGED_NAMES : 0, path);
 }
 
 static int make_hostdir(struct files *f, struct attachment *a, struct vfs **ret, struct sbx_err *err)
@@ -211,13 +211,13 @@ static const struct attachment *source_of(const struct files *f, const struct at
 	return a;
 }
 
-void files_tell(const struct files *f, const struct attachment *a, const char *path)
+void files_tell(const struct files *f, const struct attachment *a, uint32_t flags, const char *path)
 {
 	const struct attachment *source = source_of(f, a);
 
 	for (unsigned i = 0; f->changed && i < f->count; i++)
 		if (f->at[i].guest_index >= 0 && source_of(f, &f->at[i]) == source)
-			f->changed(f->user, (uint32_t)f->at[i].guest_index, path);
+			f->changed(f->user, (uint32_t)f->at[i].guest_index, flags, path);
 }
 
 void files_put_mounts(const struct files *f, struct buf *out)

@@ -29,7 +29,7 @@ struct files {
 	struct fscalls calls;  /* of callback file systems */
 	struct vdev *dev;      /* NULL when nothing is shown; the VM's, which frees it before files_done() */
 	/* Somebody else than the guest changed what is at @path in directory @index of the device; or took it away. May be NULL. */
-	void (*changed)(void *user, uint32_t index, const char *path);
+	void (*changed)(void *user, uint32_t index, uint32_t flags, const char *path); /* enum proto_changed_flags */
 	void *user;
 };
 
@@ -40,7 +40,7 @@ void files_done(struct files *f);
 /* Ends what the guest's thread @pid waits for, because it should die. */
 void files_interrupt(struct files *f, uint32_t pid);
 /* Calls files.changed for every mount that shows the file system of @a. */
-void files_tell(const struct files *f, const struct attachment *a, const char *path);
+void files_tell(const struct files *f, const struct attachment *a, uint32_t flags, const char *path);
 /* Tells init what to mount where. */
 void files_put_mounts(const struct files *f, struct buf *out);
 

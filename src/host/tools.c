@@ -22,16 +22,17 @@ static const struct {
 	const char *verb; /* of messages */
 	int (*run)(struct tool *t);
 	bool changes, changes2; /* what is at path, at path2 */
+	uint32_t how;           /* enum proto_changed_flags */
 } tool_table[PROTO_TOOL_COUNT_] = {
 	[PROTO_TOOL_STAT] = { .verb = "stat", .run = tool_stat },
 	[PROTO_TOOL_LIST] = { .verb = "list", .run = tool_list },
 	[PROTO_TOOL_READ] = { .verb = "read", .run = tool_read },
 	[PROTO_TOOL_READ_LINES] = { .verb = "read", .run = tool_read_lines },
 	[PROTO_TOOL_WRITE] = { .verb = "write", .run = tool_write, .changes = true },
-	[PROTO_TOOL_PATCH] = { .verb = "patch", .run = tool_patch, .changes = true },
+	[PROTO_TOOL_PATCH] = { .verb = "patch", .run = tool_patch, .changes = true, .how = PROTO_CHANGED_NAMES },
 	[PROTO_TOOL_MKDIR] = { .verb = "make", .run = tool_mkdir, .changes = true },
-	[PROTO_TOOL_REMOVE] = { .verb = "remove", .run = tool_remove, .changes = true },
-	[PROTO_TOOL_RENAME] = { .verb = "rename", .run = tool_rename, .changes = true, .changes2 = true },
+	[PROTO_TOOL_REMOVE] = { .verb = "remove", .run = tool_remove, .changes = true, .how = PROTO_CHANGED_NAMES },
+	[PROTO_TOOL_RENAME] = { .verb = "rename", .run = tool_rename, .changes = true, .changes2 = true, .how = PROTO_CHANGED_NAMES },
 	[PROTO_TOOL_LINK] = { .verb = "link", .run = tool_link, .changes2 = true },
 	[PROTO_TOOL_SYMLINK] = { .verb = "make", .run = tool_symlink, .changes = true },
 	[PROTO_TOOL_READLINK] = { .verb = "read the link", .run = tool_readlink },
@@ -174,9 +175,9 @@ static void tool_run(struct work *w)
 static void tell_guest(const struct tool *t)
 {
 	if (tool_table[t->m.tool].changes)
-		files_tell(t->tools->files, t->at, t->path);
+		files_tell(t->tools->files, t->at, tool_table[t->m.tool].how, t->path);
 	if (tool_table[t->m.tool].changes2)
-		files_tell(t->tools->files, t->at, t->path2);
+		files_tell(t->tools->files, t->at, tool_table[t->m.tool].how, t->path2);
 }
 
 static void tool_ended(struct work *w)

@@ -211,13 +211,13 @@ static void vm_guest_bye(void *user)
 		vm_end(vm, PROTO_END_POWEROFF, 0, "the guest powered itself off");
 }
 
-static void vm_files_changed(void *user, uint32_t index, const char *path)
+static void vm_files_changed(void *user, uint32_t index, uint32_t flags, const char *path)
 {
 	struct vm *vm = user;
 
 	if (vm->state != VM_READY || buf_len(guest_out(&vm->guest)) > CHANGES_QUEUED_MAX)
 		return;
-	(void)msg_guest_changed_put(guest_out(&vm->guest), 0, &(struct msg_guest_changed){ .index = index, .path = slice_of(path) });
+	(void)msg_guest_changed_put(guest_out(&vm->guest), 0, &(struct msg_guest_changed){ .index = index, .flags = flags, .path = slice_of(path) });
 	guest_send(&vm->guest);
 }
 

@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 13
+#define PROTO_VERSION 14
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -169,7 +169,7 @@
  * files after it. */
 #define MSG_GUEST_CA(F) F(str, hash) F(str, pem)
 /* Somebody else than the guest changed what is at this path, from the root of directory "index" of the virtio-fs device ("": the root); or took it away. */
-#define MSG_GUEST_CHANGED(F) F(u32, index) F(str, path)
+#define MSG_GUEST_CHANGED(F) F(u32, index) F(u32, flags) F(str, path)
 #define MSG_SET_TIME(F) F(u64, wall_ns)
 #define MSG_POWER_OFF(F)
 
@@ -261,6 +261,10 @@ enum proto_mount_flags {
 	PROTO_MOUNT_OWNER = 1 << 1,
 	PROTO_MOUNT_BINDING = 1 << 2, /* not for the guest */
 	PROTO_MOUNT_WATCH = 1 << 3,   /* a host directory: the guest's watchers are told what others change in it */
+};
+
+enum proto_changed_flags {
+	PROTO_CHANGED_NAMES = 1 << 0, /* another object may be there than before, or none */
 };
 
 #define PROTO_MASK_HIDDEN UINT32_MAX

@@ -27,7 +27,7 @@ struct hostdir_config {
 	/* With a @watch_loop, @changed is called with the path of what another process changed, made or took away in a directory that was opened here, from the
 	 * root ("": there was more than can be told). The loop is the pool's. */
 	struct loop *watch_loop;
-	void (*changed)(void *user, const char *path);
+	void (*changed)(void *user, bool names, const char *path); /* @names: another object may be there than before, or none */
 	void *changed_user;
 	struct hostdir_budget *budget; /* outlives the file system; NULL: half of what the process may still open, for this one alone */
 };

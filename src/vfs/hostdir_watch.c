@@ -28,7 +28,8 @@ enum {
 };
 
 #define DELAY_NS (20 * NS_PER_MS)
-#define CHANGES (FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO | FAN_MODIFY | FAN_ATTRIB | FAN_DELETE_SELF)
+#define NAMES (FAN_CREATE | FAN_DELETE | FAN_MOVED_FROM | FAN_MOVED_TO)
+#define CHANGES (NAMES | FAN_MODIFY | FAN_ATTRIB | FAN_DELETE_SELF)
 
 #ifndef AT_HANDLE_FID
 #define AT_HANDLE_FID 0x200 /* Linux 6.5: also a handle by which nothing can be opened */
@@ -209,9 +210,9 @@ static const char *path_of(const struct hostdir *h, const struct hd_node *dir, c
 	return NULL;
 }
 
-static void tell(struct hd_watch *w, const char *path)
+static void tell(struct hd_watch *w, bool names, const char *path)
 {
-	w->h->config.changed(w->h->config.changed_user, path);
+	w->h->config.changed(w->h->config.changed_user, names, path);
 }
 
 /* @info: what comes behind @m. */
@@ -223,7 +224,7 @@ static void on_event(struct hd_watch *w, const struct fanotify_event_metadata *m
 	const char *path;
 
 	if (m->mask & FAN_Q_OVERFLOW)
-		tell(w, "");
+		tell(w, true, "");
 	if (m->event_len <= sizeof(*m) || info->hdr.info_type != FAN_EVENT_INFO_TYPE_DFID_NAME)
 		return;
 	at = find(w, handle);
@@ -231,7 +232,7 @@ static void on_event(struct hd_watch *w, const struct fanotify_event_metadata *m
 		return;
 	path = path_of(w->h, (*at)->node, (const char *)handle->f_handle + handle->handle_bytes, room);
 	if (path && m->pid != w->self)
-		tell(w, path);
+		tell(w, m->mask & NAMES, path);
 	if ((m->mask & FAN_DELETE_SELF) && handle->f_handle[handle->handle_bytes] == '.')
 		drop(w, at);
 }

@@ -44,19 +44,24 @@ static void on_exit_(struct sbx_proc *p, const struct sbx_exit *e, void *user)
 	w->exited = true;
 }
 
-/* Comes back when it watches. */
-static void watch(struct sbx_vm *vm, const char *dir, const char *name, struct watcher *w)
+/* Comes back when it watches: @dir, or @name in it if @itself says "itself". */
+static void watch_one(struct sbx_vm *vm, const char *dir, const char *name, const char *itself, struct watcher *w)
 {
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
 
 	*w = (struct watcher){ .len = 0 };
-	s.argv = (const char *const[]){ "/opt/fswatch", dir, name, NULL };
+	s.argv = (const char *const[]){ "/opt/fswatch", dir, name, itself, NULL };
 	s.on_output = on_output;
 	s.on_exit = on_exit_;
 	s.user = w;
 	OK(sbx_vm_exec(vm, &s, &w->proc, &err));
 	while (!strstr(w->out, "watching\n"))
 		vmrig_turn(vm);
+}
+
+static void watch(struct sbx_vm *vm, const char *dir, const char *name, struct watcher *w)
+{
+	watch_one(vm, dir, name, NULL, w);
 }
 
 static void sees(struct sbx_vm *vm, struct watcher *w, const char *want)
@@ -155,6 +160,40 @@ TEST(what_programs_of_the_host_change_in_a_watched_directory_reaches_the_guests_
 	teardown(vm);
 }
 
+TEST(who_watches_a_file_itself_hears_that_another_took_its_name)
+{
+	static const char *const mounts[] = { "/home", "/media" };
+	const struct sbx_fs_edit edit = { "1", 1, "one", 3 };
+	struct sbx_vm *vm = start();
+	struct watcher w, other;
+	char path[64];
+
+	vmrig_prints(vm, "ls /mnt/d", "f\n");
+	host_put("d/other", "1");
+	watch_one(vm, "/mnt/d", "other", "itself", &other);
+	for (int i = 0; i < 2; i++) { /* as editors save */
+		watch_one(vm, "/mnt/d", "f", "itself", &w);
+		host_put("d/.new", i ? "1234" : "123");
+		host_rename("d/.new", "d/f");
+		sees(vm, &w, i ? "4\n" : "3\n");
+	}
+	watch_one(vm, "/mnt/d", "f", "itself", &w);
+	(void)snprintf(path, sizeof(path), "%s/d/f", lent);
+	CHECK(unlink(path) == 0, "%s: %m", path);
+	sees(vm, &w, "gone\n");
+	CHECK(strcmp(other.out, "watching\n") == 0, "another file's watcher heard of it");
+	host_put("d/other", "12");
+	sees(vm, &other, "2\n");
+	for (size_t i = 0; i < 2; i++) {
+		OK(sbx_fs_write(vm, mounts[i], "p", "1234", 4, 0, &err));
+		vmrig_prints(vm, i ? "cat /media/p" : "cat /home/p", "1234");
+		watch_one(vm, mounts[i], "p", "itself", &w);
+		OK(sbx_fs_patch(vm, mounts[i], "p", &edit, 1, &err));
+		sees(vm, &w, "6\n");
+	}
+	teardown(vm);
+}
+
 TEST(what_host_tools_change_reaches_the_guests_watchers_in_every_mount)
 {
 	static const char *const mounts[] = { "/home", "/media" };
@@ -191,4 +230,4 @@ TEST(what_host_tools_change_reaches_the_guests_watchers_in_every_mount)
 }
 
 RUN_TESTS(T(what_programs_of_the_host_change_in_a_watched_directory_reaches_the_guests_watchers),
-	  T(what_host_tools_change_reaches_the_guests_watchers_in_every_mount))
+	  T(who_watches_a_file_itself_hears_that_another_took_its_name), T(what_host_tools_change_reaches_the_guests_watchers_in_every_mount))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A program that waits for its files to change: `fswatch DIR NAME` watches the directory DIR by inotify, prints "watching", and looks at NAME in it when it is
- * told of something, and never else. When NAME is another thing than it was it prints its size, or "gone", and ends. */
+/* A program that waits for its files to change: `fswatch DIR NAME` watches the directory DIR by inotify, and `fswatch DIR NAME itself` the file NAME in it. It prints
+ * "watching", and looks at NAME when it is told of something, and never else. When NAME is another thing than it was it prints its size, or "gone", and ends. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -21,8 +21,8 @@ int main(int argc, char **argv)
 	struct stat before = { 0 }, now;
 	int fd = inotify_init1(IN_CLOEXEC);
 
-	if (argc != 3 || chdir(argv[1]) < 0 || inotify_add_watch(fd, ".", IN_ATTRIB | IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVE) < 0)
-		return fprintf(stderr, "usage: fswatch DIR NAME\n"), 2;
+	if (argc < 3 || chdir(argv[1]) < 0 || inotify_add_watch(fd, argc > 3 ? argv[2] : ".", IN_ATTRIB | IN_MODIFY | IN_CREATE | IN_DELETE | IN_MOVE) < 0)
+		return fprintf(stderr, "usage: fswatch DIR NAME [itself]\n"), 2;
 	(void)lstat(argv[2], &before);
 	printf("watching\n");
 	fflush(stdout);

@@ -231,6 +231,8 @@ TEST(changes_of_no_mount_or_with_paths_too_long_are_refused)
 		CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .index = indexes[index], .path = slice_of("") }), "put");
 		CHECK(control(&b) == (index < 2 ? 0 : -EPROTO), "index %u", indexes[index]);
 	}
+	CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .flags = PROTO_CHANGED_NAMES }) && control(&b) == 0, "a flag");
+	CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .flags = 2 }) && control(&b) == -EPROTO, "another");
 	CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .path = slice_of(path + 1) }) && control(&b) == 0, "as long as may be");
 	CHECK(msg_guest_changed_put(&b, 0, &(struct msg_guest_changed){ .path = slice_of(path) }) && control(&b) == -EPROTO, "longer");
 	buf_done(&b);

@@ -120,6 +120,31 @@ TEST(a_symbolic_link_is_told_of_and_not_what_it_leads_to)
 	teardown();
 }
 
+TEST(watchers_of_what_lost_its_name_hear_of_it_and_others_do_not)
+{
+	char text[512], path[64];
+	int fd, held, named;
+
+	setup();
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof(path), "%s/tree/d/%s", base, i ? "lost" : "f");
+		put(i ? "d/lost" : "d/f");
+		fd = inotify_add_watch(watches, path, IN_ATTRIB);
+		CHECK(fd >= 0, "watch");
+		*(i ? &held : &named) = fd;
+	}
+	fd = openat(tree, "d/lost", O_RDONLY | O_CLOEXEC); /* else the machine's file system forgets it, and the watch with it */
+	CHECK(fd >= 0 && unlinkat(tree, "d/lost", 0) == 0, "unlink");
+	heard(text, sizeof(text));
+	CHECK(named != held, "one watch");
+	notify_lost(tree);
+	heard(text, sizeof(text));
+	(void)snprintf(path, sizeof(path), "attrib lost(1);attrib .(%d);", held);
+	CHECK(strcmp(text, path) == 0, "'%s'", text);
+	close(fd);
+	teardown();
+}
+
 TEST(a_process_of_its_own_tells_and_ends_with_its_socket)
 {
 	struct msg_guest_changed m = { .index = 2, .path = slice_of("d/f") };
@@ -142,4 +167,4 @@ TEST(a_process_of_its_own_tells_and_ends_with_its_socket)
 }
 
 RUN_TESTS(T(watchers_hear_of_what_is_there_and_of_the_directory_of_what_is_not), T(a_symbolic_link_is_told_of_and_not_what_it_leads_to),
-	  T(a_process_of_its_own_tells_and_ends_with_its_socket))
+	  T(watchers_of_what_lost_its_name_hear_of_it_and_others_do_not), T(a_process_of_its_own_tells_and_ends_with_its_socket))

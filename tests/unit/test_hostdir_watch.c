@@ -16,18 +16,23 @@
 
 #include "../test.h"
 
-/* Each path that was told, with a comma behind it; those that were told before only count. */
+/* Each path that was told, with a comma behind it, and once more with a '!' if its name was; those that were told before only count. */
 struct told {
 	char text[4096];
 	unsigned count;
 };
 
-static void on_changed(void *user, const char *path)
+static void on_changed(void *user, bool names, const char *path)
 {
 	struct told *t = user;
 	char item[512];
 
-	(void)snprintf(item, sizeof(item), ",%s,", path);
+	if (names) {
+		on_changed(user, false, path);
+		(void)snprintf(item, sizeof(item), ",%s!,", path);
+	} else {
+		(void)snprintf(item, sizeof(item), ",%s,", path);
+	}
 	t->count++;
 	if (strstr(t->text, item))
 		return;
@@ -105,13 +110,14 @@ TEST(what_another_process_does_in_a_directory_that_was_read_is_told)
 	CHECK(vo_put(r.fs, "d/e/f", "1") == 0, "made");
 	other(&r, "echo 2 >d/e/f");
 	hears(&r, &t, "d/e/f");
+	CHECK(!strchr(t.text, '!'), "%s", t.text);
 	other(&r, "echo 2 >top");
 	hears(&r, &t, "top");
 	other(&r, "mv top d/moved; mkdir d/made; chmod 600 d/e/f");
 	hears(&r, &t, "d/moved");
 	hears(&r, &t, "d/made");
 	other(&r, "rm d/moved; ln -s x d/link");
-	hears(&r, &t, "d/link");
+	hears(&r, &t, "d/link!");
 	vnode_unref(e);
 	vnode_unref(d);
 	rig_down(&r);
@@ -129,7 +135,7 @@ TEST(what_this_process_does_for_the_guest_is_not_told)
 	CHECK(vo_unlink(r.fs, "d/g") == 0 && vo_put(r.fs, "own", "1") == 0, "removed");
 	other(&r, "echo >last");
 	hears(&r, &t, "last");
-	CHECK(strcmp(t.text, ",last,") == 0, "it was told '%s'", t.text);
+	CHECK(strcmp(t.text, ",last,last!,") == 0, "it was told '%s'", t.text);
 	vnode_unref(d);
 	rig_down(&r);
 }

@@ -450,10 +450,10 @@ TEST(without_memory_or_descriptors_requests_are_refused)
 
 static char told[256];
 
-static void on_changed(void *user, uint32_t index, const char *path)
+static void on_changed(void *user, uint32_t index, uint32_t flags, const char *path)
 {
 	(void)user;
-	(void)snprintf(told + strlen(told), sizeof(told) - strlen(told), "%u:%s;", index, path);
+	(void)snprintf(told + strlen(told), sizeof(told) - strlen(told), "%u:%s%s;", index, path, flags & PROTO_CHANGED_NAMES ? "!" : "");
 }
 
 TEST(the_guest_is_told_of_what_was_changed_in_each_mount_that_shows_it)
@@ -473,8 +473,8 @@ TEST(the_guest_is_told_of_what_was_changed_in_each_mount_that_shows_it)
 		{ PROTO_TOOL_LINK, "d/f", "d/l", "0:d/l;5:d/l;" },
 		{ PROTO_TOOL_SYMLINK, "d/s", "f", "0:d/s;5:d/s;" },
 		{ PROTO_TOOL_READLINK, "d/s", "", "" },
-		{ PROTO_TOOL_RENAME, "d/f", "g", "0:d/f;5:d/f;0:g;5:g;" },
-		{ PROTO_TOOL_REMOVE, "g", "", "0:g;5:g;" },
+		{ PROTO_TOOL_RENAME, "d/f", "g", "0:d/f!;5:d/f!;0:g!;5:g!;" },
+		{ PROTO_TOOL_REMOVE, "g", "", "0:g!;5:g!;" },
 	};
 	struct mount_config same = { .msg = { .kind = PROTO_FS_SAME, .same_as = 0 } }, other = { .msg = { .kind = PROTO_FS_MEMORY } };
 	static char path[] = "/other";
