@@ -52,17 +52,98 @@ wait_for() {
 	timeout $((20 * PATIENCE)) bash -c 'until "$@" >/dev/null 2>&1; do read -rt 0.02 <> <(:) || :; done' _ "$@"
 }
 
-# client_image: the path of an image with the programs that people fetch things with. It is made once, and kept beside the other caches.
-client_image() {
-	local packages=ca-certificates,curl,wget,git,python3,python3-requests,python3-grpcio,nodejs,openssl,gron,ant
-	local cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests image
-	image=$cache/http-$(sha256sum <<<"$packages" | head -c 16).erofs
+# debian_image NAME PACKAGES: the path of an image with these. It is made once, and kept beside the other caches.
+debian_image() {
+	local packages=$2 cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests image
+	image=$cache/$1-$(sha256sum <<<"$packages" | head -c 16).erofs
 	if [ ! -e "$image" ]; then
 		mkdir -p "$cache"
 		"$SANDBOX" image build debian:bookworm "$image.$$" --include "$packages" -q >&2
 		mv "$image.$$" "$image"
 	fi
 	echo "$image"
+}
+
+# Images that several suites use: with the programs that people fetch things with, and with those that build.
+client_image() { debian_image http ca-certificates,curl,wget,git,python3,python3-requests,python3-grpcio,nodejs,openssl,gron,ant; }
+programs_image() { debian_image programs ca-certificates,git,gcc,libc6-dev,make,sqlite3,npm; }
+
+# have_namespaces: whether in_namespace can be used.
+have_namespaces() {
+	unshare --net --mount true 2>/dev/null
+}
+
+# in_namespace SERVERS COMMAND...: the command in namespaces of its own, network included, beside servers that the shell code SERVERS starts in the background. What it
+# starts ends with it; it may wait for a port by `listening PORT`.
+in_namespace() {
+	# shellcheck disable=SC2016
+	unshare --net --mount --pid --fork --mount-proc bash -euc '
+		listening() { until ss -ltnu | grep -q ":$1 "; do :; done; }
+		ip link set lo up
+		mount -t tmpfs tmpfs /run
+		eval "$1"
+		shift
+		"$@"' _ "$@"
+}
+
+# Shell code for a guest: says which of its files have the credential of the suites, s3cret-d7a1, without having it itself (grep makes one text of s3cre[t]).
+# shellcheck disable=SC2034,SC2016
+LEAKS='find / \( -path /proc -o -path /sys \) -prune -o -type f -size -20000k -newer /proc/1 -print0 2>/dev/null | xargs -0 -r grep -l "s3cre[tT]-d7a1" || echo no file has it'
+
+# vm_up FILE: what the coprocess VM prints, a command in a guest, goes into FILE until it says "up". vm_over: ends its input and waits for it.
+vm_up() {
+	local line=
+	until [ "$line" = up ]; do
+		read -r line <&"${VM[0]}" || return
+		echo "$line"
+	done >"$1"
+}
+
+vm_over() {
+	local in=${VM[1]} vm=$VM_PID
+	exec {in}>&-
+	wait "$vm"
+}
+
+# guest_memory_has TEXT: whether it is in the memory of the guest, of which there is one. That is a memfd, which its host process maps.
+guest_memory_has() {
+	# shellcheck disable=SC2046
+	python3 - "$1" $(pgrep -x sandbox-host) <<-'END'
+		import os, re, sys
+		text = sys.argv[1].encode()
+		size = 0
+		for pid in sys.argv[2:]:
+		    if not os.path.exists(f'/proc/{pid}/mem'):
+		        continue
+		    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
+		        for line in maps:
+		            m = re.match(r'([0-9a-f]+)-([0-9a-f]+) .*memfd', line)
+		            if not m or int(m[2], 16) - int(m[1], 16) < 64 << 20:
+		                continue
+		            for at in range(int(m[1], 16), int(m[2], 16), 1 << 24):
+		                mem.seek(at)
+		                try:
+		                    data = mem.read(min((1 << 24) + len(text), int(m[2], 16) - at))
+		                except OSError:  # a mapping that is longer than its file
+		                    break
+		                size += len(data)
+		                if text in data:
+		                    sys.exit(0)
+		sys.exit(1 if size > 0 else 2)
+	END
+}
+
+# make_mirror DIR: an archive for apt with one package, tiny, whose /usr/share/tiny/data is DIR/data.
+make_mirror() {
+	local package=$1/package
+	mkdir -p "$package/DEBIAN" "$package/usr/share/tiny"
+	head -c 3000000 /dev/urandom | tee "$1/data" >"$package/usr/share/tiny/data"
+	printf 'Package: tiny\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: a test\n' >"$package/DEBIAN/control"
+	dpkg-deb --build --root-owner-group "$package" "$1/tiny.deb" >/dev/null
+	{
+		dpkg-deb -f "$1/tiny.deb"
+		printf 'Filename: ./tiny.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s "$1/tiny.deb")" "$(sha256sum "$1/tiny.deb" | cut -d ' ' -f 1)"
+	} >"$1/Packages"
 }
 
 # make_certificates NAME...: an authority and a server's certificate for these names: ca.pem, server.pem, server.key.

@@ -247,3 +247,14 @@ both 0ba 1ba 2ba 3ba 4ba
 fail NOT_FOUND nothing of that name
 after b'zz'" ]
 }
+
+@test "the guest's memory and files have no credential after requests of HTTP/2" {
+	coproc VM { guest "$H2_PORT" https -i -- sh -c "curl -sS --http2 https://$HOST:$H2_PORT/1 https://$HOST:$H2_PORT/2; echo; $LEAKS; echo up; cat"; }
+	vm_up "$DIR/out"
+	guest_memory_has 'version h2'
+	run guest_memory_has s3cret-d7a1
+	[ "$status" -eq 1 ]
+	vm_over
+	run cat "$DIR/out"
+	assert_output_has 'no file has it'
+}

@@ -140,39 +140,31 @@ others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 	[ ! -s "$DIR/got" ]
 }
 
-@test "nothing that the guest has holds the credential: not even its memory" {
-	mkfifo "$DIR/in"
-	guest --header "$HEADER" --ca-file "$DIR/ca.pem" -i -- sh -c "curl -sS $SITE/; echo; cat" <"$DIR/in" >"$DIR/out" &
-	local vm=$!
-	exec 9>"$DIR/in"
-	wait_for grep -q served "$DIR/out"
-	[ "$(authorised)" -eq 1 ]
-	# The guest's memory is a memfd, which its host process maps. The answer is in it, so it is the right one.
-	# shellcheck disable=SC2046
-	python3 - $(pgrep -x sandbox-host) <<-'END'
-		import os, re, sys
-		found = seen = size = 0
-		for pid in sys.argv[1:]:
-		    if not os.path.exists(f'/proc/{pid}/mem'):
-		        continue
-		    with open(f'/proc/{pid}/maps') as maps, open(f'/proc/{pid}/mem', 'rb', 0) as mem:
-		        for line in maps:
-		            m = re.match(r'([0-9a-f]+)-([0-9a-f]+) .*memfd', line)
-		            if not m or int(m[2], 16) - int(m[1], 16) < 64 << 20:
-		                continue
-		            for at in range(int(m[1], 16), int(m[2], 16), 1 << 24):
-		                mem.seek(at)
-		                try:
-		                    data = mem.read(min(1 << 24, int(m[2], 16) - at))
-		                except OSError:  # a mapping that is longer than its file
-		                    break
-		                size += len(data)
-		                found += b's3cret-d7a1' in data
-		                seen += b'Content-Length: 6' in data
-		sys.exit(f'{found} places, {seen} with the answer, in {size} bytes' if found or not seen else 0)
-	END
-	exec 9>&-
-	wait "$vm"
-	run grep s3cret "$DIR/out"
+@test "nothing that the guest has holds the credential: not its memory, files, environment, nor what it is answered" {
+	# shellcheck disable=SC2016
+	coproc VM { guest -v --header "$HEADER" --secret "KEY=TOKEN@$SITE" --ca-file "$DIR/ca.pem" --http-log "$DIR/log" --net-log "$DIR/flows" \
+		--writable -i -- sh -c '
+		curl -sSv "$0/curl" 2>&1
+		curl -sSv -H "X-Key: $KEY" "$0/secret" 2>&1
+		python3 -c "import requests; r = requests.get(\"$0/python\"); print(r.headers, r.request.headers, r.text)"
+		git clone -q "$0/repo.git" /tmp/clone
+		curl -sSi -o /tmp/kept "$0/kept"
+		env
+		cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr "\0" "\n"
+		dmesg
+		'"$LEAKS"'
+		echo up; cat' "$SITE" 2>"$DIR/messages"; }
+	vm_up "$DIR/out"
+	[ "$(authorised)" -ge 5 ]
+	grep -q '"X-Key: s3cret-d7a1", ' "$DIR/got"
+	guest_memory_has 'Content-Length: 6' # the answers are in it, so it is the right one
+	run guest_memory_has s3cret-d7a1
+	[ "$status" -eq 1 ]
+	vm_over
+	run cat "$DIR/out"
+	assert_output_has 'X-Key: sbx-secret-'
+	assert_output_has 'no file has it'
+	[ -s "$DIR/messages" ] # those of -v
+	run grep -l s3cret "$DIR/out" "$DIR/messages" "$DIR/log" "$DIR/flows"
 	[ "$status" -eq 1 ]
 }

@@ -6,21 +6,14 @@
 
 load helper
 
-# The image is made once and kept beside the other caches.
 setup_file() {
-	local packages=apt,bind9-dnsutils,ca-certificates,curl,git,iperf3,iputils-ping,netcat-openbsd,openssh-client,postgresql-client,traceroute cache
-	cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests
+	have_namespaces || skip "namespaces are not to be had here"
+	NET_IMAGE=$(debian_image netprograms apt,bind9-dnsutils,ca-certificates,curl,git,iperf3,iputils-ping,netcat-openbsd,openssh-client,postgresql-client,traceroute)
 	export NET_IMAGE GW=10.0.2.1 GW6=fd53:4258:a00:2::1
-	NET_IMAGE=$cache/netprograms-$(sha256sum <<<"$packages" | head -c 16).erofs
-	unshare --net --mount true 2>/dev/null || skip "namespaces are not to be had here"
-	[ ! -e "$NET_IMAGE" ] || return 0
-	mkdir -p "$cache"
-	"$SANDBOX" image build debian:bookworm "$NET_IMAGE.$$" --include "$packages" -q
-	mv "$NET_IMAGE.$$" "$NET_IMAGE"
 }
 
 setup() {
-	unshare --net --mount true 2>/dev/null || skip "namespaces are not to be had here"
+	have_namespaces || skip "namespaces are not to be had here"
 	cd "$BATS_TEST_TMPDIR" || return 1
 	mkdir lent
 }
@@ -29,8 +22,7 @@ teardown() {
 	assert_nothing_left
 }
 
-# beside SERVERS RULES -- SCRIPT: the script in a guest whose /mnt is ./lent, beside servers that the shell code SERVERS starts in the background. What it starts
-# ends with it; it may wait for a port by `listening PORT`.
+# beside SERVERS RULES -- SCRIPT: the script in a guest whose /mnt is ./lent, beside servers (see in_namespace).
 beside() {
 	local servers=$1 rules=()
 	shift
@@ -38,13 +30,7 @@ beside() {
 		rules+=(--allow "$1")
 		shift
 	done
-	unshare --net --mount --pid --fork --mount-proc bash -euc '
-		listening() { until ss -ltnu | grep -q ":$1 "; do :; done; }
-		ip link set lo up
-		mount -t tmpfs tmpfs /run
-		eval "$1"
-		shift
-		"$@"' _ "$servers" timeout -k 5 300 "$SANDBOX" run --engine "$SBX_ENGINE" --image "$NET_IMAGE" --memory 1024 --writable=256M --mount lent:/mnt --cwd /mnt \
+	in_namespace "$servers" timeout -k 5 300 "$SANDBOX" run --engine "$SBX_ENGINE" --image "$NET_IMAGE" --memory 1024 --writable=256M --mount lent:/mnt --cwd /mnt \
 		--env "GW=$GW" --env "GW6=$GW6" "${rules[@]}" -- bash -euc "$2"
 }
 
@@ -92,14 +78,7 @@ ssh_keys() {
 }
 
 @test "apt installs a package from a mirror" {
-	mkdir -p mirror package/DEBIAN package/usr/share/tiny
-	head -c 3000000 /dev/urandom >package/usr/share/tiny/data
-	printf 'Package: tiny\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: a test\n' >package/DEBIAN/control
-	dpkg-deb --build --root-owner-group package mirror/tiny.deb >/dev/null
-	{
-		dpkg-deb -f mirror/tiny.deb
-		printf 'Filename: ./tiny.deb\nSize: %s\nSHA256: %s\n' "$(stat -c %s mirror/tiny.deb)" "$(sha256sum mirror/tiny.deb | cut -d ' ' -f 1)"
-	} >mirror/Packages
+	make_mirror mirror
 	run beside 'busybox httpd -p 127.0.0.1:8000 -h mirror; listening 8000' tcp:127.0.0.1/32:8000 -- '
 		echo "deb [trusted=yes] http://$GW:8000 ./" >/etc/apt/sources.list
 		rm -rf /etc/apt/sources.list.d
@@ -107,7 +86,7 @@ ssh_keys() {
 		apt-get -o APT::Sandbox::User=root -qq install -y tiny >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
 		sha256sum /usr/share/tiny/data | cut -d " " -f 1'
 	assert_status 0
-	[ "${lines[-1]}" = "$(sha256sum package/usr/share/tiny/data | cut -d ' ' -f 1)" ]
+	[ "${lines[-1]}" = "$(sha256sum mirror/data | cut -d ' ' -f 1)" ]
 }
 
 @test "curl fetches three thousand files in parallel, and a large one" {

@@ -4,16 +4,9 @@
 
 load helper
 
-# The image is made once and kept beside the other caches.
 setup_file() {
-	local packages=ca-certificates,git,gcc,libc6-dev,make,sqlite3,npm cache
-	cache=${SBX_CACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/sandbox}/tests
+	PROGRAMS_IMAGE=$(programs_image)
 	export PROGRAMS_IMAGE
-	PROGRAMS_IMAGE=$cache/programs-$(sha256sum <<<"$packages" | head -c 16).erofs
-	[ ! -e "$PROGRAMS_IMAGE" ] || return 0
-	mkdir -p "$cache"
-	"$SANDBOX" image build debian:bookworm "$PROGRAMS_IMAGE.$$" --include "$packages" -q
-	mv "$PROGRAMS_IMAGE.$$" "$PROGRAMS_IMAGE"
 }
 
 setup() {
