@@ -121,6 +121,7 @@ struct conn_refusal {
 	const char *why, *text;
 };
 
+extern const struct conn_refusal conn_other_scheme; /* https in clear, or http in TLS */
 /* Whom a request asks (@a: NULL if it does not say), and whether it may. */
 struct conn_refusal conn_judge(struct http_conn *c, const struct h1_authority *a, struct http_origin *ret);
 /* As hooks see it, but for method, path and fields. */

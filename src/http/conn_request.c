@@ -356,6 +356,14 @@ static const char *misdirected(const struct http_conn *c, const struct http_orig
 	return c->tls && !http_origin_equal(o, &c->origin) ? "the request names another host than TLS" : NULL;
 }
 
+const struct conn_refusal conn_other_scheme = { 421, "the request names another scheme than its connection has", "the request names another scheme than its connection has" };
+
+/* A whole URL in the place of a path is one of http: the parser takes no other. */
+static bool names_other_scheme(const struct http_conn *c, const struct h1_head *h)
+{
+	return c->tls && h->target.p != h->path.p;
+}
+
 struct conn_refusal conn_judge(struct http_conn *c, const struct h1_authority *a, struct http_origin *ret)
 {
 	struct http_origin o = asked_origin(c, a);
@@ -379,6 +387,8 @@ static void on_request(void *user, const struct h1_head *h)
 	struct http_origin o;
 	struct conn_refusal no = conn_judge(c, h->has_authority ? &h->authority : NULL, &o);
 
+	if (names_other_scheme(c, h))
+		no = conn_other_scheme;
 	c->requests++;
 	c->began_ns = clock_mono_ns();
 	c->began_wall_ns = clock_wall_ns();

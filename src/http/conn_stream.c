@@ -339,6 +339,8 @@ static void on_request(void *user, struct h2_stream *s, struct http_head *head)
 	no = conn_judge(c, &a, &x->origin);
 	if (h1_text_is(x->head.method, "CONNECT"))
 		no = (struct conn_refusal){ 405, "CONNECT is not served", "CONNECT is not served" };
+	else if (h1_text_is(x->head.scheme, "https") != (c->tls != NULL))
+		no = conn_other_scheme;
 	if (no.status)
 		conn_stream_refuse(x, no.status, no.why, no.text);
 	else

@@ -41,7 +41,8 @@ int http_origin_parse(const char *text, struct http_origin *ret, struct sbx_err 
 	if (memchr(host, '*', len))
 		return err_set(err, -EINVAL, "origin '%s': patterns are not supported; name each host", text);
 	if (!h1_authority_parse(host, len, &a))
-		return err_set(err, -EINVAL, "origin '%s': the host must be a name, an IPv4 address or an IPv6 address in brackets, and the port from 1 to 65535",
+		return err_set(err, -EINVAL, "origin '%s': the host must be a name (in ASCII: xn--... for other alphabets), an IPv4 address or an IPv6 address in brackets, and the "
+					     "port from 1 to 65535",
 			       text);
 	*ret = http_origin_of(tls, &a);
 	return 0;

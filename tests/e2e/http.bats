@@ -189,3 +189,28 @@ guest() {
 	assert_status 125
 	assert_output_has "https://HOST"
 }
+
+@test "an origin, a secret, an authority or a log that is none is told before anything starts" {
+	local cases=(
+		--header 'https://bücher.example=X: y' 'xn--'
+		--header 'https://127.1=X: y' '127.1'
+		--header 'https://a.example:0=X: y' 'from 1 to 65535'
+		--header 'https://a.example=X' 'NAME: VALUE'
+		--secret 'KEY' 'NAME=VARIABLE@ORIGIN'
+		--secret 'KEY=NO_SUCH_VARIABLE_HERE@https://a.example' 'NO_SUCH_VARIABLE_HERE'
+		--secret 'KEY=TOKEN@ftp://a.example' 'ftp://a.example'
+		--secret 'KEY=TOKEN@https://a.example/path' 'path'
+		--ca-file /nonexistent 'No such file'
+		--ca-file /etc/passwd 'no certificate'
+		--http-log /nonexistent/log 'No such file'
+	) i
+	for ((i = 0; i < ${#cases[@]}; i += 3)); do
+		run sbx --header 'https://a.example=X: y' "${cases[i]}" "${cases[i + 1]}" -- true
+		assert_status 125
+		assert_output_has "${cases[i + 2]}"
+		[[ $output != *s3cret* ]]
+	done
+	run sbx --http-log "$DIR/log" -- true
+	assert_status 125
+	assert_output_has "no hook or header"
+}

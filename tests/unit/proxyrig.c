@@ -180,19 +180,28 @@ int proxyrig_take(int listener)
 	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 }
 
-void proxyrig_say(struct nguest_end *e, const char *text, uint16_t port)
+size_t proxyrig_text(const char *text, uint16_t port, char dst[PROXYRIG_TEXT_MAX])
 {
-	char bytes[1024], number[8];
+	char number[8];
 	size_t len = 0;
 
 	(void)snprintf(number, sizeof(number), "%u", port);
 	for (; *text; text++) {
 		size_t n = *text == '@' ? strlen(number) : 1;
 
-		CHECK(len + n <= sizeof(bytes), "too long");
-		memcpy(bytes + len, *text == '@' ? number : text, n);
+		CHECK(len + n < PROXYRIG_TEXT_MAX, "too long");
+		memcpy(dst + len, *text == '@' ? number : text, n);
 		len += n;
 	}
+	dst[len] = '\0';
+	return len;
+}
+
+void proxyrig_say(struct nguest_end *e, const char *text, uint16_t port)
+{
+	char bytes[PROXYRIG_TEXT_MAX];
+	size_t len = proxyrig_text(text, port, bytes);
+
 	CHECK(tcp_write(e->t, bytes, len) == len, "write");
 }
 

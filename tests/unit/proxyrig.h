@@ -6,6 +6,8 @@
 #include "http/proxy.h"
 #include "netguest.h"
 
+enum { PROXYRIG_TEXT_MAX = 1024 };
+
 struct proxyrig {
 	struct nguest g;
 	struct policy rules;
@@ -42,6 +44,7 @@ struct http_origin proxyrig_origin(const char *host, uint16_t port);
 struct nguest_end *proxyrig_dial(uint16_t port); /* a connection of the guest's to the gateway's @port; to be freed */
 bool proxyrig_calls(int listener);               /* somebody is connecting to it */
 int proxyrig_take(int listener);                 /* accepts a connection without stopping the loop */
+size_t proxyrig_text(const char *text, uint16_t port, char dst[PROXYRIG_TEXT_MAX]); /* with @port for each '@'; how long it is */
 void proxyrig_say(struct nguest_end *e, const char *text, uint16_t port); /* the guest, with @port for each '@' */
 const char *proxyrig_head(int fd);                                       /* what the server has got, up to the end of a head */
 void proxyrig_serve(int fd, const char *text);

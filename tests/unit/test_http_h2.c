@@ -171,6 +171,7 @@ TEST(what_is_not_for_whom_the_guest_has_connected_to_is_refused)
 		const char *line, *status;
 	} cases[] = {
 		{ "GET http 10.0.2.1:9 /@", "421" }, /* another port */
+		{ "GET https 10.0.2.1:@ /", "421" }, /* another scheme */
 		{ "GET http 10.0.2.9:@ /", "403" },  /* no rule admits it */
 		{ "GET http nowhere.example:@ /", "502" },
 		{ "CONNECT  10.0.2.1:@ ", "405" },

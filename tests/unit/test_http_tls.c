@@ -141,13 +141,18 @@ static bool carry(struct guest *g, struct server *s)
 
 #define UNTIL(guest, server, cond) NGUEST_UNTIL(&rig.g, carry(guest, server) && (cond))
 
-static void guest_asks(struct guest *g)
+static void guest_says(struct guest *g, const char *request)
 {
-	char text[128];
-	int n = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: " HOST ":%u\r\n\r\n", rig.port);
+	char text[PROXYRIG_TEXT_MAX];
+	size_t len = proxyrig_text(request, rig.port, text);
 
 	g->len = 0;
-	CHECK(tls_write(g->tls, text, (size_t)n) == n, "write");
+	CHECK(tls_write(g->tls, text, len) == (ssize_t)len, "write");
+}
+
+static void guest_asks(struct guest *g)
+{
+	guest_says(g, "GET / HTTP/1.1\r\nHost: " HOST ":@\r\n\r\n");
 }
 
 static void server_answers(struct guest *g, struct server *s)
@@ -277,23 +282,46 @@ TEST(a_guest_whose_server_went_during_the_handshake_gets_another)
 	stop();
 }
 
+TEST(a_request_for_another_host_or_scheme_than_that_of_tls_is_misdirected)
+{
+	static const char *const offers[] = { "http/1.1" };
+	static const char *const requests[] = {
+		"GET / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: x." HOST ":@\r\n\r\n",
+		"GET http://" HOST ":@/ HTTP/1.1\r\nHost: " HOST ":@\r\n\r\n",
+	};
+
+	start();
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		struct guest *g = guest_dials(offers, 1);
+		struct server *s;
+
+		carry(g, NULL);
+		s = server_takes("http/1.1");
+		UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+		guest_says(g, requests[i]);
+		UNTIL(g, s, g->e->fin);
+		CHECK(strncmp(g->got, "HTTP/1.1 421 ", 13) == 0 && s->len == 0 && rig.last.hooks == 0, "%s: %s", requests[i], g->got);
+		guest_leaves(g);
+		server_leaves(s);
+	}
+	stop();
+}
+
 TEST(what_a_tunnel_said_last_arrives_though_its_end_was_not_announced)
 {
 	static const char *const offers[] = { "http/1.1" };
-	static const char request[] = "GET / HTTP/1.1\r\nHost: " HOST ":%u\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
 	static const char go[] = "HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
 	struct server *s;
 	struct guest *g;
-	char text[128];
-	int n;
+	char byte;
 
 	start();
 	g = guest_dials(offers, 1);
 	carry(g, NULL);
 	s = server_takes("http/1.1");
 	UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
-	n = snprintf(text, sizeof(text), request, rig.port);
-	CHECK(tls_write(g->tls, text, (size_t)n) == n, "write");
+	guest_says(g, "GET / HTTP/1.1\r\nHost: " HOST ":@\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
 	UNTIL(g, s, strstr(s->got, "\r\nX-Key: k\r\n\r\n"));
 	CHECK(tls_write(s->tls, go, strlen(go)) == (ssize_t)strlen(go), "write");
 	UNTIL(g, s, strstr(g->got, "101 Go"));
@@ -304,7 +332,7 @@ TEST(what_a_tunnel_said_last_arrives_though_its_end_was_not_announced)
 	carry(g, NULL);
 	CHECK(strstr(g->got, "the last word"), "it got: %s", g->got);
 	tls_in_end(g->tls);
-	CHECK(!g->e->closed && tls_read(g->tls, text, sizeof(text)) == -ECONNRESET, "the end was announced, which nobody has done");
+	CHECK(!g->e->closed && tls_read(g->tls, &byte, 1) == -ECONNRESET, "the end was announced, which nobody has done");
 	guest_leaves(g);
 	stop();
 }
@@ -415,5 +443,5 @@ TEST(an_idle_connection_takes_little_memory)
 
 RUN_TESTS(T(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy), T(a_handshake_that_does_not_end_is_given_up),
 	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another),
-	  T(what_a_tunnel_said_last_arrives_though_its_end_was_not_announced),
+	  T(a_request_for_another_host_or_scheme_than_that_of_tls_is_misdirected), T(what_a_tunnel_said_last_arrives_though_its_end_was_not_announced),
 	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once), T(an_idle_connection_takes_little_memory))

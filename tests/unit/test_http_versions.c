@@ -554,15 +554,36 @@ TEST(an_answer_before_the_request_has_ended_stops_the_guest_and_ends_the_connect
 	down();
 }
 
+/* ---- A guest of HTTP/2, a server of HTTP/2 ---- */
+
+TEST(a_stream_for_another_host_or_scheme_than_that_of_tls_is_misdirected_and_the_others_go_on)
+{
+	struct h2end *c;
+
+	up("h2", false);
+	dial(h2_only, 1);
+	c = ask("GET https host.sandbox.internal:@ /", NULL, 0, NULL);
+	UNTIL(c->closed);
+	CHECK(strncmp(c->heads, "421", 3) == 0 && h2server.count == 0 && rig.last.hooks == 0 && rig.last.why[0], "%s", c->heads);
+	c = ask("GET http 10.0.2.1:@ /", NULL, 0, NULL);
+	UNTIL(c->closed);
+	CHECK(strncmp(c->heads, "421", 3) == 0 && h2server.count == 0 && rig.last.hooks == 0, "another scheme: %s", c->heads);
+	c = ask("GET https 10.0.2.1:@ /", NULL, 0, NULL);
+	UNTIL(h2server.count > 0 && strstr(h2server.end[h2server.count - 1].heads, "!authorization: Bearer s3cret"));
+	h2rig_answer(&h2server.end[h2server.count - 1], "200", NULL, 0, NULL);
+	UNTIL(c->closed);
+	CHECK(strncmp(c->heads, "200", 3) == 0, "%s", c->heads);
+	down();
+}
+
 /* ---- A guest of HTTP/1.1, a server of HTTP/2 ---- */
 
 static void guest_says(const char *text)
 {
-	char number[8];
+	char bytes[PROXYRIG_TEXT_MAX];
+	size_t len = proxyrig_text(text, rig.port, bytes);
 
-	(void)snprintf(number, sizeof(number), "%u", rig.port);
-	for (; *text; text++)
-		CHECK(buf_put(&guest.out, *text == '@' ? number : text, *text == '@' ? strlen(number) : 1), "no memory");
+	CHECK(buf_put(&guest.out, bytes, len), "no memory");
 }
 
 static void guest_hears(const char *text)
@@ -743,6 +764,7 @@ TEST(a_server_that_speaks_neither_is_a_502)
 }
 
 RUN_TESTS(T(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_of_it),
+	  T(a_stream_for_another_host_or_scheme_than_that_of_tls_is_misdirected_and_the_others_go_on),
 	  T(requests_of_http2_reach_a_server_of_http1_with_their_header_and_its_answers_come_back),
 	  T(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them), T(a_guest_that_does_not_read_stops_the_server),
 	  T(requests_at_once_have_a_connection_each_and_further_ones_wait),
