@@ -172,6 +172,21 @@ refused() {
 	[ -e one/y ]
 }
 
+@test "a user without root's rights lends a directory, whose files are root's in the guest and the user's here" {
+	local as=(setpriv --reuid=65534 --regid=65534 --clear-groups env "HOME=$BATS_TEST_TMPDIR")
+	[ "$(id -u)" -eq 0 ] || as=()
+	mkdir mine
+	echo 1 >mine/f
+	[ ${#as[@]} -eq 0 ] || chown -R 65534:65534 mine
+	chmod 755 "$BATS_RUN_TMPDIR"
+	run timeout --foreground 180 "${as[@]}" "$SANDBOX" run --engine "$SBX_ENGINE" --mount mine:/mnt,watch=on -- sh -c '
+		stat -c %U:%G /mnt /mnt/f; mkdir /mnt/d; echo new >/mnt/d/new; chown root /mnt/d/new; chown nobody /mnt/d/new 2>/dev/null || echo refused
+		cat /mnt/d/new; ls /mnt/d'
+	assert_status 0
+	[ "$output" = $'root:root\nroot:root\nrefused\nnew\nnew' ]
+	[ "$(stat -c %u mine/d mine/d/new | sort -u)" = "$(stat -c %u mine/f)" ]
+}
+
 @test "programs with set-user-ID and devices do nothing in a mount" {
 	run sbx --mount one:/mnt --tmpfs /srv -- sh -c 'grep -E " /(mnt|srv) " /proc/mounts | cut -d" " -f 4 | cut -d, -f 1-3'
 	assert_status 0

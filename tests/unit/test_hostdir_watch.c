@@ -123,7 +123,7 @@ TEST(what_another_process_does_in_a_directory_that_was_read_is_told)
 	rig_down(&r);
 }
 
-TEST(what_this_process_does_for_the_guest_is_not_told)
+static void tell_who_did_it(void)
 {
 	struct vnode *d;
 	struct told t;
@@ -138,6 +138,18 @@ TEST(what_this_process_does_for_the_guest_is_not_told)
 	CHECK(strcmp(t.text, ",last,last!,") == 0, "it was told '%s'", t.text);
 	vnode_unref(d);
 	rig_down(&r);
+}
+
+TEST(what_this_process_does_for_the_guest_is_not_told)
+{
+	tell_who_did_it();
+}
+
+TEST(without_rights_too)
+{
+	rig_drop_rights();
+	tell_who_did_it();
+	rig_end_without_rights();
 }
 
 TEST(a_directory_that_is_renamed_is_told_of_by_its_new_name)
@@ -224,5 +236,6 @@ TEST(want_of_memory_leaves_a_directory_unwatched_and_nothing_else)
 }
 
 RUN_TESTS(T(what_another_process_does_in_a_directory_that_was_read_is_told), T(what_this_process_does_for_the_guest_is_not_told),
+	  T(without_rights_too),
 	  T(a_directory_that_is_renamed_is_told_of_by_its_new_name), T(a_directory_that_was_not_read_or_was_forgotten_is_not_told_of),
 	  T(a_directory_that_is_removed_and_made_again_is_watched_again), T(want_of_memory_leaves_a_directory_unwatched_and_nothing_else))
