@@ -431,6 +431,7 @@ TEST(rules_are_replaced_while_the_guest_runs)
 	uint16_t port[2];
 	struct sbx_exec_spec s;
 	struct record kept, ended, refused;
+	struct sbx_stats stats;
 	int server[2], fd[2];
 	struct sbx_err err;
 	struct sbx_vm *vm;
@@ -464,6 +465,11 @@ TEST(rules_are_replaced_while_the_guest_runs)
 	while (kept.out < 10)
 		vmrig_turn(vm);
 	CHECK(memcmp(kept.text, "still here", 10) == 0, "'%s'", kept.text);
+	CHECK(sbx_vm_stats(vm, &stats, &err) == 0, "%s", err.message);
+	CHECK(stats.net_flows_admitted == 2 && stats.net_flows_denied == 1 && stats.net_flows_open == 1, "%llu admitted, %llu denied, %u open",
+	      (unsigned long long)stats.net_flows_admitted, (unsigned long long)stats.net_flows_denied, stats.net_flows_open);
+	CHECK(stats.net_bytes_out > 0 && stats.net_bytes_in > 10 && stats.net_log_left_out == 0, "%llu bytes out, %llu in",
+	      (unsigned long long)stats.net_bytes_out, (unsigned long long)stats.net_bytes_in);
 
 	CHECK(sbx_vm_set_rules(vm, (const char *const[]){ "tcp:10.0.0.1/8" }, 1, &err) == -EINVAL && strstr(err.message, "10.0.0.0/8"), "%s", err.message);
 	CHECK(send(fd[0], "!", 1, 0) == 1, "rules that make no sense have changed something");
