@@ -44,9 +44,11 @@ at_server() {
 		ip addr add 8.8.4.4/32 dev lo
 		mount --bind hosts /etc/hosts
 		socat -r received TCP-LISTEN:443,bind=8.8.4.4,fork,reuseaddr EXEC:cat &
-		server=$!
-		trap "kill $server" EXIT
-		until ss -ltn | grep -q 8.8.4.4:443; do :; done
+		servers=$!
+		socat TCP-LISTEN:25,bind=8.8.4.4,fork,reuseaddr SYSTEM:"echo 220 ready; read line; echo 250 \\\$line" &
+		servers="$servers $!"
+		trap "kill $servers" EXIT
+		for port in 25 443; do until ss -ltn | grep -q "8.8.4.4:$port "; do :; done; done
 		"$@"' _ timeout -k 5 180 "$SANDBOX" run --engine "$SBX_ENGINE" "${rules[@]}" -i -- sh -c "cd /tmp; \
 			head -c $(stat -c %s hello.api) >api; head -c $(stat -c %s hello.evil) >evil; cat >other; $2" <stdin
 }
@@ -83,4 +85,11 @@ at_server() {
 	[[ $output != *plain* ]]
 	[ "${lines[-1]}" = later ]
 	[ "$(cat received)" = later ]
+}
+
+@test "a server that speaks first is heard by who has its name" {
+	run at_server host:api.example.com:25 -- 'mkfifo p; nc -w 5 api.example.com 25 <p | { read -r greeting; echo "got $greeting"; echo hello >&3; cat; } 3>p'
+	assert_status 0
+	[ "${lines[-2]}" = "got 220 ready" ]
+	[ "${lines[-1]}" = "250 hello" ]
 }
