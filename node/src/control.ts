@@ -21,9 +21,11 @@ export interface GuestExecCommand {
 /** A program ended. */
 export interface GuestExecCompleteEvent {
 	readonly type: "guest.exec.complete";
+	/** The id of its `guest.exec`. */
 	readonly id: string;
 	/** As a shell says it: 127 when there is no such program, 128 and the signal's number when a signal ended it. */
 	readonly exitCode: number;
+	/** What it printed, as UTF-8. */
 	readonly stdout: string;
 	readonly stderr: string;
 }
@@ -37,13 +39,18 @@ export interface InitReadyEvent {
 	};
 }
 
+/** What `send()` takes. */
 export type SandboxControlCommand = GuestExecCommand;
+/** What `incoming` gives. */
 export type SandboxControlEvent = InitReadyEvent | GuestExecCompleteEvent;
 
+/** What `exec()` takes. */
 export interface SandboxControlExecInput {
 	/** Default: a random one. */
 	readonly id?: string;
+	/** The program, searched in the guest's PATH, and its arguments. */
 	readonly argv: readonly string[];
+	/** The whole environment; PATH, HOME and TERM get defaults. */
 	readonly env?: Readonly<Record<string, string>>;
 	/** Milliseconds; then the program and its descendants are killed, and the exit code is 124. */
 	readonly timeoutMs?: number;

@@ -7,7 +7,9 @@ import { objectOf, signalOf } from "./input.js";
 import { findArtifacts, native } from "./native.js";
 import type { SandboxEngine } from "./options.js";
 
+/** What is known of an engine. */
 export interface EngineReport {
+	/** A VM can be started with it. */
 	readonly usable: boolean;
 	/** What was found. */
 	readonly detail: string;
@@ -15,7 +17,9 @@ export interface EngineReport {
 	readonly remedy: string;
 }
 
+/** What this machine can do. */
 export interface DoctorReport {
+	/** Of the C library, as `0.1.0`. */
 	readonly version: string;
 	/** The engine that `"auto"` takes; `null` when none is usable. */
 	readonly engine: Exclude<SandboxEngine, "auto"> | null;

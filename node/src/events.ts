@@ -13,6 +13,7 @@ export interface SandboxFlowEvent {
 	readonly time: string;
 	/** Numbers flows: a decision and its end have the same. */
 	readonly flow?: number;
+	/** `"in"`: to a published port. */
 	readonly direction?: "out" | "in";
 	readonly protocol?: "tcp" | "udp" | "icmp";
 	readonly source?: { readonly ip: string; readonly port?: number };
@@ -24,9 +25,12 @@ export interface SandboxFlowEvent {
 	readonly rule?: string;
 	/** Why it was denied, or why it ended. */
 	readonly reason?: string;
+	/** Of payload, from the guest. */
 	readonly bytesOut?: number;
+	/** Of payload, to the guest. */
 	readonly bytesIn?: number;
 	readonly durationMs?: number;
+	/** How many events are missing. */
 	readonly lines?: number;
 }
 
@@ -46,8 +50,11 @@ export interface SandboxRequestEvent {
 	/** Of bodies, as they travel. */
 	readonly bytesUp?: number;
 	readonly bytesDown?: number;
+	/** Until it was over. */
 	readonly durationMs?: number;
+	/** What the guest has connected to. */
 	readonly original?: { readonly ip: string; readonly port?: number };
+	/** What the host was connected to. */
 	readonly upstream?: { readonly ip: string; readonly port?: number };
 	/** How many hooks have seen it. */
 	readonly hooks?: number;
@@ -55,12 +62,14 @@ export interface SandboxRequestEvent {
 	readonly changed?: boolean;
 	/** What went wrong. */
 	readonly reason?: string;
+	/** How many events are missing. */
 	readonly lines?: number;
 }
 
 /** A hook that failed: the guest got a 502. */
 export interface SandboxHookErrorEvent {
 	readonly url: string;
+	/** What the hook has thrown, or the error of what it changed. */
 	readonly error: unknown;
 }
 

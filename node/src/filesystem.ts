@@ -20,6 +20,7 @@ export interface SandboxFileStat {
 	readonly writable?: boolean;
 }
 
+/** An entry of a directory, without `.` and `..`. */
 export interface SandboxDirectoryEntry {
 	readonly name: string;
 	readonly type: "file" | "directory" | "symlink";
@@ -31,6 +32,7 @@ export interface SandboxReadRange {
 	readonly length: number;
 }
 
+/** What is to be read. */
 export interface SandboxReadInput {
 	readonly path: string;
 	/** Left out: the whole file. Less than `length` bytes in the answer mean that the file ends there. */
@@ -41,8 +43,11 @@ export interface SandboxReadInput {
 
 /** The least that can be mounted: a tree that can be read. */
 export interface SandboxFileSystem {
+	/** What is at a path: asked before anything else is done there. */
 	stat(path: string): Promise<SandboxFileStat>;
+	/** The entries of a directory, in any order. */
 	list(path: string): Promise<readonly SandboxDirectoryEntry[]>;
+	/** A part of a file, or with `range` left out (which only your own calls do) all of it. */
 	read(input: SandboxReadInput): Promise<Uint8Array>;
 }
 
@@ -58,6 +63,7 @@ export interface SandboxWritableFileSystem extends SandboxFileSystem {
 
 /** Everything that a program may do with a tree. */
 export interface SandboxPosixFileSystem extends SandboxWritableFileSystem {
+	/** Makes an empty directory. */
 	mkdir(path: string): Promise<SandboxFileStat | void>;
 	/** Removes what is no directory. */
 	unlink(path: string): Promise<void>;
@@ -65,7 +71,9 @@ export interface SandboxPosixFileSystem extends SandboxWritableFileSystem {
 	rmdir(path: string): Promise<void>;
 	/** Moves a file or a directory, in the place of what is at `to`. `flags`, left out if there are none: bits of {@link RenameFlag}; `EINVAL` for those that you do not support. */
 	rename(from: string, to: string, flags?: number): Promise<void>;
+	/** Makes a symbolic link at `path`; `target` is any text. */
 	symlink(target: string, path: string): Promise<SandboxFileStat | void>;
+	/** The target of a symbolic link. */
 	readlink(path: string): Promise<string>;
 }
 
@@ -77,6 +85,7 @@ export const RenameFlag = {
 	exchange: 2,
 } as const;
 
+/** What can be mounted. Which operations there are is looked at once, when the VM starts. */
 export type SandboxAnyFileSystem = SandboxFileSystem | SandboxWritableFileSystem | SandboxPosixFileSystem;
 
 /**
@@ -96,6 +105,7 @@ export class MemoryFileSystem {
 	}
 }
 
+/** What `fs.memory()` takes. */
 export interface MemoryFileSystemOptions {
 	/** Files by path, with or without a slash in front; directories above them are made. */
 	readonly files?: Readonly<Record<string, string | Uint8Array>>;
@@ -121,6 +131,7 @@ export class BoundDirectory {
 	}
 }
 
+/** What `fs.bind()` takes. */
 export interface BoundDirectoryOptions {
 	/** A directory. It is held by descriptor, and nothing outside of it can be reached through it. */
 	readonly source: string;

@@ -15,14 +15,17 @@ export interface GuestFsOptions {
 	readonly user?: string;
 	/** Milliseconds. A guest may hang (a pipe that nobody writes to): default: no limit. */
 	readonly timeoutMs?: number;
+	/** Gives up; what the guest does then is not known. */
 	readonly signal?: AbortSignal;
 }
 
+/** What `readFile` takes. */
 export interface GuestReadOptions extends GuestFsOptions {
 	/** A larger file is `EFBIG`. Default: {@link GUEST_FILE_BYTES_MAX}. */
 	readonly maxBytes?: number;
 }
 
+/** What `copyIn` and `copyOut` take. */
 export interface GuestCopyOptions extends GuestFsOptions {
 	/** `copyIn`: who the new files belong to, written as `user`; `"="`: the host's numbers. Default: `user`. */
 	readonly owner?: string;
@@ -35,23 +38,28 @@ export interface GuestStat {
 	readonly type: "file" | "directory" | "symlink" | "other";
 	/** Permissions, up to 0o7777. */
 	readonly mode: number;
+	/** Bytes. */
 	readonly size: number;
 	readonly uid: number;
 	readonly gid: number;
 	readonly links: number;
 	readonly inode: number;
+	/** Milliseconds since 1970. */
 	readonly modifiedAtMs: number;
 }
 
+/** An entry of a directory. */
 export interface GuestDirectoryEntry extends GuestStat {
 	readonly name: string;
 	/** Of a symbolic link, else "". */
 	readonly target: string;
 }
 
+/** What `copyOut` has made on this machine. */
 export interface GuestCopied {
 	/** Files, directories and links made. */
 	readonly files: number;
+	/** Of the content of files. */
 	readonly bytes: number;
 	/** Devices and pipes, which are not made on the host. */
 	readonly skipped: number;

@@ -7,6 +7,7 @@ import { bytesOf, invalidInput, objectOf, textOf, wholeOf } from "./input.js";
 import type { Machine } from "./machine.js";
 import { Tool, ToolFlag } from "./native.js";
 
+/** What `read` takes. */
 export interface HostReadInput {
 	/** With or without a slash in front. */
 	readonly path: string;
@@ -14,9 +15,11 @@ export interface HostReadInput {
 	readonly offset?: number;
 	/** At most so many lines. Default: 2000. */
 	readonly limit?: number;
+	/** Gives up. */
 	readonly signal?: AbortSignal;
 }
 
+/** What `read` gives. */
 export interface HostReadResult {
 	readonly path: string;
 	/** Whole lines. */
@@ -27,31 +30,42 @@ export interface HostReadResult {
 	readonly truncated: boolean;
 }
 
+/** What `write` takes. */
 export interface HostWriteInput {
+	/** With or without a slash in front. */
 	readonly path: string;
+	/** The whole file; text is written as UTF-8. */
 	readonly content: string | Uint8Array;
+	/** Gives up; the file may have been written all the same. */
 	readonly signal?: AbortSignal;
 }
 
+/** A piece of text in the place of another. */
 export interface HostPatchEdit {
 	/** Occurs exactly once in the file, as the edits before this one have left it. */
 	readonly oldText: string;
 	readonly newText: string;
 }
 
+/** What `patch` takes. */
 export interface HostPatchInput {
 	readonly path: string;
+	/** In the order in which they are made. */
 	readonly edits: readonly HostPatchEdit[];
+	/** Gives up; the file may have been changed all the same. */
 	readonly signal?: AbortSignal;
 }
 
+/** What `bash` takes. */
 export interface HostBashInput {
 	readonly command: string;
 	/** Milliseconds; then the exit code is 124. Default: no limit. */
 	readonly timeoutMs?: number;
+	/** Ends the script, and rejects. */
 	readonly signal?: AbortSignal;
 }
 
+/** What a script left. */
 export interface HostBashResult {
 	readonly stdout: string;
 	readonly stderr: string;

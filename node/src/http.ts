@@ -19,6 +19,7 @@ export interface SandboxHttpSelector {
 export interface SandboxHttpRequest {
 	readonly protocol: "http/1.1" | "h2";
 	readonly url: URL;
+	/** As the guest has sent it. */
 	readonly method: string;
 	/** Change it: what is sent to the server has these. The guest sees nothing of it. */
 	readonly headers: Headers;
@@ -42,6 +43,7 @@ export type SandboxHttpRequestHook = (request: SandboxHttpRequest) => void | Pro
 
 /** A header that every request to an origin has, whatever the guest sends: neither the guest nor a hook sees it. */
 export interface SandboxHttpHeader {
+	/** As in {@link SandboxHttpSelector}. */
 	readonly origin: string;
 	readonly name: string;
 	readonly value: string;
@@ -49,6 +51,7 @@ export interface SandboxHttpHeader {
 
 /** A secret that the guest has a placeholder of: see {@link httpSecret}. */
 export interface SandboxHttpSecret {
+	/** As in {@link SandboxHttpSelector}: the only one that gets the secret. */
 	readonly origin: string;
 	/** What the guest is given in the place of the secret. */
 	readonly placeholder: string;

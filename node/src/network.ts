@@ -33,6 +33,7 @@ export interface SandboxHttpOptions {
 	readonly secrets?: readonly SandboxHttpSecret[];
 }
 
+/** The network of a VM. */
 export interface SandboxNetworkOptions {
 	/** Left out: no network interface at all. */
 	readonly outbound?: {

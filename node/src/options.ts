@@ -22,6 +22,7 @@ export interface ProjectInit {
 /** A root image that was built before. */
 export interface PrebuiltRootfs {
 	readonly kind: "prebuilt";
+	/** A file of this machine. */
 	readonly path: string;
 	readonly format: "erofs" | "directory";
 	readonly readonly: boolean;
@@ -30,6 +31,7 @@ export interface PrebuiltRootfs {
 /** Memory of the guest that takes what is written to the root. */
 export interface ScratchFs {
 	readonly kind: "scratch";
+	/** Left out: half of the guest's memory. */
 	readonly sizeBytes?: number;
 }
 
@@ -40,6 +42,7 @@ export interface LinuxOverlayFs {
 	readonly upper: ScratchFs;
 }
 
+/** What the root of a guest may be. */
 export type SandboxRootfs = PrebuiltRootfs | LinuxOverlayFs;
 
 /** A file system at a path of the guest. */
@@ -59,6 +62,7 @@ export interface SandboxBinding {
 /** Where the guest's CPU comes from; `auto` probes and prefers KVM. */
 export type SandboxEngine = "auto" | "kvm" | "qemu";
 
+/** What a sandbox is made of. */
 export interface SandboxOptions {
 	/** The guest's host name. Default: `"sandbox"`. */
 	readonly name?: string;
@@ -66,11 +70,15 @@ export interface SandboxOptions {
 	readonly cpu?: { readonly vcpus?: number };
 	/** MiB of memory. Default: 512. */
 	readonly memory?: { readonly mib?: number };
+	/** See {@link projectKernel}. */
 	readonly kernel: ProjectKernel;
+	/** See {@link projectInit}. */
 	readonly init: ProjectInit;
+	/** Read-only: {@link prebuiltRootfs}, {@link projectRootfs}; one that can be written: {@link linuxOverlayFs}. */
 	readonly rootfs: SandboxRootfs;
 	/** Mounted in this order; a later one may lie in an earlier one. The mount points must exist in the image or in an earlier mount. */
 	readonly mounts?: readonly SandboxMount[];
+	/** For the host's tools only; none has the path of a mount. */
 	readonly bindings?: readonly SandboxBinding[];
 	/** Default: no network interface at all. */
 	readonly network?: SandboxNetworkOptions;

@@ -210,6 +210,7 @@ export interface ProgramOptions {
 	readonly signal?: AbortSignal;
 }
 
+/** How a program is run to its end. */
 export interface ExecOptions extends ProgramOptions {
 	/** What the program reads. Default: nothing. */
 	readonly stdin?: string | Uint8Array;
@@ -229,7 +230,9 @@ export interface ExitStatus {
 	readonly oomKills: number;
 }
 
+/** How a program ended, and what it printed. */
 export interface ExecResult extends ExitStatus {
+	/** As UTF-8; what is none is replaced by U+FFFD. */
 	readonly stdout: string;
 	readonly stderr: string;
 }

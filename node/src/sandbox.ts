@@ -86,6 +86,7 @@ function nativeConfig(options: SandboxOptions, sources: Sources, http: SandboxHt
 	};
 }
 
+/** How a VM is started. */
 export interface RunOptions {
 	/** Gives up, and ends what has started; rejects with its reason. */
 	readonly signal?: AbortSignal;

@@ -13,6 +13,7 @@ import { InputStream, OutputStream } from "./streams.js";
 
 const DIMENSION_MAX = 65535;
 
+/** How a program with streams is run. */
 export interface SpawnOptions extends ProgramOptions {
 	/** `"ignore"`: the program reads nothing. Default: `"pipe"`. */
 	readonly stdin?: "pipe" | "ignore";
@@ -22,6 +23,7 @@ export interface SpawnOptions extends ProgramOptions {
 	readonly stderr?: "pipe" | "ignore";
 }
 
+/** How a program on a terminal is run. */
 export interface PtyOptions extends ProgramOptions {
 	/** Default: 24. */
 	readonly rows?: number;
@@ -124,7 +126,9 @@ class RunningProgram implements ProcessSink {
 export class SandboxProcess implements AsyncDisposable {
 	/** What the program reads. Close it to say that there is no more. */
 	readonly stdin: WritableStream<Uint8Array | string>;
+	/** What it prints. It must be read, cancelled or ignored: see {@link SpawnOptions}. */
 	readonly stdout: ReadableStream<Uint8Array>;
+	/** As `stdout`. */
 	readonly stderr: ReadableStream<Uint8Array>;
 	/** How it ended. Rejects if it was aborted, if the guest refused to run it, or if the VM ended. Its streams may still have to be read. */
 	readonly exited: Promise<ExitStatus>;

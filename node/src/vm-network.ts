@@ -9,6 +9,7 @@ import { ControlOp } from "./native.js";
 import { type SandboxNetworkRule, ruleText } from "./network.js";
 import { validateRule } from "./validate.js";
 
+/** What `publish` takes. */
 export interface PublishOptions {
 	/** The TCP port of the guest. */
 	readonly guestPort: number;
@@ -23,6 +24,7 @@ export interface PublishOptions {
 /** A port of this machine that leads to the guest. Disposed, it is closed; connections that are open stay. */
 export interface PublishedPort extends AsyncDisposable {
 	readonly address: string;
+	/** The one that was asked for, or that was free. */
 	readonly port: number;
 	readonly guestPort: number;
 }

@@ -241,6 +241,7 @@ test("write and patch: exact and unique, or nothing", async () => {
 	assert.equal(tree.text("/plan.md"), "# Plan\n\nShip the wide slice.\n");
 	await assert.rejects(host.patch({ path: "plan.md", edits: "x" as unknown as [] }), isError("EINVAL", "edits must be an array"));
 	await assert.rejects(host.write({ path: "a", content: 5 as unknown as string }), isError("EINVAL", /content/));
+	await assert.rejects(vm.mounts.host("/mnt/status").write({ path: "new", content: "x" }), isError("EROFS"));
 });
 
 test("a file system without rename is patched in its place", async () => {
