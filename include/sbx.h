@@ -336,7 +336,7 @@ struct sbx_http_header {
 struct sbx_http_request {
 	size_t struct_size;
 	const char *protocol; /* "http/1.1" or "h2" */
-	const char *method, *url;
+	const char *method, *url;              /* "OPTIONS *" asks about a server: its URL has no path */
 	const struct sbx_http_header *headers; /* in their order, names in the case they came in */
 	size_t header_count;
 	const char *original_ip; /* that the guest has connected to */

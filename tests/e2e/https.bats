@@ -108,6 +108,42 @@ others() { grep -vc '"Authorization: Bearer s3cret-d7a1"' "$DIR/got"; }
 	assert_output_has "/mine /etc/ssl/certs/ca-certificates.crt"
 }
 
+# curl_image NAME: an image of busybox and this machine's curl, with what is in ./NAME.
+curl_image() {
+	local curl file
+	curl=$(command -v curl)
+	mkdir -p "$1"/{bin,proc,sys,dev,run,tmp,etc}
+	cp /bin/busybox "$1/bin"
+	for file in sh cat grep; do ln -s busybox "$1/bin/$file"; done
+	for file in "$curl" $(ldd "$curl" | grep -o '/[^ ]*'); do cp -L --parents "$file" "$1"; done
+	echo "hosts: files dns" >"$1/etc/nsswitch.conf"
+	touch "$1"/etc/{hosts,resolv.conf}
+	"$SANDBOX" image build "$1" "$1.erofs" --all-root -q
+}
+
+@test "in images laid out as Alpine's and Fedora's the bundle has the authority beside their own, and curl finds it" {
+	local bundle layout
+	cd "$DIR"
+	mkdir -p alpine/etc/ssl/certs fedora/etc/pki/{ca-trust/extracted/pem,tls/certs} fedora/etc/ssl
+	echo 3.20 >alpine/etc/alpine-release
+	cp ca.pem alpine/etc/ssl/certs/ca-certificates.crt
+	ln -s certs/ca-certificates.crt alpine/etc/ssl/cert.pem
+	cp ca.pem fedora/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem
+	ln -s /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem fedora/etc/pki/tls/certs/ca-bundle.crt
+	ln -s ../pki/tls/certs fedora/etc/ssl/certs
+	for layout in alpine=/etc/ssl/cert.pem fedora=/etc/pki/tls/certs/ca-bundle.crt; do
+		bundle=${layout#*=}
+		layout=${layout%%=*}
+		curl_image "$layout"
+		# shellcheck disable=SC2016
+		run sbx --image "$layout.erofs" --allow "tcp:127.0.0.1/32:$PORT" --allow "tcp:::1/128:$PORT" --header "$HEADER" --ca-file ca.pem -- sh -c '
+			curl -sS "$0/" && echo && curl -sS --cacert "$1" "$0/" && echo && grep -c BEGIN "$1"' "$SITE" "$bundle"
+		assert_status 0
+		[ "$output" = $'served\nserved\n2' ]
+	done
+	[ "$(authorised)" -eq 4 ]
+}
+
 @test "a VM without hooks has no authority, and nothing of its files" {
 	run guest -- bash -c 'ls /run; env; cat /proc/mounts'
 	assert_status 0

@@ -302,5 +302,74 @@ TEST(what_makes_no_sense_is_told_before_anything_starts)
 	}
 }
 
+static void refused(const struct sbx_vm_config *c, const char *want)
+{
+	struct sbx_err err;
+	struct sbx_vm *vm;
+
+	CHECK(sbx_vm_start(c, &vm, &err) == -EINVAL && strstr(err.message, want), "%s: %s", want, err.message);
+}
+
+TEST(hooks_headers_and_secrets_are_each_checked_and_named)
+{
+	static char pem[1 << 20];
+	static struct sbx_http_hook hooks[SBX_HTTP_HOOKS_MAX];
+	struct sbx_http_injection header = SBX_HTTP_INJECTION_INIT;
+	struct sbx_http_secret secret = SBX_HTTP_SECRET_INIT;
+	struct sbx_vm_config c = vmrig_config(), with_header, with_secret;
+
+	c.flags = SBX_VM_NETWORK;
+	with_header = with_secret = c;
+	for (size_t i = 0; i < SBX_HTTP_HOOKS_MAX; i++) {
+		hooks[i] = (struct sbx_http_hook)SBX_HTTP_HOOK_INIT;
+		hooks[i].origin = "https://a.example";
+		hooks[i].on_request = on_request;
+	}
+	header.origin = secret.origin = "https://a.example";
+	header.name = "X";
+	header.value = "y";
+	secret.placeholder = "sbx-secret-0123456789";
+	secret.value = "y";
+	with_header.http_injections = &header;
+	with_secret.http_secrets = &secret;
+	with_header.http_injection_count = with_secret.http_secret_count = 1;
+
+	c = with_header;
+	c.http_hooks = hooks;
+	c.http_hook_count = SBX_HTTP_HOOKS_MAX;
+	refused(&c, "257 hooks");
+	c.http_hook_count = 8;
+	hooks[7].on_request = NULL;
+	refused(&c, "http_hooks[7] has no on_request");
+	hooks[6].origin = NULL;
+	refused(&c, "http_hooks[6] has no origin");
+	hooks[5].struct_size++;
+	refused(&c, "http_hooks[5]");
+
+	header.name = "Host";
+	refused(&with_header, "Host");
+	header.name = "X";
+	header.value = "a\r\nY: b";
+	refused(&with_header, "X for https://a.example");
+	header.value = NULL;
+	refused(&with_header, "http_injections[0]");
+	header.value = "y";
+	header.struct_size = 0;
+	refused(&with_header, "http_injections[0]");
+
+	secret.placeholder = "short";
+	refused(&with_secret, "http_secrets[0]: a placeholder");
+	secret.placeholder = "with a space in it";
+	refused(&with_secret, "http_secrets[0]: a placeholder");
+	secret.placeholder = "sbx-secret-0123456789";
+	secret.value = "a\nb";
+	refused(&with_secret, "the secret for https://a.example");
+	secret.value = "y";
+	memset(pem, 'x', sizeof(pem) - 1);
+	with_secret.http_trust_pem = pem;
+	refused(&with_secret, "http_trust_pem");
+}
+
 RUN_TESTS(T(a_hook_sees_a_request_and_changes_its_headers), T(a_hook_answers_and_refuses), T(a_hook_that_hangs_costs_its_time_and_no_more),
-	  T(a_hook_that_is_removed_is_inactive_at_once), T(a_call_outlives_its_vm), T(what_makes_no_sense_is_told_before_anything_starts))
+	  T(a_hook_that_is_removed_is_inactive_at_once), T(a_call_outlives_its_vm), T(what_makes_no_sense_is_told_before_anything_starts),
+	  T(hooks_headers_and_secrets_are_each_checked_and_named))
