@@ -25,7 +25,7 @@ struct hook {
 	const char *mode;
 	struct sbx_http_call *kept;
 	char method[16], url[128], protocol[16], original[64], upstream[64];
-	bool host_was_there, secret_was_there;
+	bool host_was_there, secret_was_there, placeholder_was_there;
 	char error[256];
 };
 
@@ -95,7 +95,8 @@ static void on_request(struct sbx_http_call *call, const struct sbx_http_request
 	(void)snprintf(h->upstream, sizeof(h->upstream), "%s:%u", q->upstream_ip, q->upstream_port);
 	for (size_t i = 0; i < q->header_count; i++) {
 		h->host_was_there |= strcmp(q->headers[i].name, "Host") == 0;
-		h->secret_was_there |= strcmp(q->headers[i].name, "X-Secret") == 0;
+		h->secret_was_there |= strcmp(q->headers[i].name, "X-Secret") == 0 || strstr(q->headers[i].value, "k3y-9e1f");
+		h->placeholder_was_there |= strncmp(q->headers[i].value, "sbx-secret-", 11) == 0;
 	}
 	if (strcmp(h->mode, "change") == 0) {
 		CHECK(sbx_http_set_header(call, "user-agent", "changed", &err) == 0, "%s", err.message);
@@ -126,7 +127,7 @@ static void on_cancel(struct sbx_http_call *call, void *user)
 	h->cancels++;
 }
 
-static struct sbx_vm *start(struct site *s, struct hook *h, uint32_t timeout_ms)
+static struct sbx_vm *start_with(struct site *s, struct hook *h, uint32_t timeout_ms, const struct sbx_http_secret *secret)
 {
 	const char *const rules[] = { s->rule };
 	struct sbx_http_hook hook = SBX_HTTP_HOOK_INIT;
@@ -147,7 +148,14 @@ static struct sbx_vm *start(struct site *s, struct hook *h, uint32_t timeout_ms)
 	c.http_hook_count = 1;
 	c.http_injections = &header;
 	c.http_injection_count = 1;
+	c.http_secrets = secret;
+	c.http_secret_count = secret != NULL;
 	return vmrig_start_with(&c);
+}
+
+static struct sbx_vm *start(struct site *s, struct hook *h, uint32_t timeout_ms)
+{
+	return start_with(s, h, timeout_ms, NULL);
 }
 
 /* What a command in the guest prints. */
@@ -194,6 +202,31 @@ TEST(a_hook_sees_a_request_and_changes_its_headers)
 	h.mode = "nothing";
 	fetch(vm, &s, out, sizeof(out));
 	CHECK(h.calls == 2 && strstr(out, "X-Gone: here\r\n"), "%s", out);
+	sbx_vm_free(vm);
+	site_down(&s);
+}
+
+TEST(a_placeholder_becomes_its_secret_behind_the_hooks_and_goes_nowhere_else)
+{
+	struct sbx_http_secret secret = SBX_HTTP_SECRET_INIT;
+	char placeholder[SBX_HTTP_PLACEHOLDER_BYTES], again[SBX_HTTP_PLACEHOLDER_BYTES], script[512], out[HEAD_MAX];
+	struct hook h = { .mode = "nothing" };
+	struct sbx_vm *vm;
+	struct site s;
+
+	site_up(&s);
+	CHECK(sbx_http_placeholder(placeholder) == 0 && sbx_http_placeholder(again) == 0 && strcmp(placeholder, again) != 0, "random");
+	secret.origin = s.origin;
+	secret.placeholder = placeholder;
+	secret.value = "k3y-9e1f";
+	vm = start_with(&s, &h, 30000, &secret);
+	(void)snprintf(script, sizeof(script), "wget -q -O - --header 'X-Key: %s' %s/", placeholder, s.origin);
+	run(vm, script, out, sizeof(out));
+	CHECK(strstr(out, "X-Key: k3y-9e1f\r\n") && !strstr(out, placeholder), "%s", out);
+	CHECK(h.calls == 1 && h.placeholder_was_there && !h.secret_was_there, "the hook must not see it");
+	(void)snprintf(script, sizeof(script), "wget -q -O - --header 'X-Key: %s' --header 'Host: host.sandbox.internal:%u' %s/ 2>&1", placeholder, s.port, s.origin);
+	run(vm, script, out, sizeof(out));
+	CHECK(strstr(out, "403") && h.calls == 1, "to another origin: %s", out);
 	sbx_vm_free(vm);
 	site_down(&s);
 }
@@ -370,6 +403,7 @@ TEST(hooks_headers_and_secrets_are_each_checked_and_named)
 	refused(&with_secret, "http_trust_pem");
 }
 
-RUN_TESTS(T(a_hook_sees_a_request_and_changes_its_headers), T(a_hook_answers_and_refuses), T(a_hook_that_hangs_costs_its_time_and_no_more),
+RUN_TESTS(T(a_hook_sees_a_request_and_changes_its_headers), T(a_placeholder_becomes_its_secret_behind_the_hooks_and_goes_nowhere_else),
+	  T(a_hook_answers_and_refuses), T(a_hook_that_hangs_costs_its_time_and_no_more),
 	  T(a_hook_that_is_removed_is_inactive_at_once), T(a_call_outlives_its_vm), T(what_makes_no_sense_is_told_before_anything_starts),
 	  T(hooks_headers_and_secrets_are_each_checked_and_named))

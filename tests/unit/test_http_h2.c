@@ -288,6 +288,91 @@ TEST(resets_pass_with_their_codes)
 	stop();
 }
 
+/* How far an exchange has come: half a body stalls, a whole one has ended. */
+static const struct {
+	const char *why;
+	bool half_request, answered, half_answer;
+} states[] = {
+	{ "asked", false, false, false },		   { "half a body", true, false, false },
+	{ "half an answer", false, true, true },	   { "half an answer to half a body", true, true, true },
+	{ "a whole answer to half a body", true, true, false },
+};
+
+static void reach(size_t i, struct h2end **ret_guest, struct h2end **ret_server)
+{
+	struct h2end *c, *s;
+
+	start();
+	dial();
+	c = ask(states[i].half_request ? "POST http 10.0.2.1:@ /" : "GET http 10.0.2.1:@ /", NULL, states[i].half_request ? 100 : 0, NULL);
+	c->stalled = states[i].half_request;
+	s = asked(1);
+	UNTIL(s->got == c->to_send);
+	s->stalled = states[i].half_answer;
+	if (states[i].answered) {
+		h2rig_answer(s, "200", NULL, 100, NULL);
+		UNTIL(c->got == 100);
+	}
+	*ret_guest = c;
+	*ret_server = s;
+}
+
+TEST(a_guest_that_ends_a_stream_or_all_ends_it_at_the_server_in_every_state)
+{
+	struct h2end *c, *s;
+	char byte;
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		reach(i, &c, &s);
+		h2_stream_free(c->s, H2_CANCEL);
+		UNTIL(s->closed && rig.last.count == 1);
+		CHECK(s->code == H2_CANCEL || (states[i].answered && !states[i].half_answer), "%s: %#x", states[i].why, s->code);
+		c = ask("GET http 10.0.2.1:@ /next", NULL, 0, NULL);
+		s = asked(2);
+		h2rig_answer(s, "204", NULL, 0, NULL);
+		UNTIL(c->ended);
+		stop();
+		for (unsigned fin = 0; fin < 2; fin++) {
+			reach(i, &c, &s);
+			if (fin) {
+				tcp_shutdown(e->t);
+			} else {
+				tcp_abort(e->t);
+				e->t = NULL;
+			}
+			NGUEST_UNTIL(&rig.g, rig.proxy->count == 0);
+			CHECK(rig.last.count == 1 && rig.last.why[0], "%s: %u records", states[i].why, rig.last.count);
+			NGUEST_UNTIL(&rig.g, recv(fd, &byte, 1, MSG_DONTWAIT) == 0 || errno == ECONNRESET);
+			stop();
+		}
+	}
+}
+
+TEST(a_server_that_ends_a_stream_or_all_is_told_to_the_guest_in_every_state)
+{
+	struct h2end *c, *s;
+
+	for (size_t i = 0; i < ARRAY_LEN(states); i++) {
+		bool whole = states[i].answered && !states[i].half_answer;
+
+		reach(i, &c, &s);
+		h2_stream_free(s->s, 0x42);
+		UNTIL(c->closed);
+		CHECK(whole || (c->code == 0x42 && !c->ended), "%s: %#x", states[i].why, c->code);
+		CHECK(!whole || c->ended, "%s: its answer was whole", states[i].why);
+		stop();
+		reach(i, &c, &s);
+		close_fd(&fd);
+		UNTIL(c->closed);
+		if (states[i].answered)
+			CHECK(c->ended == whole && strncmp(c->heads, "200", 3) == 0, "%s: %s", states[i].why, c->heads);
+		else
+			CHECK(c->ended && strncmp(c->heads, "502", 3) == 0, "%s: %s", states[i].why, c->heads);
+		UNTIL(rig.last.count == 1);
+		stop();
+	}
+}
+
 TEST(an_answer_before_the_request_has_ended_stops_the_guest)
 {
 	struct h2end *c, *s;
@@ -490,7 +575,8 @@ TEST(new_rules_end_what_they_do_not_admit)
 
 RUN_TESTS(T(every_stream_gets_its_header_and_passes_whole), T(streams_to_others_go_there_without_the_header),
 	  T(what_is_not_for_whom_the_guest_has_connected_to_is_refused), T(a_guest_that_does_not_read_stops_the_server), T(a_server_that_sends_much_is_read_in_turns), T(resets_pass_with_their_codes),
-	  T(an_answer_before_the_request_has_ended_stops_the_guest), T(goaway_passes_and_ends_nothing),
+	  T(a_guest_that_ends_a_stream_or_all_ends_it_at_the_server_in_every_state),
+	  T(a_server_that_ends_a_stream_or_all_is_told_to_the_guest_in_every_state), T(an_answer_before_the_request_has_ended_stops_the_guest), T(goaway_passes_and_ends_nothing),
 	  T(a_server_that_goes_is_a_502_or_a_reset), T(a_server_that_is_not_there_is_a_502),
 	  T(a_plain_server_of_http1_is_a_502_to_a_guest_that_begins_with_http2), T(a_hook_answers_later_and_changes_fields),
 	  T(a_hook_answers_itself_or_refuses), T(a_stream_or_guest_that_goes_cancels_its_hook), T(nonsense_after_the_preface_ends_the_connection),
