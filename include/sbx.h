@@ -129,7 +129,8 @@ enum sbx_cache {
 
 enum sbx_mount_flags {
 	SBX_MOUNT_READONLY = 1 << 0,
-	SBX_MOUNT_OWNER = 1 << 1, /* host directories: every file looks owned by @uid and @gid, and belongs to the user of this process; callbacks: likewise */
+	SBX_MOUNT_OWNER = 1 << 1, /* host directories: every file looks owned by @uid and @gid, and belongs to the user of this process; changing the owner succeeds
+	                           * and does nothing; callbacks: likewise */
 	SBX_MOUNT_WATCH = 1 << 2, /* host directories, but with SBX_CACHE_ALWAYS: what others change in directories that the guest has read is told to its watchers (inotify), as
 	                           * what the host tools do is in every mount; docs/files.md says how, and what is not */
 };

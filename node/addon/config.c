@@ -74,6 +74,8 @@ static bool parse_mount(napi_env env, napi_value v, struct file_source *source, 
 	    !prop_u32(env, v, "number", &source->number) || !prop_u64(env, v, "maxBytes", &ret->max_bytes) || !parse_masks(env, v, a, ret))
 		return false;
 	ret->cache = (enum sbx_cache)cache;
+	if (ret->kind == SBX_FS_HOST && geteuid() != 0)
+		ret->flags |= SBX_MOUNT_OWNER; /* root's in the guest, as files of another user are refused by Git, say, and this process cannot give them away */
 	if (ret->kind != SBX_FS_CALLBACKS)
 		return true;
 	callbacks = arena_alloc(env, a, sizeof(*callbacks));

@@ -113,7 +113,7 @@ export interface MemoryFileSystemOptions {
 	readonly maxBytes?: number;
 }
 
-/** A directory of this machine: `fs.bind()`. */
+/** A directory of this machine: `fs.bind()`. Its files are those of their owners if root lends it, and look like root's in the guest otherwise. */
 export class BoundDirectory {
 	readonly kind = "bind";
 	readonly source: string;

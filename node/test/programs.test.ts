@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /** vm.exec, vm.spawn, vm.pty; trees in memory and directories of this machine. */
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chown, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -192,6 +192,25 @@ test("fs.bind: a directory of this machine, read-only or not, with parts that do
 	await assert.rejects(spawnSandbox(wrong({ source: "" })), isError("ERR_SANDBOX_OPTIONS"));
 	await assert.rejects(spawnSandbox(wrong({ source: "/", access: "rwx" })), isError("ERR_SANDBOX_OPTIONS", /access/));
 	await assert.rejects(spawnSandbox(wrong({ source: "/", mask: ["relative"] })), isError("EINVAL", /mask/));
+});
+
+test("fs.bind: what a user who is not root lends looks like root's", async (t) => {
+	const directory = await mkdtemp(join(tmpdir(), "sandbox-test-"));
+	t.after(() => rm(directory, { recursive: true }));
+	const uid = process.geteuid?.() === 0 ? 65534 : (process.geteuid?.() ?? 0);
+	await chown(directory, uid, -1);
+	const was = process.geteuid?.() ?? 0;
+	process.seteuid?.(uid);
+	let own: SandboxVm;
+	try {
+		own = await spawnSandbox(options({ mounts: [mount("/workspace", fs.bind({ source: directory, access: "rw" }))] }));
+	} finally {
+		process.seteuid?.(was);
+	}
+	await using closing = own;
+	const result = await closing.exec("sh", ["-c", "cd /workspace; echo >f; stat -c %u . f; chown 12:34 f && stat -c %u f"]);
+	assert.equal(result.stdout, "0\n0\n0\n", result.stderr);
+	assert.equal((await stat(join(directory, "f"))).uid, uid);
 });
 
 test("fs.bind with watch: a watcher of the guest hears of what this machine changes", async (t) => {

@@ -108,8 +108,7 @@ void cb_op_getattr(struct cbfs *fs, struct vfs_op *op)
 
 /* ------------------------------------------------------------------ SETATTR */
 
-enum { SET_OWNER = VFS_SET_UID | VFS_SET_GID,
-       SET_TIMES_NOW = VFS_SET_ATIME_NOW | VFS_SET_MTIME_NOW };
+enum { SET_TIMES_NOW = VFS_SET_ATIME_NOW | VFS_SET_MTIME_NOW };
 
 /* What of the operation concerns set_attr. Times of reading do not exist here, truncating sets the time of writing by itself, and set-user-ID bits mean
  * nothing in a mount (nosuid). */
@@ -216,9 +215,7 @@ static void setattr_compare(struct cb_task *t, const struct cb_reply *r)
 	int e = own_attr(t, r, &now);
 	uint32_t what = e == 0 ? real_changes(t->op, &now, t->stage) : 0;
 
-	if (e == 0 && t->fs->c.owner && (what & (CB_CHANGE_UID | CB_CHANGE_GID)))
-		e = -EPERM;
-	else if (e == 0 && what && !cb_has(t->fs, CB_SET_ATTR))
+	if (e == 0 && what && !cb_has(t->fs, CB_SET_ATTR))
 		e = -EOPNOTSUPP;
 	if (e < 0) {
 		cb_task_end(t, e);
@@ -230,7 +227,7 @@ static void setattr_compare(struct cb_task *t, const struct cb_reply *r)
 
 static void setattr_ready(struct cb_task *t)
 {
-	if (t->stage && (!cb_has(t->fs, CB_SET_ATTR) || (t->fs->c.owner && (t->op->set & SET_OWNER))))
+	if (t->stage && !cb_has(t->fs, CB_SET_ATTR))
 		cb_task_stat(t, setattr_compare);
 	else
 		setattr_size(t);
@@ -259,6 +256,8 @@ void cb_op_setattr(struct cbfs *fs, struct vfs_op *op)
 		return;
 	t->at.node = n;
 	t->stage = changes(op);
+	if (fs->c.owner) /* files have the one that they were given */
+		t->stage &= ~(uint32_t)(CB_CHANGE_UID | CB_CHANGE_GID);
 	cb_task_begin(t, setattr_ready);
 }
 

@@ -108,7 +108,7 @@ static int set_owner(struct hd_req *r, int fd)
 	uid_t uid = op->set & VFS_SET_UID ? op->attr.uid : (uid_t)-1;
 	gid_t gid = op->set & VFS_SET_GID ? op->attr.gid : (gid_t)-1;
 
-	if (r->h->config.map_owner) /* now_setattr() has seen that nothing changes */
+	if (r->h->config.map_owner) /* it stays as it is: archives are unpacked by programs that set owners, and fail if they cannot */
 		return 0;
 	return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
@@ -182,9 +182,6 @@ static int now_setattr(struct hd_req *r)
 	uint32_t type = r->object.want.type;
 
 	if ((op->set & VFS_SET_MODE) && (op->attr.mode & (S_ISUID | S_ISGID)) && !S_ISDIR(type))
-		return -EPERM;
-	if (r->h->config.map_owner && (((op->set & VFS_SET_UID) && op->attr.uid != r->h->config.uid) ||
-				       ((op->set & VFS_SET_GID) && op->attr.gid != r->h->config.gid)))
 		return -EPERM;
 	if ((op->set & VFS_SET_SIZE) && op->file && !hd_file_of(op->file)->writable)
 		return -EINVAL;

@@ -482,8 +482,9 @@ TEST(with_an_owner_everything_looks_like_his_and_belongs_to_this_process)
 			CHECK(vo_stat(r.fs, (const char *[]){ "", "f", "d", "l" }[i], &a) == 0 && a.uid == 1000 && a.gid == 100, "%u", a.uid);
 		}
 		CHECK(vo_setattr(r.fs, "f", VFS_SET_UID | VFS_SET_GID, &(struct vattr){ .uid = 1000, .gid = 100 }) == 0, "to himself");
-		CHECK(vo_setattr(r.fs, "f", VFS_SET_UID, &(struct vattr){ .uid = 0 }) == -EPERM, "to another");
-		CHECK(vo_setattr(r.fs, "f", VFS_SET_GID, &(struct vattr){ .gid = 0 }) == -EPERM, "to another");
+		CHECK(vo_setattr(r.fs, "f", VFS_SET_UID, &(struct vattr){ .uid = 0 }) == 0, "to another");
+		CHECK(vo_setattr(r.fs, "f", VFS_SET_GID | VFS_SET_MODE, &(struct vattr){ .gid = 0, .mode = 0640 }) == 0, "to another");
+		CHECK(vo_stat(r.fs, "f", &a) == 0 && a.uid == 1000 && a.gid == 100 && (a.mode & 07777) == 0640, "%u:%u %o", a.uid, a.gid, a.mode);
 		check_owner(&r, "lent/f", geteuid(), getegid());
 		CHECK(vo_open(r.fs, "", O_RDONLY | O_DIRECTORY, &f) == 0, "open");
 		vfs_dir_init(&d, 10000, true);

@@ -788,16 +788,21 @@ TEST(without_set_attr_only_changes_that_change_nothing_succeed)
 	teardown();
 }
 
-TEST(an_owner_that_is_given_cannot_be_changed)
+TEST(an_owner_that_is_given_stays)
 {
+	struct cb_request r;
+	struct cb_call *call;
 	struct test_op o = { 0 };
 
 	setup_config((struct cb_config){ .ops = ALL_OPS, .owner = true, .uid = 5, .gid = 6 });
-	begin(&o, (struct vfs_op){ .code = VFS_SETATTR, .node = fs->root, .set = VFS_SET_UID, .attr = { .uid = 7 } });
+	begin(&o, (struct vfs_op){ .code = VFS_SETATTR, .node = fs->root, .set = VFS_SET_UID | VFS_SET_GID, .attr = { .uid = 7, .gid = 8 } });
 	answer_stat(asked(CB_STAT, "/"), CB_TYPE_DIRECTORY, 0);
-	ended(&o, -EPERM);
-	begin(&o, (struct vfs_op){ .code = VFS_SETATTR, .node = fs->root, .set = VFS_SET_UID, .attr = { .uid = 5 } });
-	answer_stat(asked(CB_STAT, "/"), CB_TYPE_DIRECTORY, 0);
+	ended(&o, 0);
+	CHECK(o.op.attr.uid == 5 && o.op.attr.gid == 6, "%u:%u", o.op.attr.uid, o.op.attr.gid);
+	begin(&o, (struct vfs_op){ .code = VFS_SETATTR, .node = fs->root, .set = VFS_SET_UID | VFS_SET_MODE, .attr = { .uid = 7, .mode = 0700 } });
+	call = asked_full(CB_SET_ATTR, "/", &r);
+	CHECK(r.flags == CB_CHANGE_MODE, "%x", r.flags);
+	answer_error(call, 0);
 	answer_stat(asked(CB_STAT, "/"), CB_TYPE_DIRECTORY, 0);
 	ended(&o, 0);
 	teardown();
@@ -1943,7 +1948,7 @@ RUN_TESTS(T(a_lookup_is_a_stat_and_a_name_has_one_node), T(paths_lead_through_di
 	  T(a_read_that_fails_halfway_has_failed), T(a_long_write_is_several_calls_and_stops_where_it_is_stopped),
 	  T(appending_asks_where_the_end_is), T(opening_with_o_trunc_truncates), T(syncing_and_seeking_have_defaults),
 	  T(what_only_reads_refuses_to_write_without_asking), T(sizes_and_attributes_are_set_by_their_own_calls),
-	  T(without_set_attr_only_changes_that_change_nothing_succeed), T(an_owner_that_is_given_cannot_be_changed),
+	  T(without_set_attr_only_changes_that_change_nothing_succeed), T(an_owner_that_is_given_stays),
 	  T(a_directory_is_listed_once_and_served_in_pieces), T(entries_bring_types_numbers_and_with_attributes_their_nodes),
 	  T(attributes_of_entries_are_not_given_out_after_a_change), T(entries_that_are_malformed_are_eio), T(a_directory_of_a_hundred_thousand_entries_is_read),
 	  T(open_directories_have_a_bound_and_those_read_whole_make_room), T(a_listing_that_never_ends_is_ended),
