@@ -167,7 +167,7 @@ export function scratchFs(options: { readonly sizeBytes?: number } = {}): Scratc
  * ```
  */
 export function mount(path: string, fs: SandboxAnyFileSystem | SandboxNativeFileSystem): SandboxMount {
-	return { kind: "virtual-fs", path, fs };
+	return Object.freeze({ kind: "virtual-fs", path, fs });
 }
 
 /**
@@ -187,5 +187,5 @@ export const virtualFsMount = mount;
  * ```
  */
 export function binding(path: string, fs: SandboxAnyFileSystem | SandboxNativeFileSystem): SandboxBinding {
-	return { kind: "binding", path, fs };
+	return Object.freeze({ kind: "binding", path, fs });
 }

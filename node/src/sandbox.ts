@@ -12,7 +12,7 @@ import { Cache, type NativeConfig, type NativeMount, Tool, ToolFlag, findArtifac
 import { ruleText } from "./network.js";
 import type { SandboxBinding, SandboxEngine, SandboxMount, SandboxOptions } from "./options.js";
 import { fileOps } from "./serve.js";
-import { canonicalPath, validateOptions } from "./validate.js";
+import { canonicalPath, readOptions } from "./validate.js";
 import { SandboxVm } from "./vm.js";
 
 function engineOf(options: SandboxOptions): SandboxEngine {
@@ -102,12 +102,11 @@ export class SandboxBuilder implements AsyncDisposable {
 
 	/** Made by {@link createSandbox}. */
 	constructor(options: SandboxOptions) {
-		validateOptions(options);
-		this.#options = options;
+		this.#options = readOptions(options);
 		this.http = new SandboxHttp(() => {
 			if (this.#closed) throw new SandboxError("ERR_SANDBOX_CLOSED", "sandbox is closed");
 			if (this.#machine) throw new SandboxError("ERR_SANDBOX_ALREADY_RUN", "sandbox has already been run");
-			if (!options.network?.outbound) {
+			if (!this.#options.network?.outbound) {
 				throw new SandboxError("ERR_SANDBOX_OPTIONS", "invalid spawnSandbox options: network.outbound is required when HTTP interception is configured");
 			}
 		});

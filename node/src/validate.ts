@@ -188,12 +188,23 @@ function network(options: Unknown): void {
 	for (const rule of list(outbound["rules"], "network.outbound.rules")) validateRule(rule);
 }
 
-/** Throws unless the options make sense. */
-export function validateOptions(value: unknown): asserts value is SandboxOptions {
-	const options = object(value, "options");
+const DEPTH_MAX = 8; // more than options have
+
+/** A copy of plain objects and arrays, but for mounts and bindings, which are given back as they are. What is looked at later is what was looked at first. */
+function copied(value: unknown, depth = 0): unknown {
+	if (depth > DEPTH_MAX || typeof value !== "object" || value === null) return value;
+	if (Array.isArray(value)) return value.map((item) => copied(item, depth + 1));
+	if (Object.getPrototypeOf(value) !== Object.prototype || "fs" in value) return value;
+	return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, copied(part, depth + 1)]));
+}
+
+/** The options, read once; throws unless they make sense. */
+export function readOptions(value: unknown): SandboxOptions {
+	const options = object(copied(value), "options");
 	machine(options);
 	kernelAndInit(options);
 	root(options);
 	attachments(options);
 	network(options);
+	return options as unknown as SandboxOptions;
 }

@@ -215,14 +215,21 @@ test("every call to a closed VM is an error that says so", async () => {
 });
 
 test("options and builders are read once: changing them later changes nothing, and a builder is for one VM", async () => {
-	const mounts = [mount("/mnt", new MapFs({ "/f": "first\n" }))];
-	const changing = { ...options({ mounts }) };
+	const tree = new MapFs({ "/f": "first\n" });
+	const mounts = [mount("/mnt", tree)];
+	let looks = 0;
+	const memory = { get mib() { return looks++ === 0 ? 256 : -1; } }; // another at the next look
+	const changing = { ...options({ mounts, memory }), cpu: { vcpus: 1 } };
 	const sandbox = createSandbox(changing);
+	changing.cpu.vcpus = 0;
+	const [mounted] = mounts.splice(0);
 	const running = sandbox.run();
-	mounts.length = 0;
 	await assert.rejects(sandbox.run(), isError("ERR_SANDBOX_ALREADY_RUN"));
 	await using own = await running;
+	assert.equal(looks, 1);
 	assert.equal((await own.exec("cat", ["/mnt/f"])).stdout, "first\n");
+	assert.equal(own.mounts.virtualFs("/mnt"), tree);
+	assert.equal(own.mounts.get("/mnt"), mounted);
 	await sandbox[Symbol.asyncDispose]();
 	await assert.rejects(own.exec("true"), isError("ERR_SANDBOX_CLOSED"));
 	await assert.rejects(sandbox.run(), isError("ERR_SANDBOX_CLOSED", "sandbox is closed"));

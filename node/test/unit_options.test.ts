@@ -103,6 +103,12 @@ test("options that are none", () => {
 	}
 });
 
+test("options that contain themselves", () => {
+	const network: Record<string, unknown> = { outbound: { policy: "deny", rules: [] } };
+	network["http"] = network;
+	createSandbox({ ...good, network } as SandboxOptions);
+});
+
 test("spawnSandbox rejects what createSandbox throws", async () => {
 	await assert.rejects(spawnSandbox({ ...good, cpu: { vcpus: 0 } }), isError("ERR_SANDBOX_OPTIONS", "invalid spawnSandbox options: cpu.vcpus must be greater than zero"));
 });
