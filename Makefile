@@ -303,6 +303,7 @@ $(BUILD)/obj/tests/e2e/test_%: $(BUILD)/obj/tests/e2e/test_%.o $(BUILD)/obj/libt
 
 # What end-to-end tests copy into the guest: static, from standard input.
 guest_tests := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/guest/*.c)))
+node-tests: $(guest_tests)
 $(guest_tests): $(BUILD)/%: $(BUILD)/musl/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^

@@ -59,6 +59,7 @@ const calls: readonly ((value: never) => unknown)[] = [
 	(v) => create({ mounts: [mount("/a", fs.bind({ source: ".", access: v }))] }),
 	(v) => create({ mounts: [mount("/a", fs.bind({ source: ".", mask: v }))] }),
 	(v) => create({ mounts: [mount("/a", fs.bind({ source: ".", watch: v }))] }),
+	(v) => create({ mounts: [mount("/a", fs.bind({ source: ".", watch: v }))] }),
 	(v) => create({ mounts: [mount("/a", fs.bind({ source: ".", mask: [v] }))] }),
 	(v) => create({ network: { outbound: v } }),
 	(v) => create({ network: { outbound: { policy: v, rules: [] } } }),
