@@ -241,6 +241,38 @@ TEST(sources_and_checksums_that_are_not_right_open_nothing)
 	down();
 }
 
+static uint32_t chance(void)
+{
+	static uint32_t seed = 3;
+
+	return (seed = seed * 1664525 + 1013904223) >> 8;
+}
+
+/* Whoever guesses neither sequence numbers nor ports ends nobody's connection, whatever flags, windows and acknowledgements it tries. */
+TEST(segments_of_chance_for_an_open_connection_do_not_end_it)
+{
+	up((const char *const[]){ "tcp:127.0.0.1/32" }, 1);
+	for (unsigned i = 0; i < 200000; i++) {
+		uint8_t p[32] = { 0 };
+		size_t len = i % 2 ? 20 : 32; /* without and with timestamps */
+
+		store_be16(p, own_port);
+		store_be16(p + 2, kept_port);
+		store_be32(p + 4, chance() << 8 ^ chance());
+		store_be32(p + 8, chance() << 8 ^ chance());
+		p[12] = (uint8_t)(len / 4 << 4);
+		p[13] = (uint8_t)chance();
+		store_be16(p + 14, (uint16_t)chance());
+		memcpy(p + 20, "\1\1\x8\xa", 4);
+		store_be32(p + 24, chance() << 8);
+		nrig_ip(&evil, &(struct nrig_ip){ .version = 4, .proto = 6, .dst = gateway.bytes, .dst_mac = mac(), .csum_at = 16 }, p, len);
+		turn(i);
+		if (i % 10000 == 0)
+			check_unharmed("segments of chance");
+	}
+	down();
+}
+
 TEST(frames_of_every_size_that_are_noise)
 {
 	static uint8_t noise[FRAME_MAX];
@@ -271,5 +303,5 @@ TEST(frames_of_every_size_that_are_noise)
 }
 
 RUN_TESTS(T(connections_from_every_port_to_a_server_that_a_rule_admits), T(connections_to_every_port_that_no_rule_admits_are_reset_and_leave_nothing),
-	  T(plain_http_to_nobody_from_every_port), T(datagrams_from_every_port), T(a_host_without_descriptors_left), T(sources_and_checksums_that_are_not_right_open_nothing),
+	  T(plain_http_to_nobody_from_every_port), T(datagrams_from_every_port), T(a_host_without_descriptors_left), T(sources_and_checksums_that_are_not_right_open_nothing), T(segments_of_chance_for_an_open_connection_do_not_end_it),
 	  T(frames_of_every_size_that_are_noise))
