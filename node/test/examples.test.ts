@@ -80,9 +80,37 @@ test("a credential that the guest never has", async () => {
 	assert.deepEqual(authorizations, ["Bearer t0ken"]);
 });
 
+/** Compiles an example in C and runs it. */
+function fromC(name: string, args: readonly string[] = [], input?: string): ReturnType<typeof run> {
+	const program = join(directory, name);
+	execFileSync("gcc", ["-Wall", "-Wextra", "-Werror", "-D_DEFAULT_SOURCE", `-I${join(sources, "../include")}`, join(sources, `c/${name}.c`), join(build, "libsbx.a"), "-o", program]);
+	return run(program, args, { env: { ...env, SANDBOX_LIBDIR: build } }, input);
+}
+
 test("a command in a microVM, from C", async () => {
-	const program = join(directory, "run");
-	execFileSync("gcc", ["-Wall", "-Wextra", "-Werror", `-I${join(sources, "../include")}`, join(sources, "c/run.c"), join(build, "libsbx.a"), "-o", program]);
-	const { stdout } = await run(program, ["echo", "hello"], { env: { ...env, SANDBOX_LIBDIR: build } });
-	assert.equal(stdout, "hello\n");
+	assert.equal((await fromC("run", ["echo", "hello"])).stdout, "hello\n");
+});
+
+test("an agent's loop, from C", async () => {
+	assert.equal((await fromC("agent")).stdout, "the tests say: wrong\nthe tests say: right\n");
+});
+
+test("a shell on a terminal, from C", async () => {
+	assert.match((await fromC("repl", [], "echo $((6 * 7)); test -t 0 && echo terminal\n")).stdout, /42\r\nterminal/);
+	assert.match((await fromC("repl", [], "echo late; exit\n")).stdout, /late\r\n/);
+});
+
+test("a policy with a log, from C", async () => {
+	const { stdout, stderr } = await fromC("policy", [port(), "sh", "-c", `wget -qO- http://10.0.2.1:${port()}/; nc -w 2 192.0.2.1 81 </dev/null; :`]);
+	assert.equal(stdout, "me\n");
+	assert.match(stderr, new RegExp(`"dst_port":${port()},.*"verdict":"allow"`));
+	assert.match(stderr, /"dst":"192\.0\.2\.1","dst_port":81,.*"verdict":"deny"/);
+});
+
+test("a credential that the guest never has, from C", async () => {
+	authorizations.length = 0;
+	const { stdout } = await fromC("credentials", [port()]);
+	assert.match(stdout, /^me\n/);
+	assert.doesNotMatch(stdout, /t0ken/);
+	assert.deepEqual(authorizations, ["Bearer t0ken"]);
 });
