@@ -163,16 +163,36 @@ static int parse_ports(const char *text, struct rule *r, struct sbx_err *err)
 	return 0;
 }
 
+/* What is no range may be an address or a name, with ports: 0, or the error that says how those are written. */
+static int check_range(const char *s, struct sbx_err *err)
+{
+	const char *colon = strrchr(s, ':');
+	size_t len = strlen(s), first = strcspn(s, ":");
+	char name[POLICY_NAME_MAX + 1];
+	struct ip a;
+
+	if (strchr(s, '/'))
+		return 0;
+	if (!ip_parse(s, len, &a) && colon)
+		len = (size_t)(colon - s);
+	if (ip_parse(s, len, &a))
+		return err_set(err, -EINVAL, "invalid CIDR range: %.*s is an address (write %.*s/%d)", (int)len, s, (int)len, s, a.family == 4 ? 32 : 128);
+	if (host_name_normalise(s, first, name))
+		return err_set(err, -EINVAL, "invalid CIDR range: %s is a name (write host:%s)", name, s);
+	return 0;
+}
+
 /* The prefix ends where its digits after the '/' do; a ':' behind them begins the ports. */
 static int parse_cidr_rule(const char *s, struct rule *r, struct sbx_err *err)
 {
 	size_t len = strcspn(s, "/");
-	int e;
+	int e = check_range(s, err);
 
 	if (s[len] == '/')
 		len++;
 	len += strcspn(s + len, ":");
-	e = cidr_parse(s, len, &r->cidr, err);
+	if (e == 0)
+		e = cidr_parse(s, len, &r->cidr, err);
 	if (e == 0 && s[len] == ':')
 		e = parse_ports(s + len + 1, r, err);
 	return e;
@@ -182,6 +202,7 @@ static int parse_host_rule(const char *s, struct rule *r, struct sbx_err *err)
 {
 	size_t len = strcspn(s, ":");
 	const char *name = s;
+	struct ip a;
 
 	if (strncmp(name, "*.", 2) == 0) {
 		r->subdomains = true;
@@ -189,6 +210,8 @@ static int parse_host_rule(const char *s, struct rule *r, struct sbx_err *err)
 	}
 	if (len == 0)
 		return err_set(err, -EINVAL, "invalid host name in a rule: there is none (write NAME or *.NAME behind 'host:')");
+	if (ip_parse(s, len, &a))
+		return err_set(err, -EINVAL, "invalid host name in a rule: %.*s is an address (write tcp:%.*s/32)", (int)len, s, (int)len, s);
 	if (!host_name_normalise(name, len - (size_t)(name - s), r->name))
 		return err_set(err, -EINVAL, "invalid host name in a rule: %.*s (write NAME or *.NAME)", (int)len, s);
 	return s[len] == ':' ? parse_ports(s + len + 1, r, err) : 0;

@@ -147,6 +147,9 @@ guest() {
 		tcp:10.0.0.0/8:0 ports are 1 to 65535
 		tcp:10.0.0.0/ write ADDRESS/PREFIX
 		tcp:/8 write ADDRESS/PREFIX
+		tcp:192.0.2.1:443 write 192.0.2.1/32
+		tcp:example.com:443 write host:example.com:443
+		host:192.0.2.1 write tcp:192.0.2.1/32
 		tcp: write ADDRESS/PREFIX
 		public: write 443 or 80,8000-8010, or no ':' for every port
 		host: write NAME or *.NAME
