@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* guest/notify.c - telling the guest's watchers what the host changed. Linux's virtio-fs driver has no way for a device to do so; but what is changed from
  * inside the guest is told to watchers, so a change is made here that changes nothing: an attribute is set of which the server takes no notice
- * (PROTO_FS_CHANGED), whereupon the kernel reports IN_ATTRIB for the object and in its directory, and asks for its attributes anew.
+ * (PROTO_FS_CHANGED_XATTR), whereupon the kernel reports IN_ATTRIB for the object and in its directory, and asks for its attributes anew.
  *
  * What the kernel believes of a name may be a second old. Making a link of another file system at that name has it asked for again, as whoever makes a
  * name wants to know whether there is one; it never succeeds, since links do not lead from one file system to another.
@@ -59,7 +59,7 @@ void notify_touch(int fd)
 	char path[32];
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	(void)setxattr(path, PROTO_FS_CHANGED, "", 0, 0);
+	(void)setxattr(path, PROTO_FS_CHANGED_XATTR, "", 0, 0);
 }
 
 /* Cuts @path into directory ("." if it is short of one) and name. NULL: it names a directory, which is all of it. */

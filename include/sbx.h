@@ -774,6 +774,19 @@ SBX_API int sbx_fs_submit(struct sbx_vm *vm, const struct sbx_fs_request *reques
 /** Ends a request soon; done is called with ECANCELED, unless it has succeeded by then. -ENOENT: there is none with this number. */
 SBX_API int sbx_fs_cancel(struct sbx_vm *vm, uint32_t id);
 
+/**
+ * sbx_fs_changed() - tell the guest's watchers of a change
+ * @mount: the path of a mount; of another path nothing happens
+ * @path:  what changed in it, appeared there or is gone; "": all
+ *
+ * For what callbacks serve (SBX_FS_CALLBACKS), when it changes by itself: programs of the guest that watch it (inotify) are told, and what they find
+ * then is the new state, whatever the mount's cache is. What host tools do, and what is watched with SBX_MOUNT_WATCH, is told without it. May be called in
+ * callbacks. Nothing is promised: a guest that has much to do hears of some changes only.
+ *
+ * Return: 0; -EINVAL (the message names the field), -EAGAIN (too much is queued: dispatch and try again), -ENOTCONN (the VM has ended) or -ENOMEM.
+ */
+SBX_API int sbx_fs_changed(struct sbx_vm *vm, const char *mount, const char *path, struct sbx_err *err);
+
 /** Frees what @r holds. A zeroed one is fine, too. */
 SBX_API void sbx_fs_result_done(struct sbx_fs_result *r);
 

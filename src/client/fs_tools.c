@@ -255,6 +255,25 @@ int sbx_fs_cancel(struct sbx_vm *vm, uint32_t id)
 	return 0;
 }
 
+int sbx_fs_changed(struct sbx_vm *vm, const char *mount, const char *path, struct sbx_err *err)
+{
+	AUTOFREE char *name = NULL;
+
+	if (err)
+		*err = (struct sbx_err){ 0 };
+	if (!mount || !path || strlen(mount) >= PATH_MAX || strlen(path) >= PATH_MAX)
+		return err_set(err, -EINVAL, "%s is missing, or longer than 4095 bytes", mount && strlen(mount) < PATH_MAX ? "path" : "mount");
+	if (vm->ended)
+		return err_set(err, -ENOTCONN, "the VM has ended: %s", vm->end_err.message);
+	name = mount_name(mount);
+	if (!name)
+		return err_set(err, -ENOMEM, "out of memory");
+	if (link_congested(&vm->link) || !msg_fs_changed_put(link_out(&vm->link), 0, &(struct msg_fs_changed){ .mount = slice_of(name), .path = slice_of(path) }))
+		return err_set(err, -EAGAIN, "too much is queued for the host process; dispatch, then try again");
+	vm_send(vm);
+	return 0;
+}
+
 /* ---- What comes back ---- */
 
 static struct timespec time_of(uint64_t sec, uint32_t nsec)

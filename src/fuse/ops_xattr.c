@@ -2,7 +2,7 @@
 /* fuse/ops_xattr.c - extended attributes. Values go between guest memory and the provider; a SETXATTR's begins behind the name, in the middle
  * of what was copied, and is read again from where it is: nothing is decided by it.
  *
- * system.* is refused: the guest's kernel would not enforce an ACL that it did not ask for at INIT. Setting PROTO_FS_CHANGED is answered here and no
+ * system.* is refused: the guest's kernel would not enforce an ACL that it did not ask for at INIT. Setting PROTO_FS_CHANGED_XATTR is answered here and no
  * provider hears of it: its effect is that the guest's kernel tells watchers of the object, and forgets its attributes. */
 #include "fuse/fuse_impl.h"
 
@@ -39,7 +39,7 @@ int fuse_begin_setxattr(struct fuse_req *r, struct rd *args)
 		return -E2BIG;
 	if (at > r->in_len || size != r->in_len - at || (r->op.flags & ~3u))
 		return -EINVAL;
-	if (strcmp(r->op.name, PROTO_FS_CHANGED) == 0) {
+	if (strcmp(r->op.name, PROTO_FS_CHANGED_XATTR) == 0) {
 		fuse_reply(r, 0, NULL, 0);
 		return FUSE_ANSWERED;
 	}

@@ -299,6 +299,21 @@ static void tools_cancel(struct tools *ts, uint32_t chan)
 	}
 }
 
+static int tools_changed(const struct tools *ts, const struct frame *f)
+{
+	const struct attachment *a;
+	struct msg_fs_changed m;
+	char path[PROTO_FS_PATH_MAX + 1];
+
+	if (msg_fs_changed_decode(f->body, f->len, &m) < 0 || m.path.len > PROTO_FS_PATH_MAX)
+		return -EPROTO;
+	a = find_attachment(ts, m.mount);
+	slice_copy(m.path, path, sizeof(path));
+	if (a)
+		files_tell(ts->files, a, PROTO_CHANGED_NAMES, path);
+	return 0;
+}
+
 int tools_frame(struct tools *ts, const struct frame *f)
 {
 	struct msg_fs_tool_cancel cancel;
@@ -310,6 +325,8 @@ int tools_frame(struct tools *ts, const struct frame *f)
 		tools_cancel(ts, f->chan);
 		return 0;
 	}
+	if (f->type == PROTO_FS_CHANGED)
+		return tools_changed(ts, f);
 	if (msg_fs_tool_decode(f->body, f->len, &m) < 0 || m.tool >= PROTO_TOOL_COUNT_ || m.flags & ~(uint32_t)PROTO_TOOLF_ALL_ ||
 	    m.set & ~(uint32_t)PROTO_TOOLSET_ALL_ || ts->count >= PROTO_TOOLS_MAX)
 		return -EPROTO;

@@ -566,6 +566,7 @@ int vm_frame(struct vm *vm, const struct frame *f)
 		return vm_unpublish(vm, f);
 	case PROTO_FS_TOOL:
 	case PROTO_FS_TOOL_CANCEL:
+	case PROTO_FS_CHANGED:
 		return tools_frame(&vm->tools, f);
 	case PROTO_EXEC_START ... PROTO_EXEC_ABORT:
 	case PROTO_EXEC_CREDIT:

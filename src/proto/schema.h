@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 14
+#define PROTO_VERSION 15
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -76,6 +76,7 @@
 	/* host tools: client to host; the channel is the request */ \
 	M(90, fs_tool, FS_TOOL)           \
 	M(91, fs_tool_cancel, FS_TOOL_CANCEL) \
+	M(92, fs_changed, FS_CHANGED)     \
 	/* host tools: host to client, one for a request */ \
 	M(95, fs_result, FS_RESULT)       \
 	/* hooks of requests: host to client; the channel is the call */ \
@@ -195,6 +196,8 @@
 	F(u64, atime_sec) F(u32, atime_nsec) F(u64, mtime_sec) F(u32, mtime_nsec) F(str, mount) F(str, path) F(str, path2) F(strs, include) \
 	F(strs, exclude) F(bytes, data)
 #define MSG_FS_TOOL_CANCEL(F)
+/* The client, or somebody whom it speaks for, has changed what is at the path of a mount, or taken it away: for the guest's watchers. No answer. */
+#define MSG_FS_CHANGED(F) F(str, mount) F(str, path)
 /* From size to ctime: the object's, as stat(2) has them; ino 0: there is none to tell about. count, total: see enum proto_tool.
  * data: READ, READ_LINES: content; READLINK: the target; STAT: the path without symbolic links;
  *       LIST: {u64 ino, size, blocks, u32 mode, nlink, uid, gid, rdev, {u64 sec, u32 nsec} of atime, mtime, ctime, u32 length, name, NUL}, repeated;
@@ -347,7 +350,7 @@ enum proto_tool_result_flags {
 
 #define PROTO_FS_TAG "sandbox" /* of the virtio-fs device */
 /* Setting this attribute of a file or directory in the virtio-fs device does nothing to it, but the guest's watchers of it are told. */
-#define PROTO_FS_CHANGED "trusted.sandbox.changed"
+#define PROTO_FS_CHANGED_XATTR "trusted.sandbox.changed"
 
 enum proto_exec_flags {
 	PROTO_EXECF_TTY = 1 << 0,   /* a PTY for all three; output comes as stdout */

@@ -3,6 +3,7 @@
  * directory that it lent, and with the host tools in any mount. SBX_BUILD and SBX_ENGINE say where and with which engine. */
 #include "sbx.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +11,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../support/dirfs.h"
 #include "../support/vmrig.h"
 #include "../test.h"
 
 static char lent[] = "/tmp/sbx-fs-watch-XXXXXX", programs[4096];
+static struct dirfs dirfs;
 static struct sbx_err err;
 
 #define OK(call) CHECK((call) == 0, "%s", err.message)
@@ -93,7 +96,8 @@ static void host_rename(const char *from, const char *to)
 
 static struct sbx_vm *start(void)
 {
-	struct sbx_mount m[5];
+	static struct sbx_fs_callbacks cb;
+	struct sbx_mount m[6];
 	const char *build = getenv("SBX_BUILD");
 	char path[64];
 
@@ -111,7 +115,13 @@ static struct sbx_vm *start(void)
 	m[3] = vmrig_mount("/home", SBX_FS_MEMORY, NULL);
 	m[4] = vmrig_mount("/media", SBX_FS_HOST, lent);
 	m[4].cache = SBX_CACHE_NONE;
-	return vmrig_start(m, 5);
+	cb = dirfs_callbacks();
+	dirfs.root = open(lent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK(dirfs.root >= 0, "%s", lent);
+	m[5] = vmrig_mount("/var", SBX_FS_CALLBACKS, NULL);
+	m[5].callbacks = &cb;
+	m[5].callbacks_user = &dirfs;
+	return vmrig_start(m, 6);
 }
 
 static void teardown(struct sbx_vm *vm)
@@ -119,6 +129,7 @@ static void teardown(struct sbx_vm *vm)
 	char command[128];
 
 	sbx_vm_free(vm);
+	close(dirfs.root);
 	(void)snprintf(command, sizeof(command), "rm -rf '%s'", lent);
 	CHECK(system(command) == 0, "cannot remove %s", lent); /* style: system: a test's own directory */
 }
@@ -229,5 +240,26 @@ TEST(what_host_tools_change_reaches_the_guests_watchers_in_every_mount)
 	teardown(vm);
 }
 
+TEST(what_a_program_says_has_changed_in_its_own_files_reaches_the_guests_watchers)
+{
+	struct sbx_vm *vm = start();
+	struct watcher w;
+
+	vmrig_prints(vm, "ls /var/d; cat /var/d/f", "f\n1");
+	watch(vm, "/var/d", "f", &w);
+	host_put("d/f", "12");
+	OK(sbx_fs_changed(vm, "/var", "d/f", &err));
+	sees(vm, &w, "2\n");
+	watch(vm, "/var/d", "new", &w); /* which the guest knows not to be there */
+	host_put("d/new", "123");
+	OK(sbx_fs_changed(vm, "/var/", "/d/new", &err));
+	sees(vm, &w, "3\n");
+	OK(sbx_fs_changed(vm, "/none", "d/f", &err));
+	CHECK(sbx_fs_changed(vm, "/var", NULL, &err) == -EINVAL && strstr(err.message, "path") && sbx_fs_changed(vm, NULL, "", &err) == -EINVAL && strstr(err.message, "mount"),
+	      "%s", err.message);
+	teardown(vm);
+}
+
 RUN_TESTS(T(what_programs_of_the_host_change_in_a_watched_directory_reaches_the_guests_watchers),
-	  T(who_watches_a_file_itself_hears_that_another_took_its_name), T(what_host_tools_change_reaches_the_guests_watchers_in_every_mount))
+	  T(who_watches_a_file_itself_hears_that_another_took_its_name),
+	  T(what_a_program_says_has_changed_in_its_own_files_reaches_the_guests_watchers), T(what_host_tools_change_reaches_the_guests_watchers_in_every_mount))

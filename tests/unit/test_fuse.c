@@ -574,7 +574,7 @@ TEST(extended_attributes_are_set_read_listed_and_removed)
 	CHECK(CALL(&g, FUSE_LISTXATTR, e.nodeid, ask, names, sizeof(names)) == 18, "list");
 	CHECK(setxattr(&g, e.nodeid, "system.posix_acl_access", "x", 1, 0) == -EOPNOTSUPP && getxattr(&g, e.nodeid, "system.posix_acl_default", back, 9) == -EOPNOTSUPP, "no ACLs");
 	CHECK(setxattr(&g, e.nodeid, "user.c", "x", 1, 4) == -EINVAL, "flags");
-	CHECK(setxattr(&g, e.nodeid, PROTO_FS_CHANGED, "", 0, 0) == 0 && getxattr(&g, e.nodeid, PROTO_FS_CHANGED, back, 9) == -ENODATA, "what only tells watchers");
+	CHECK(setxattr(&g, e.nodeid, PROTO_FS_CHANGED_XATTR, "", 0, 0) == 0 && getxattr(&g, e.nodeid, PROTO_FS_CHANGED_XATTR, back, 9) == -ENODATA, "what only tells watchers");
 	fuserig_down(&g);
 }
 
@@ -672,7 +672,7 @@ TEST(a_read_only_mount_refuses_what_writes)
 	CHECK(rig_lookup(&g, root, "file", &e) == 0 && rig_open(&g, e.nodeid, O_RDONLY, &open) == 0, "reading");
 	CHECK(rig_open(&g, e.nodeid, O_RDWR, &open) == -EROFS && rig_open(&g, e.nodeid, O_RDONLY | O_TRUNC, &open) == -EROFS, "open");
 	CHECK(rig_mkdir(&g, root, "d", &e) == -EROFS && rig_create(&g, root, "f", O_RDONLY, &e, &fh) == -EROFS && unlink_name(&g, root, "file") == -EROFS, "names");
-	CHECK(CALL(&g, FUSE_SETATTR, root, set, &attr, sizeof(attr)) == -EROFS && setxattr(&g, root, "user.a", "", 0, 0) == -EROFS && setxattr(&g, root, PROTO_FS_CHANGED, "", 0, 0) == 0 && CALL(&g, FUSE_ACCESS, root, access, NULL, 0) == -EROFS, "attributes");
+	CHECK(CALL(&g, FUSE_SETATTR, root, set, &attr, sizeof(attr)) == -EROFS && setxattr(&g, root, "user.a", "", 0, 0) == -EROFS && setxattr(&g, root, PROTO_FS_CHANGED_XATTR, "", 0, 0) == 0 && CALL(&g, FUSE_ACCESS, root, access, NULL, 0) == -EROFS, "attributes");
 	fuserig_down(&g);
 }
 

@@ -30,7 +30,7 @@ static void setup(void)
 	char path[64];
 
 	CHECK(mkdtemp(base), "mkdtemp: %s", strerror(errno));
-	if (setxattr(base, PROTO_FS_CHANGED, "", 0, 0) < 0) {
+	if (setxattr(base, PROTO_FS_CHANGED_XATTR, "", 0, 0) < 0) {
 		(void)rmdir(base);
 		SKIP("no such attributes: %s", strerror(errno));
 	}

@@ -276,6 +276,8 @@ TEST(malformed_requests_end_the_connection)
 		CHECK(tools_frame(&box.tools, &f) == -EPROTO, "case %zu", i);
 		buf_consume(&b, buf_len(&b));
 	}
+	f = (struct frame){ .type = PROTO_FS_CHANGED, .body = (const uint8_t *)"x", .len = 1 };
+	CHECK(tools_frame(&box.tools, &f) == -EPROTO, "a short change");
 	f = (struct frame){ .type = PROTO_FS_TOOL_CANCEL, .body = (const uint8_t *)"x", .len = 1 };
 	CHECK(tools_frame(&box.tools, &f) == -EPROTO, "a long cancel");
 	buf_done(&b);
@@ -478,6 +480,8 @@ TEST(the_guest_is_told_of_what_was_changed_in_each_mount_that_shows_it)
 	};
 	struct mount_config same = { .msg = { .kind = PROTO_FS_SAME, .same_as = 0 } }, other = { .msg = { .kind = PROTO_FS_MEMORY } };
 	static char path[] = "/other";
+	struct frame f;
+	struct buf b;
 
 	setup();
 	same.path = other.path = path;
@@ -491,6 +495,18 @@ TEST(the_guest_is_told_of_what_was_changed_in_each_mount_that_shows_it)
 		(void)tool_do(&box, steps[i].tool, steps[i].path, steps[i].path2, 0);
 		CHECK(strcmp(told, steps[i].want) == 0, "step %zu: '%s' instead of '%s'", i, told, steps[i].want);
 	}
+	told[0] = '\0';
+	buf_init(&b, 8192);
+	for (size_t i = 0; i < 3; i++) { /* what the client says; of a mount that there is not; a path that is too long */
+		static char longer[PROTO_FS_PATH_MAX + 2];
+
+		memset(longer, 'p', sizeof(longer) - 1);
+		CHECK(msg_fs_changed_put(&b, 0, &(struct msg_fs_changed){ .mount = slice_of(i == 1 ? "/no" : "/work"), .path = slice_of(i == 2 ? longer : "d/x") }), "put");
+		CHECK(frame_peek(buf_data(&b), buf_len(&b), &f) == 1 && tools_frame(&box.tools, &f) == (i == 2 ? -EPROTO : 0), "%zu", i);
+		CHECK(strcmp(told, "0:d/x!;5:d/x!;") == 0, "%zu: '%s'", i, told);
+		buf_consume(&b, buf_len(&b));
+	}
+	buf_done(&b);
 	teardown();
 }
 
