@@ -209,17 +209,20 @@ static bool edits_make_sense(struct slices edits)
 	return true;
 }
 
-/* One edit. False: hooks may not, or it does not fit. */
-static bool edit(struct http_fields *f, struct slice op, struct h1_text name, struct h1_text value)
+/* One edit. NULL, or what is wrong with it. */
+static const char *edit(struct http_fields *f, struct slice op, struct h1_text name, struct h1_text value)
 {
+	int r = 0;
+
 	if (http_field_problem(name, value))
-		return false;
+		return "a hook changed what it must not";
 	if (slice_is(op, "="))
-		return http_fields_set(f, name, value) == 0;
-	if (slice_is(op, "+"))
-		return http_fields_append(f, name, value) == 0;
-	(void)http_fields_delete(f, name);
-	return true;
+		r = http_fields_set(f, name, value);
+	else if (slice_is(op, "+"))
+		r = http_fields_append(f, name, value);
+	else
+		(void)http_fields_delete(f, name);
+	return r < 0 ? "the request's head is too large with what a hook adds" : NULL;
 }
 
 static int frame_forward(struct httpcall *c, const struct frame *f)
@@ -227,18 +230,18 @@ static int frame_forward(struct httpcall *c, const struct frame *f)
 	struct slice op, name, value;
 	struct msg_http_forward m;
 	struct http_run *run = c->run;
-	bool good = true;
+	const char *wrong = NULL;
 
 	if (msg_http_forward_decode(f->body, f->len, &m) < 0 || !edits_make_sense(m.edits))
 		return -EPROTO;
 	run->changed |= m.edits.count > 0;
-	while (good && slices_next(&m.edits, &op) && slices_next(&m.edits, &name) && slices_next(&m.edits, &value))
-		good = edit(&run->request.fields, op, text_of(name), text_of(value));
+	while (!wrong && slices_next(&m.edits, &op) && slices_next(&m.edits, &name) && slices_next(&m.edits, &value))
+		wrong = edit(&run->request.fields, op, text_of(name), text_of(value));
 	(void)call_end(c);
-	if (good)
-		http_run_continue(run);
+	if (wrong)
+		refuse(run, 502, wrong, wrong);
 	else
-		refuse(run, 502, "a hook changed what it must not", "a hook changed what it must not");
+		http_run_continue(run);
 	return 0;
 }
 

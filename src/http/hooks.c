@@ -14,7 +14,7 @@
 void http_hooks_init(struct http_hooks *h)
 {
 	list_init(&h->all);
-	h->count = 0;
+	h->count = h->secrets = 0;
 }
 
 static struct http_hook *hook_of(struct list *node)
