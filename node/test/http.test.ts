@@ -180,9 +180,11 @@ test("a hook that hangs costs its request its time, and what it says later nobod
 	await withHook(
 		hook,
 		async (vm) => {
+			const heard = new Promise<SandboxRequestEvent>((resolve) => vm.on("request", resolve));
 			seen.length = 0;
 			assert.match(await get(vm, site()), /502/);
 			assert.equal(seen.length, 0);
+			assert.equal((await within(heard)).reason, "a hook did not answer in time");
 			release();
 			assert.equal(await get(vm, `${site()}/again`), "hello from /again\n");
 			assert.deepEqual(seen.map(({ url, headers }) => [url, headers["x-late"]]), [["/again", undefined]]);
