@@ -158,6 +158,16 @@ static bool read_tls(struct http_conn *c)
 	return moved;
 }
 
+/* Only the end of the connection says that what the server sends is over; and it has come, but not been announced in TLS. It passes as it came, since what is spoken in
+ * a tunnel may have an end of its own, and whether an answer is whole is the guest's to judge, who is not told so either. */
+static bool cut_where_it_may_end(const struct http_conn *c)
+{
+	const struct h1_relay *r = &c->relay;
+	bool open_ended = r->state == H1_RELAY_TUNNEL || (r->answering && r->up.body.kind == H1_BODY_UNTIL_CLOSE);
+
+	return open_ended && !c->bridge && http_up_cut(&c->up);
+}
+
 static bool read_up(struct http_conn *c)
 {
 	struct buf *in = &c->relay.up.in;
@@ -176,9 +186,9 @@ static bool read_up(struct http_conn *c)
 	}
 	if (n > 0) {
 		buf_commit(in, (size_t)n);
-	} else if (n == 0 || (n == -ECONNRESET && c->relay.state == H1_RELAY_TUNNEL && http_up_cut(&c->up))) {
+	} else if (n == 0 || (n == -ECONNRESET && cut_where_it_may_end(c))) {
 		c->relay.up.ended = true;
-		c->cut = n != 0; /* what is spoken in a tunnel has an end of its own: this one passes as it came */
+		c->cut = n != 0;
 	} else {
 		why = c->bridge ? h1_bridge_error(c->bridge) : "the server reset the connection"; /* constant */
 		conn_up_close(c, true);
