@@ -242,10 +242,39 @@ static enum conn_wait waits_for(const struct http_conn *c)
 	return WAIT_LINGER;
 }
 
+/* Connections that wait for a request are many, and most of the time nothing else. */
+static void rest(struct http_conn *c)
+{
+	h1_relay_rest(&c->relay);
+	if (c->tls)
+		tls_rest(c->tls);
+	http_up_rest(&c->up);
+	if (c->bridge)
+		h2_rest(h1_bridge_session(c->bridge));
+	conn_h2_rest(c);
+}
+
+static void conn_timeout(struct loop_timer *t);
+
+static void set_timer(struct http_conn *c)
+{
+	static const uint32_t limit_ms[WAIT_COUNT_] = { 0, HTTP_HEAD_MS, HTTP_IDLE_MS, HTTP_SILENCE_MS, HTTP_LINGER_MS };
+	uint64_t ms = c->wait == WAIT_IDLE && !c->rested ? HTTP_REST_MS : limit_ms[c->wait];
+
+	if (loop_timer_set(c->p->config.loop, &c->timer, c->waits_ns + ms * NS_PER_MS, conn_timeout) < 0)
+		conn_abort(c, NET_END_RESOURCES);
+}
+
 static void conn_timeout(struct loop_timer *t)
 {
 	struct http_conn *c = CONTAINER_OF(t, struct http_conn, timer);
 
+	if (c->wait == WAIT_IDLE && !c->rested) {
+		c->rested = true;
+		rest(c);
+		set_timer(c);
+		return;
+	}
 	if (c->wait == WAIT_LINGER || c->phase != CONN_HTTP) {
 		conn_abort(c, NET_END_IDLE);
 		return;
@@ -261,31 +290,20 @@ static void conn_timeout(struct loop_timer *t)
 	conn_pump(c);
 }
 
-/* Connections that wait for a request are many, and most of the time nothing else. */
-static void rest(struct http_conn *c)
-{
-	h1_relay_rest(&c->relay);
-	if (c->tls)
-		tls_rest(c->tls);
-	http_up_rest(&c->up);
-	conn_h2_rest(c);
-}
-
 static void arm(struct http_conn *c, bool moved)
 {
-	static const uint32_t limit_ms[WAIT_COUNT_] = { 0, HTTP_HEAD_MS, HTTP_IDLE_MS, HTTP_SILENCE_MS, HTTP_LINGER_MS };
 	enum conn_wait w = waits_for(c);
 
-	if (w == WAIT_IDLE)
-		rest(c);
 	if (w == c->wait && c->timed == c->requests && (w == WAIT_HEAD || w == WAIT_LINGER || !moved))
 		return;
 	c->wait = w;
 	c->timed = c->requests;
+	c->waits_ns = loop_now_ns(c->p->config.loop);
+	c->rested = false;
 	if (w == WAIT_NOTHING)
 		loop_timer_del(c->p->config.loop, &c->timer);
-	else if (loop_timer_set(c->p->config.loop, &c->timer, loop_now_ns(c->p->config.loop) + limit_ms[w] * NS_PER_MS, conn_timeout) < 0)
-		conn_abort(c, NET_END_RESOURCES);
+	else
+		set_timer(c);
 }
 
 /* ---- Moving ---- */

@@ -74,6 +74,8 @@ struct http_conn {
 	uint64_t began_ns, began_wall_ns;
 	uint64_t requests, timed; /* so far, and when @timer was set */
 	enum conn_wait wait;
+	uint64_t waits_ns; /* since */
+	bool rested;
 	struct loop_timer timer;
 	struct loop_task task;
 };
@@ -112,7 +114,7 @@ int conn_h2_begin(struct http_conn *c); /* 0 or -ENOMEM */
 bool conn_h2_move(struct http_conn *c); /* something came in */
 void conn_h2_end(struct http_conn *c, const char *why);
 void conn_h2_timeout(struct http_conn *c);
-void conn_h2_rest(struct http_conn *c); /* the servers' side: as http_up_rest() */
+void conn_h2_rest(struct http_conn *c); /* as http_up_rest() */
 bool conn_h2_admitted(const struct http_conn *c); /* the rules still admit all its servers */
 
 /* conn_request.c: what holds for requests of both versions */

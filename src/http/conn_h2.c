@@ -374,8 +374,13 @@ bool conn_h2_admitted(const struct http_conn *c)
 
 void conn_h2_rest(struct http_conn *c)
 {
-	LIST_EACH (node, &c->links)
+	if (c->h2)
+		h2_rest(c->h2);
+	LIST_EACH (node, &c->links) {
 		http_up_rest(link_of(node)->up);
+		if (link_of(node)->h2)
+			h2_rest(link_of(node)->h2);
+	}
 }
 
 void conn_h2_timeout(struct http_conn *c)

@@ -13,11 +13,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 _Static_assert((int)H2_STREAM_WINDOW <= (int)SBUF_BYTES, "a window's bytes fit");
 _Static_assert((int)H2_ENHANCE_YOUR_CALM == (int)NGHTTP2_ENHANCE_YOUR_CALM && (int)H2_REFUSED_STREAM == (int)NGHTTP2_REFUSED_STREAM, "the codes of RFC 9113");
 
-enum { SENT_HEAD_MAX = 2 * HTTP_FIELDS_BYTES_MAX }; /* and what HPACK counts for each field */
+enum { SENT_HEAD_MAX = 2 * HTTP_FIELDS_BYTES_MAX, /* and what HPACK counts for each field */
+       FRAME_BYTES = 1 << 14 };
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -26,6 +28,68 @@ int h2_is_preface(const void *p, size_t len)
 	if (memcmp(p, preface, MIN(len, (size_t)H2_PREFACE_BYTES)) != 0)
 		return 0;
 	return len < H2_PREFACE_BYTES ? -EAGAIN : 1;
+}
+
+/* ---- Memory ---- */
+
+/* nghttp2 has room for a whole frame in each session, from the beginning to the end. It gets that as pages of their own, which can be given back while nothing is sent. */
+static void *frame_new(struct h2 *h2, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	h2->frame = p;
+	h2->frame_len = size;
+	return p;
+}
+
+static void *mem_malloc(size_t size, void *user)
+{
+	struct h2 *h2 = user;
+
+	return !h2->frame && size >= FRAME_BYTES ? frame_new(h2, size) : malloc(size);
+}
+
+static void mem_free(void *p, void *user)
+{
+	struct h2 *h2 = user;
+
+	if (!p || p != h2->frame) {
+		free(p);
+		return;
+	}
+	(void)munmap(p, h2->frame_len);
+	h2->frame = NULL;
+}
+
+static void *mem_calloc(size_t count, size_t size, void *user)
+{
+	(void)user;
+	return calloc(count, size);
+}
+
+static void *mem_realloc(void *p, size_t size, void *user)
+{
+	struct h2 *h2 = user;
+	void *larger;
+
+	if (!p)
+		return mem_malloc(size, user);
+	if (p != h2->frame)
+		return realloc(p, size);
+	larger = malloc(size);
+	if (!larger)
+		return NULL;
+	memcpy(larger, p, MIN(size, h2->frame_len));
+	mem_free(p, user);
+	return larger;
+}
+
+void h2_rest(struct h2 *h2)
+{
+	if (h2->frame && !nghttp2_session_want_write(h2->session)) /* then there is no frame in it */
+		(void)madvise(h2->frame, h2->frame_len, MADV_DONTNEED);
 }
 
 /* ---- Sessions ---- */
@@ -52,6 +116,7 @@ static int make_option(nghttp2_option **ret)
 
 static int make_session(struct h2 *h2)
 {
+	nghttp2_mem mem = { h2, mem_malloc, mem_free, mem_calloc, mem_realloc };
 	nghttp2_session_callbacks *c;
 	nghttp2_option *o;
 	int r;
@@ -63,7 +128,7 @@ static int make_session(struct h2 *h2)
 		return -ENOMEM;
 	}
 	h2_set_callbacks(c);
-	r = (h2->config.server ? nghttp2_session_server_new2 : nghttp2_session_client_new2)(&h2->session, c, h2, o);
+	r = (h2->config.server ? nghttp2_session_server_new3 : nghttp2_session_client_new3)(&h2->session, c, h2, o, &mem);
 	nghttp2_option_del(o);
 	nghttp2_session_callbacks_del(c);
 	return r == 0 ? 0 : -ENOMEM;

@@ -89,6 +89,8 @@ void h2_free(struct h2 *h2); /* and all its streams, without a word; accepts NUL
 int h2_input(struct h2 *h2, const void *p, size_t len, uint64_t now_ms);
 /* What is to be sent: up to @len bytes. 0: nothing now. */
 size_t h2_output(struct h2 *h2, void *dst, size_t len);
+/* Little is to be expected of it for a while: keeps no memory that it can do without. */
+void h2_rest(struct h2 *h2);
 bool h2_over(const struct h2 *h2);         /* nothing more to be read, and all was sent: close the connection */
 const char *h2_error(const struct h2 *h2); /* constant; "": none */
 /* The transport is gone: what is not closed yet is closed with @code. */

@@ -12,6 +12,8 @@
 struct h2 {
 	struct h2_config config;
 	nghttp2_session *session;
+	void *frame; /* nghttp2's room for a frame: pages of their own; NULL: none yet */
+	size_t frame_len;
 	struct list streams;
 	const uint8_t *chunk; /* of nghttp2's: what of a frame is not given out yet */
 	size_t chunk_len;

@@ -12,6 +12,7 @@ enum {
 	HTTP_CONNS_MAX = 4096,        /* of the guest's; further ones are refused */
 	HTTP_HEAD_MS = 60000,         /* for a ClientHello and a handshake, and for the head of a request from its first byte */
 	HTTP_IDLE_MS = 600 * 1000,    /* between requests */
+	HTTP_REST_MS = 500,           /* of these, until it keeps no memory that it can do without */
 	HTTP_SILENCE_MS = 3600 * 1000, /* of both sides within a request */
 	HTTP_LINGER_MS = 5000,        /* after the last answer, until the guest ends */
 };

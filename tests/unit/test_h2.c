@@ -7,6 +7,7 @@
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/cleanup.h"
 #include "h2rig.h"
@@ -330,6 +331,41 @@ TEST(a_transport_that_is_gone_closes_what_is_open)
 	h2_cut(pair.client.h2, H2_CANCEL);
 	CHECK(c->closed && c->code == H2_CANCEL && h2_over(pair.client.h2), "%u", c->code);
 	h2_stream_free(c->s, H2_CANCEL);
+	close_pair();
+}
+
+static size_t resident_pages(const struct h2 *h2)
+{
+	unsigned char in[16];
+	size_t n = 0, pages = (h2->frame_len + 4095) / 4096;
+
+	CHECK(h2->frame && pages <= sizeof(in) && mincore(h2->frame, h2->frame_len, in) == 0, "mincore");
+	for (size_t i = 0; i < pages; i++)
+		n += in[i] & 1;
+	return n;
+}
+
+TEST(a_session_that_rests_gives_its_room_for_a_frame_back_and_can_go_on)
+{
+	open_pair();
+	for (unsigned i = 0; i < 3; i++) {
+		struct h2end *c, *s;
+		uint8_t some[100];
+
+		c = ask("GET http a /", &s);
+		answer(s, "200", 100000);
+		for (unsigned k = 0; k < 10; k++) { /* in the middle of a frame nothing is given back */
+			CHECK(h2_output(pair.server.h2, some, sizeof(some)) == sizeof(some), "there is more");
+			h2_rest(pair.server.h2);
+			CHECK(h2_input(pair.client.h2, some, sizeof(some), 0) == 0, "%s", h2_error(pair.client.h2));
+		}
+		pump(0);
+		CHECK(c->ended && c->got == 100000 && !c->wrong, "%zu", c->got);
+		CHECK(resident_pages(pair.server.h2) >= 4 && resident_pages(pair.client.h2) > 0, "%zu pages", resident_pages(pair.server.h2));
+		h2_rest(pair.server.h2);
+		h2_rest(pair.client.h2);
+		CHECK(resident_pages(pair.server.h2) == 0 && resident_pages(pair.client.h2) == 0, "%zu pages", resident_pages(pair.server.h2));
+	}
 	close_pair();
 }
 
@@ -955,7 +991,7 @@ RUN_TESTS(T(messages_pass_whole_however_they_are_cut), T(the_preface_is_recognis
 	  T(all_streams_of_a_connection_share_its_window), T(a_sender_may_pause), T(resets_carry_their_codes_both_ways),
 	  T(what_came_before_the_end_can_be_consumed_after_it), T(goaway_refuses_what_comes_later_and_ends_what_is_there), T(goaway_without_an_error_takes_what_is_on_its_way), T(an_answer_that_does_not_wait_for_the_request_stops_it),
 	  T(a_request_that_nobody_takes_is_refused),
-	  T(more_requests_than_the_server_serves_wait), T(a_transport_that_is_gone_closes_what_is_open), T(requests_that_are_malformed_are_reset),
+	  T(more_requests_than_the_server_serves_wait), T(a_transport_that_is_gone_closes_what_is_open), T(a_session_that_rests_gives_its_room_for_a_frame_back_and_can_go_on), T(requests_that_are_malformed_are_reset),
 	  T(requests_that_are_well_formed_pass), T(answers_that_are_malformed_are_reset), T(an_answer_to_head_says_a_length_and_has_no_body),
 	  T(bodies_and_trailers_that_are_not_as_they_should_be_are_reset), T(heads_over_a_limit_are_reset), T(a_bomb_of_table_entries_is_reset_at_the_limit),
 	  T(the_table_of_what_is_sent_is_bounded_whatever_the_peer_allows),

@@ -434,7 +434,9 @@ TEST(an_idle_connection_takes_little_memory)
 		guest_asks(g[i]);
 		server_answers(g[i], s[i]);
 	}
-	nguest_settle(&rig.g, 20);
+	NGUEST_UNTIL(&rig.g, at_rest());
+	test_clock_advance(HTTP_REST_MS * NS_PER_MS);
+	CHECK(loop_once(rig.g.loop, 0) == 0, "loop");
 	CHECK(rig.proxy->count == CONNS && rig.proxy->spare.count == 0, "%u are open", rig.proxy->count);
 	before = test_count_bytes();
 	nguest_rules(&rig.rules, (const char *const[]){ "public" }, 1);

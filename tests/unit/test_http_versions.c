@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "../test.h"
 
 enum { SERVERS = 24, BYTES = 1 << 20 };
@@ -763,6 +764,39 @@ TEST(a_server_that_speaks_neither_is_a_502)
 	down();
 }
 
+/* What the proxy has of a guest's connection over TLS that speaks HTTP/2 and waits for a request, the one to its server included: what the process does not have any more when the
+ * proxy has dropped it. Room for a frame is not counted: it is in pages that were given back (test_h2). */
+TEST(an_idle_connection_takes_little_memory)
+{
+	enum { BYTES_MAX = 60 << 10 };
+	static const char *const versions[] = { "h2", "http/1.1" };
+
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		size_t before, freed;
+		struct h2end *c;
+
+		up(versions[i], false);
+		dial(h2_only, 1);
+		c = ask("GET https 10.0.2.1:@ /", NULL, 0, NULL);
+		if (i == 0) {
+			h2rig_answer(asked(1), "200", NULL, 0, NULL);
+		} else {
+			hears(0, "GET / ");
+			says(&server[0], EMPTY);
+		}
+		UNTIL(c->closed && rig.last.count == 1);
+		test_clock_advance(HTTP_REST_MS * NS_PER_MS);
+		CHECK(loop_once(rig.g.loop, 0) == 0, "loop");
+		before = test_count_bytes();
+		nguest_rules(&rig.rules, (const char *const[]){ "public" }, 1);
+		network_set_policy(rig.g.n, &rig.rules);
+		NGUEST_UNTIL(&rig.g, rig.proxy->count == 0);
+		freed = before - test_count_bytes();
+		CHECK(freed <= BYTES_MAX, "%s: %zu bytes", versions[i], freed);
+		down();
+	}
+}
+
 RUN_TESTS(T(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_of_it),
 	  T(a_stream_for_another_host_or_scheme_than_that_of_tls_is_misdirected_and_the_others_go_on),
 	  T(requests_of_http2_reach_a_server_of_http1_with_their_header_and_its_answers_come_back),
@@ -774,4 +808,4 @@ RUN_TESTS(T(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_
 	  T(requests_of_http1_reach_a_server_of_http2_with_their_header_and_its_answers_come_back), T(bodies_and_trailers_pass_from_chunks_to_frames_and_back),
 	  T(a_length_passes_as_such_and_http10_gets_a_body_until_the_end), T(a_stream_that_the_server_resets_is_a_502_or_an_end_that_is_none),
 	  T(a_connection_of_http1_ends_with_the_servers), T(an_answer_of_http2_before_the_request_has_ended_ends_the_connection),
-	  T(a_server_that_speaks_neither_is_a_502))
+	  T(a_server_that_speaks_neither_is_a_502), T(an_idle_connection_takes_little_memory))
