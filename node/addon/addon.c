@@ -25,6 +25,7 @@ NAPI_MODULE_INIT(/* env, exports */)
 		{ "fileEntries", NULL, file_entries, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "toolSubmit", NULL, request_submit, NULL, NULL, NULL, napi_enumerable, (void *)&tool_requests },
 		{ "toolCancel", NULL, request_cancel, NULL, NULL, NULL, napi_enumerable, (void *)&tool_requests },
+		{ "changed", NULL, tool_changed, NULL, NULL, NULL, napi_enumerable, NULL },
 		{ "guestSubmit", NULL, request_submit, NULL, NULL, NULL, napi_enumerable, (void *)&guest_requests },
 		{ "guestCancel", NULL, request_cancel, NULL, NULL, NULL, napi_enumerable, (void *)&guest_requests },
 		{ "httpForward", NULL, http_forward, NULL, NULL, NULL, napi_enumerable, NULL },

@@ -262,6 +262,7 @@ napi_value request_cancel(napi_env env, napi_callback_info info); /* (handle, id
 void request_done(void *user, const void *result);
 
 extern const struct request_kind tool_requests;    /* tools.c: the host tools */
+napi_value tool_changed(napi_env env, napi_callback_info info); /* (handle, mount, path) -> 0 or a negative errno */
 extern const struct request_kind guest_requests;   /* guest.c: the running guest's own files */
 extern const struct request_kind control_requests; /* control.c: the VM itself */
 

@@ -109,4 +109,19 @@ static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *
 	return sbx_fs_submit(vm, &q, ret_id, err);
 }
 
+napi_value tool_changed(napi_env env, napi_callback_info info)
+{
+	napi_value args[ARGS_MAX], ret = NULL;
+	const char *mount, *path;
+	struct arena a = { 0 };
+	struct vm_handle *vm;
+
+	if (!args_get(env, info, 3, args) || !(vm = vm_get(env, args[0])))
+		return NULL;
+	if (value_string(env, args[1], "the mount's path", &a, &mount) && value_string(env, args[2], "the file's path", &a, &path))
+		ret = number_value(env, sbx_fs_changed(vm->vm, mount, path, NULL));
+	arena_free(&a);
+	return ret;
+}
+
 const struct request_kind tool_requests = { .event = EV_TOOL, .submit = submit, .cancel = sbx_fs_cancel, .result = result_value };

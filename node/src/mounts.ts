@@ -7,6 +7,7 @@ import { type SandboxAnyFileSystem, isNativeFileSystem } from "./filesystem.js";
 import { HostFileSystemTools } from "./host-tools.js";
 import { textOf } from "./input.js";
 import type { Machine } from "./machine.js";
+import { native } from "./native.js";
 import type { SandboxBinding, SandboxMount } from "./options.js";
 import { canonicalPath } from "./validate.js";
 
@@ -65,5 +66,21 @@ export class SandboxMounts {
 		const canonical = canonicalPath(textOf(path, "path"));
 		if (!this.#mounts.has(canonical) && !this.#bindings.has(canonical)) throw missing("host filesystem tools not found", path);
 		return new HostFileSystemTools(this.#machine, canonical);
+	}
+
+	/**
+	 * Says that something changed by itself in the file system of a mount: programs of the guest that watch it (`fs.watch()`, inotify) are told, and find the new state. Without
+	 * `file`, its root. What the host's tools change, and other programs in `fs.bind({ watch: true })`, is told without it. `ERR_SANDBOX_MOUNT` if there is no mount at `path`;
+	 * after the VM's end nothing happens.
+	 *
+	 * ```ts
+	 * vm.mounts.changed("/sandbox", "/status.json");
+	 * ```
+	 */
+	changed(path: string, file = "/"): void {
+		const canonical = canonicalPath(textOf(path, "path"));
+		if (!this.#mounts.has(canonical)) throw missing("sandbox mount not found", path);
+		const name = textOf(file, "file");
+		this.#machine.about((handle) => native().changed(handle, canonical, name));
 	}
 }

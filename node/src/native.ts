@@ -313,6 +313,8 @@ export interface NativeBinding {
 	/** The result comes as an event with the number. Gives what `toolCancel` takes. */
 	toolSubmit(handle: NativeHandle, number: number, request: NativeToolRequest): number;
 	toolCancel(handle: NativeHandle, id: number): number;
+	/** For the guest's watchers. */
+	changed(handle: NativeHandle, mount: string, path: string): number;
 	/** The result comes as an event with the number. Gives what `guestCancel` takes. */
 	guestSubmit(handle: NativeHandle, number: number, request: NativeGuestRequest): number;
 	guestCancel(handle: NativeHandle, id: number): number;

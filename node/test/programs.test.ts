@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 
-import { type SandboxFlowEvent, type SandboxOptions, type SandboxProcess, type SandboxVm, acceptTcp, binding, fs, mount, spawnSandbox } from "@torkbot/sandbox";
+import { type SandboxFileSystem, type SandboxFlowEvent, type SandboxOptions, type SandboxProcess, type SandboxVm, acceptTcp, binding, fs, mount, spawnSandbox } from "@torkbot/sandbox";
 
 import { isError, options, within } from "./helper.js";
 
@@ -227,6 +227,31 @@ test("fs.bind with watch: a watcher of the guest hears of what this machine chan
 		if (said === "watching\n") await writeFile(join(directory, "a"), "longer\n");
 	}
 	assert.equal(said, "watching\n7\n");
+});
+
+test("mounts.changed: a watcher of the guest hears of what a file system of this program says", async () => {
+	let content = "1";
+	const own: SandboxFileSystem = {
+		stat: async (path) => ({ type: path === "/" ? "directory" : "file", sizeBytes: path === "/" ? null : content.length, mediaType: null, modifiedAtMs: null }),
+		list: async () => [{ name: "a", type: "file" }],
+		read: async () => Buffer.from(content),
+	};
+	await using machine = await spawnSandbox(
+		options({ mounts: [mount("/workspace", own), mount("/mnt", fs.bind({ source: join(process.env["SBX_BUILD"] ?? "", "tests/guest") }))] }),
+	);
+	await using watcher = machine.spawn("/mnt/fswatch", ["/workspace", "a"]);
+	let said = "";
+	for await (const chunk of watcher.stdout) {
+		said += Buffer.from(chunk).toString();
+		if (said !== "watching\n") continue;
+		content = "123";
+		machine.mounts.changed("/workspace/", "/a");
+	}
+	assert.equal(said, "watching\n3\n");
+	assert.throws(() => machine.mounts.changed("/none"), isError("ERR_SANDBOX_MOUNT", "sandbox mount not found: /none"));
+	assert.throws(() => machine.mounts.changed("/workspace", 1 as never), isError("EINVAL", /file/));
+	await machine.close();
+	machine.mounts.changed("/workspace");
 });
 
 test("on: the console, also what it said before, until the listener is disposed", async () => {
