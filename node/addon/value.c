@@ -242,10 +242,12 @@ bool prop_flag(napi_env env, napi_value obj, const char *name, uint32_t bit, uin
 static bool value_list(napi_env env, napi_value v, const char *what, uint32_t max, uint32_t *ret_count)
 {
 	bool is_array = false;
+	char wanted[64];
 
 	if (napi_is_array(env, v, &is_array) == napi_ok && is_array && napi_get_array_length(env, v, ret_count) == napi_ok && *ret_count <= max)
 		return true;
-	return throw_type(env, what, "an array, and not a longer one than there may be");
+	(void)snprintf(wanted, sizeof(wanted), "an array of at most %u", max);
+	return throw_type(env, what, wanted);
 }
 
 bool prop_list(napi_env env, napi_value obj, const char *name, uint32_t max, napi_value *ret, uint32_t *ret_count)

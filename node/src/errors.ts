@@ -97,6 +97,10 @@ export function errnoNumber(name: string): number | undefined {
 
 /** What the addon threw, as a SandboxError; anything else as it is, also what Node.js throws with a number. */
 export function fromNative(error: unknown): unknown {
-	if (!(error instanceof Error) || !("errno" in error && "console" in error) || typeof error.errno !== "number" || typeof error.console !== "string") return error;
-	return new SandboxError(errnoName(error.errno), error.message, { console: error.console });
+	try {
+		if (!(error instanceof Error) || !("errno" in error && "console" in error) || typeof error.errno !== "number" || typeof error.console !== "string") return error;
+		return new SandboxError(errnoName(error.errno), error.message, { console: error.console });
+	} catch {
+		return error; // looking at it throws: it is not the addon's
+	}
 }

@@ -184,8 +184,8 @@ export class SandboxHttp {
 	}
 }
 
-/** Answers a call of a hook by what running it gave. */
-export async function answerRequest(http: SandboxHttp, index: number, raw: NativeHttpRequest, call: { readonly id: number; readonly handle: () => NativeHandle | undefined }): Promise<unknown> {
+/** Answers a call of a hook by what running it gave. Gives the hook's error, wrapped: it may be anything, also what must not be awaited. */
+export async function answerRequest(http: SandboxHttp, index: number, raw: NativeHttpRequest, call: { readonly id: number; readonly handle: () => NativeHandle | undefined }): Promise<{ readonly error: unknown } | undefined> {
 	try {
 		const { set, drop } = await http.run(index, raw);
 		const handle = call.handle();
@@ -194,6 +194,6 @@ export async function answerRequest(http: SandboxHttp, index: number, raw: Nativ
 	} catch (error) {
 		const handle = call.handle();
 		if (handle) native().httpRefuse(handle, call.id, 502, "the request hook failed");
-		return fromNative(error);
+		return { error: fromNative(error) };
 	}
 }

@@ -231,9 +231,9 @@ export class Machine {
 	async #request(hook: number, id: number, raw: NativeHttpRequest): Promise<void> {
 		this.#requests.add(id);
 		const handle = (): NativeHandle | undefined => (this.#requests.has(id) ? this.#handle : undefined);
-		const error = await answerRequest(this.#http, hook, raw, { id, handle });
+		const failed = await answerRequest(this.#http, hook, raw, { id, handle });
 		this.#requests.delete(id);
-		if (error !== undefined) this.events.hookError.emit({ url: raw.url, error });
+		if (failed) this.events.hookError.emit({ url: raw.url, error: failed.error });
 	}
 
 	/** A call of the guest's to a file system of the user's. */

@@ -60,6 +60,7 @@ export function execSpec(input: ProgramInput, how: Partial<NativeExecSpec> = {})
 	if (!Array.isArray(argv) || argv.length === 0 || !argv.every(isString)) throw execError("argv must be an array of strings, the program first");
 	const env: unknown = input.env ?? {};
 	if (typeof env !== "object" || env === null || !Object.values(env).every(isString)) throw execError("env must be an object of strings");
+	for (const name of Object.keys(env)) if (name === "" || name.includes("=")) throw execError(`env has a variable whose name cannot be: "${name}"`);
 	return {
 		argv,
 		env: Object.entries(env as Readonly<Record<string, string>>).map(([name, value]) => `${name}=${value}`),
@@ -161,7 +162,7 @@ class BufferedRun implements ProcessSink {
 			timedOut: exit.reason === ExitReason.timeout,
 			oomKills: exit.oomKills,
 			stdout: this.#out.take(),
-			stderr: this.#err.take() + (exit.reason === ExitReason.spawn ? `spawn guest command: ${exit.message}\n` : ""),
+			stderr: this.#err.take(),
 		});
 	}
 

@@ -40,6 +40,7 @@ class RunningProgram implements ProcessSink {
 	readonly #machine: Machine;
 	readonly #id: number;
 	readonly #signal: AbortSignal | undefined;
+	readonly #tty: boolean;
 	readonly #onAbort = (): void => {
 		this.call((id) => native().abort(this.#machine.handle(), id));
 	};
@@ -64,6 +65,7 @@ class RunningProgram implements ProcessSink {
 		});
 		this.#machine = machine;
 		this.#signal = signal;
+		this.#tty = spec.tty;
 		this.#id = machine.exec(spec, this);
 		signal?.addEventListener("abort", this.#onAbort);
 	}
@@ -93,7 +95,7 @@ class RunningProgram implements ProcessSink {
 	}
 
 	output(stream: number, data: Buffer): void {
-		(stream === 1 ? this.stdout : this.stderr).push(data);
+		(stream === 1 || this.#tty ? this.stdout : this.stderr).push(data); // on a terminal, also why a program could not be started
 	}
 
 	writable(): void {
@@ -101,7 +103,6 @@ class RunningProgram implements ProcessSink {
 	}
 
 	exit(exit: ProcessExit): void {
-		if (exit.reason === ExitReason.spawn) this.stderr.push(Buffer.from(`spawn guest command: ${exit.message}\n`));
 		const error = exit.reason === ExitReason.refused ? execError(`the guest refused to run the program: ${exit.message}`) : this.#signal?.aborted ? this.#signal.reason : undefined;
 		this.#end(error);
 		if (error === undefined) this.#resolve(statusOf({ ...exit, timedOut: exit.reason === ExitReason.timeout }));

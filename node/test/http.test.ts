@@ -135,6 +135,15 @@ test("a hook that throws, or that changes what must not be changed: 502, nothing
 		async () => await Promise.reject(new Error("no")),
 		({ headers }) => headers.set("content-length", "5"),
 		({ headers }) => headers.set("host", "elsewhere.example"),
+		() => {
+			throw undefined;
+		},
+		() => {
+			const throwing = (): never => {
+				throw new Error("looked at");
+			};
+			throw new Proxy({}, { get: throwing, getPrototypeOf: throwing, has: throwing });
+		},
 	];
 	for (const hook of hooks) {
 		await withHook(hook, async (vm) => {

@@ -113,7 +113,7 @@ test("spawn: an abort, a missing program, nonsense", async () => {
 	await assert.rejects(within(program.exited), /enough/);
 	await assert.rejects(reading, /enough/);
 	const missing = vm.spawn("no-such-program", []);
-	assert.match(await within(text(missing.stderr)), /spawn guest command/);
+	assert.match(await within(text(missing.stderr)), /^spawn guest command no-such-program: [^\n]*\n$/);
 	assert.equal((await within(missing.exited)).exitCode, 127);
 	assert.throws(() => vm.spawn("true", "x" as unknown as string[]), isError("ERR_SANDBOX_EXEC", "args must be an array of strings"));
 	assert.throws(() => vm.spawn("true", [], { stdout: "inherit" as "pipe" }), isError("ERR_SANDBOX_EXEC", /inherit/));
@@ -147,6 +147,9 @@ test("pty: a terminal with a size that changes", async () => {
 	assert.equal((await within(shell.exited)).exitCode, 0);
 	assert.throws(() => shell.resize(0, 80), isError("ERR_SANDBOX_EXEC", /rows and columns/));
 	shell.resize(10, 10); // it has ended: nothing happens
+	const missing = vm.pty("no-such-program");
+	assert.match(await within(text(missing.output)), /^spawn guest command no-such-program: [^\n]*\r\n$/);
+	assert.equal((await within(missing.exited)).exitCode, 127);
 });
 
 test("the end of the VM ends programs and their streams", async () => {
