@@ -142,7 +142,8 @@ static void forward(struct http_conn *c)
 
 static void answer(struct http_conn *c, const struct http_verdict *v)
 {
-	bool last = !c->relay.head->persistent, to_head = h1_text_is(c->relay.head->method, "HEAD");
+	bool last = !c->relay.head->persistent || c->relay.head->body != H1_BODY_NONE; /* which nobody reads */
+	bool to_head = h1_text_is(c->relay.head->method, "HEAD");
 	struct buf out;
 	char line[128];
 	bool fits;

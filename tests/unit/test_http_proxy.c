@@ -346,6 +346,43 @@ TEST(a_hook_answers_itself_and_the_connection_goes_on)
 	over(e, listener, fd);
 }
 
+/* Nobody reads the body then: what looks like a request in it is none. */
+TEST(a_hook_that_answers_or_refuses_a_request_with_a_body_ends_the_connection)
+{
+	static const char smuggled[] = "GET /smuggled HTTP/1.1\r\nHost: 10.0.2.1:@\r\n\r\n";
+	static const char *const heads[] = { "Content-Length: 49", "Transfer-Encoding: chunked", "Content-Length: 49\r\nExpect: 100-continue" };
+	const struct http_verdict refusal = { .kind = HTTP_REFUSE, .status = 403, .why = "a hook refused", .text = "not today" };
+	struct http_fields *none = malloc(sizeof(*none));
+
+	http_fields_init(none);
+	for (size_t i = 0; i < 2 * ARRAY_LEN(heads); i++) {
+		const struct http_verdict answer = { .kind = HTTP_ANSWER, .status = 200, .fields = none, .body = (const uint8_t *)"mocked", .len = 6 };
+		struct http_hook *hook;
+		struct nguest_end *e;
+		char text[256];
+		uint16_t port;
+		int listener, fd;
+
+		e = waiting(&port, &listener, &fd, &hook);
+		http_run_end(asked, &answer);
+		NGUEST_UNTIL(&rig.g, rig.last.count == 1);
+		asked = NULL;
+		(void)snprintf(text, sizeof(text), "POST / HTTP/1.1\r\nHost: 10.0.2.1:@\r\n%s\r\n\r\n%s", heads[i / 2], smuggled);
+		proxyrig_say(e, text, port);
+		NGUEST_UNTIL(&rig.g, asked);
+		http_run_end(asked, i % 2 ? &answer : &refusal);
+		NGUEST_UNTIL(&rig.g, e->fin);
+		asked = NULL;
+		proxyrig_say(e, smuggled, port);
+		nguest_settle(&rig.g, 5);
+		CHECK(!asked && rig.last.count == 2 && proxyrig_has(e, i % 2 ? "mockedHTTP/1.1 200 " : "HTTP/1.1 403 ") && proxyrig_has(e, "\r\nConnection: close\r\n"), "%s: %.*s", heads[i / 2], (int)e->len, (const char *)e->got);
+		CHECK(recv(fd, text, 1, MSG_DONTWAIT) <= 0, "the server has got something");
+		over(e, listener, fd);
+	}
+	http_fields_done(none);
+	free(none);
+}
+
 TEST(a_hook_that_is_removed_lets_go)
 {
 	struct http_hook *hook;
@@ -416,5 +453,6 @@ TEST(new_rules_end_what_they_do_not_admit)
 RUN_TESTS(T(a_header_is_set_for_its_origin_and_no_other), T(a_connection_is_used_again_and_pipelined_requests_keep_their_order),
 	  T(a_connection_is_a_flow_in_the_log_and_the_counters), T(a_connection_by_name_lives_while_a_rule_admits_what_it_asks_for),
 	  T(only_the_ports_of_origins_are_taken), T(requests_for_somebody_else_are_refused_and_nobody_is_called), T(a_server_that_is_not_there_is_a_502),
-	  T(a_hook_sees_the_request_and_changes_it_later), T(a_hook_answers_itself_and_the_connection_goes_on), T(a_hook_that_is_removed_lets_go),
+	  T(a_hook_sees_the_request_and_changes_it_later), T(a_hook_answers_itself_and_the_connection_goes_on), T(a_hook_that_answers_or_refuses_a_request_with_a_body_ends_the_connection),
+	  T(a_hook_that_is_removed_lets_go),
 	  T(a_guest_that_goes_cancels), T(a_server_that_goes_while_a_hook_thinks_is_called_again), T(new_rules_end_what_they_do_not_admit))
