@@ -321,6 +321,32 @@ static int say(uint32_t chan, const struct msg_fs_result *m)
 	return r;
 }
 
+TEST(what_the_program_says_has_changed_reaches_the_host_process)
+{
+	static char longer[PATH_MAX + 1];
+	struct msg_fs_changed m;
+	struct frame f;
+	int r;
+
+	setup_scripted();
+	memset(longer, 'p', sizeof(longer) - 1);
+	CHECK(sbx_fs_changed(vm, "/work", longer, &err) == -EINVAL && strstr(err.message, "path"), "%s", err.message);
+	CHECK(sbx_fs_changed(vm, longer, "", &err) == -EINVAL && strstr(err.message, "mount"), "%s", err.message);
+	OK(sbx_fs_changed(vm, "/work//", "d/f", &err));
+	while (link_next(&host, &f) == 0) {
+		(void)sbx_vm_dispatch(vm);
+		(void)link_fill(&host);
+	}
+	CHECK(f.type == PROTO_FS_CHANGED && msg_fs_changed_decode(f.body, f.len, &m) == 0 && slice_is(m.mount, "/work") && slice_is(m.path, "d/f"), "type %u", f.type);
+	link_pop(&host, &f);
+	while ((r = sbx_fs_changed(vm, "/work", longer + 2, &err)) == 0) /* which nobody reads */
+		;
+	CHECK(r == -EAGAIN, "%d %s", r, err.message);
+	vm->ended = true;
+	CHECK(sbx_fs_changed(vm, "/work", "", &err) == -ENOTCONN, "%s", err.message);
+	teardown_scripted();
+}
+
 TEST(what_is_asked_reaches_the_host_process_as_it_is)
 {
 	const char *const include[] = { "*.c", "*.h", NULL }, *const exclude[] = { ".git", NULL };
@@ -565,7 +591,7 @@ TEST(without_memory_requests_fail_and_nothing_is_lost)
 }
 
 RUN_TESTS(T(the_tools_in_short), T(large_contents_travel_in_steps), T(long_lists_travel_in_steps), T(requests_run_side_by_side_up_to_a_limit),
-	  T(what_is_asked_reaches_the_host_process_as_it_is), T(requests_that_make_no_sense_are_refused_in_words),
+	  T(what_is_asked_reaches_the_host_process_as_it_is), T(what_the_program_says_has_changed_reaches_the_host_process), T(requests_that_make_no_sense_are_refused_in_words),
 	  T(a_cancelled_request_of_many_steps_goes_no_further), T(steps_wait_for_room_in_the_socket),
 	  T(nonsense_of_the_host_process_is_a_protocol_error), T(entries_longer_or_more_than_may_be_are_refused),
 	  T(without_memory_requests_fail_and_nothing_is_lost))
