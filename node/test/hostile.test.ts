@@ -129,6 +129,21 @@ const nonsense: Readonly<Record<string, Partial<Record<keyof SandboxPosixFileSys
 			throw null;
 		},
 	},
+	"write throws what cannot be looked at": {
+		write: () => {
+			const throwing = (): never => {
+				throw new Error("looked at");
+			};
+			throw new Proxy({}, { get: throwing, getPrototypeOf: throwing, has: throwing });
+		},
+	},
+	"write rejects with a proxy that was revoked": {
+		write: () => {
+			const { proxy, revoke } = Proxy.revocable({}, {});
+			revoke();
+			return Promise.reject(proxy as unknown as Error);
+		},
+	},
 	"write rejects with a frozen object": { write: () => Promise.reject(Object.freeze({})) },
 	"an error with a getter that throws": {
 		write: () => {
