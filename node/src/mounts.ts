@@ -2,7 +2,7 @@
 /**
  * The mounts and bindings of a VM.
  */
-import { SandboxError } from "./errors.js";
+import { SandboxError, fromNative } from "./errors.js";
 import { type SandboxAnyFileSystem, isNativeFileSystem } from "./filesystem.js";
 import { HostFileSystemTools } from "./host-tools.js";
 import { textOf } from "./input.js";
@@ -81,6 +81,10 @@ export class SandboxMounts {
 		const canonical = canonicalPath(textOf(path, "path"));
 		if (!this.#mounts.has(canonical)) throw missing("sandbox mount not found", path);
 		const name = textOf(file, "file");
-		this.#machine.about((handle) => native().changed(handle, canonical, name));
+		try {
+			this.#machine.about((handle) => native().changed(handle, canonical, name));
+		} catch (error) {
+			throw fromNative(error);
+		}
 	}
 }
