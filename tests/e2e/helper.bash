@@ -78,7 +78,7 @@ have_namespaces() {
 in_namespace() {
 	# shellcheck disable=SC2016
 	unshare --net --mount --pid --fork --mount-proc bash -euc '
-		listening() { until ss -ltnu | grep -q ":$1 "; do :; done; }
+		listening() { timeout 300 bash -c "until ss -ltnu | grep -q \":$1 \"; do :; done"; }
 		ip link set lo up
 		mount -t tmpfs tmpfs /run
 		eval "$1"
