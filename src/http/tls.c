@@ -307,9 +307,6 @@ void tls_free(struct tls *t)
 {
 	if (!t)
 		return;
-	/* OpenSSL would spoil the session of a connection that did not end in good order; TLS 1.1 and later let it live (RFC 4346, 7.2.1). */
-	if (t->ssl && t->state == TLS_OPEN)
-		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	free(t->why);
 	buf_done(&t->in);

@@ -8,6 +8,7 @@
 #include "http/roots.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,22 +34,27 @@ static void session_free(struct tls_context *c, struct session *s)
 	free(s);
 }
 
-/* Called when a server has sent a ticket. 1: the session is ours now. */
+/* Called when a server has sent a ticket. What is kept is a copy: OpenSSL spoils the session of a connection that does not end in good order, but since TLS 1.1 that is no reason not
+ * to resume it (RFC 4346, 7.2.1), and many servers end without a word. 0: the session itself is not kept. */
 static int on_session(SSL *ssl, SSL_SESSION *session)
 {
 	const struct tls *t = SSL_get_app_data(ssl);
 	struct tls_context *c = t->c;
 	struct session *s = calloc(1, sizeof(*s));
 
-	if (!s)
-		return 0; /* the next connection will do without */
-	s->s = session;
+	if (s)
+		s->s = SSL_SESSION_dup(session);
+	if (!s || !s->s) { /* the next connection will do without */
+		free(s);
+		ERR_clear_error();
+		return 0;
+	}
 	memcpy(s->key, t->key, sizeof(s->key));
 	if (c->session_count == TLS_SESSIONS_MAX)
 		session_free(c, CONTAINER_OF(c->sessions.next, struct session, node));
 	list_add_tail(&c->sessions, &s->node);
 	c->session_count++;
-	return 1;
+	return 0;
 }
 
 /* The newest session with the server. Tickets of TLS 1.3 should be shown once (RFC 8446, C.4), and new ones come; TLS 1.2 has one for many connections. */
@@ -56,11 +62,14 @@ bool tls_resume(struct tls *t)
 {
 	for (struct list *node = t->c->sessions.prev; node != &t->c->sessions; node = node->prev) {
 		struct session *s = CONTAINER_OF(node, struct session, node);
+		SSL_SESSION *copy; /* to be spoiled */
 		bool ok;
 
 		if (strcmp(s->key, t->key) != 0)
 			continue;
-		ok = SSL_set_session(t->ssl, s->s) == 1;
+		copy = SSL_SESSION_dup(s->s);
+		ok = copy && SSL_set_session(t->ssl, copy) == 1;
+		SSL_SESSION_free(copy);
 		if (SSL_SESSION_get_protocol_version(s->s) >= TLS1_3_VERSION) {
 			session_free(t->c, s);
 		} else {

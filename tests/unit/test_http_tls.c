@@ -23,6 +23,7 @@
 enum { TEXT_MAX = 4096 };
 
 static struct tlsrig authority; /* of both: the VM's, and the server's */
+static struct tls_context *others; /* of the guest's and the server's ends: what they remember the proxy does not know */
 
 struct guest {
 	struct nguest_end *e;
@@ -42,6 +43,7 @@ struct server {
 static void start(void)
 {
 	tlsrig_init(&authority, NULL, 0);
+	CHECK(tls_context_create(&(struct tls_config){ .ca = authority.ca, .roots = authority.roots }, &others, NULL) == 0, "no memory");
 	rig.tls = authority.context;
 	proxyrig_up_server();
 	(void)proxyrig_header("https", HOST, "X-Key", "k");
@@ -50,6 +52,7 @@ static void start(void)
 static void stop(void)
 {
 	proxyrig_down_server(NULL);
+	tls_context_free(others);
 	tlsrig_done(&authority);
 }
 
@@ -59,7 +62,7 @@ static struct guest *guest_dials(const char *const *protocols, unsigned count)
 	struct guest *g = calloc(1, sizeof(*g));
 	struct sbx_err err;
 
-	CHECK(g && tls_client_create(authority.context, &peer, &g->tls, &err) == 0, "memory");
+	CHECK(g && tls_client_create(others, &peer, &g->tls, &err) == 0, "memory");
 	g->e = proxyrig_dial(rig.port);
 	return g;
 }
@@ -85,7 +88,7 @@ static struct server *server_takes(const char *protocol)
 {
 	struct server *s = calloc(1, sizeof(*s));
 
-	CHECK(s && tls_server_create(authority.context, &s->tls) == 0, "memory");
+	CHECK(s && tls_server_create(others, &s->tls) == 0, "memory");
 	s->protocol = protocol;
 	s->fd = proxyrig_take(rig.listener);
 	return s;
@@ -415,6 +418,28 @@ TEST(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once)
 	stop();
 }
 
+TEST(a_guest_that_comes_again_resumes_its_session_and_so_does_the_connection_to_its_server)
+{
+	static const char *const offers[] = { "http/1.1" };
+
+	start();
+	for (unsigned i = 0; i < 3; i++) {
+		struct guest *g = guest_dials(offers, 1);
+		struct server *s;
+
+		carry(g, NULL);
+		s = server_takes("http/1.1");
+		UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+		guest_asks(g);
+		server_answers(g, s);
+		CHECK(tls_resumed(g->tls) == (i > 0) && tls_resumed(s->tls) == (i > 0), "number %u: %d, %d", i, tls_resumed(g->tls), tls_resumed(s->tls));
+		server_leaves(s);
+		NGUEST_UNTIL(&rig.g, g->e->fin); /* and nothing is kept for the next */
+		guest_leaves(g);
+	}
+	stop();
+}
+
 /* What the proxy has of a connection that has had a request and waits for the next: both ends of TLS, both of TCP's, and what is between them. That is what the process
  * does not have any more when the proxy has dropped them all, while the guests' and the servers' own ends stay. */
 TEST(an_idle_connection_takes_little_memory)
@@ -454,4 +479,5 @@ TEST(an_idle_connection_takes_little_memory)
 RUN_TESTS(T(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy), T(a_handshake_that_does_not_end_is_given_up),
 	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another),
 	  T(a_request_for_another_host_or_scheme_than_that_of_tls_is_misdirected), T(what_a_server_said_last_arrives_though_its_end_was_not_announced),
-	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once), T(an_idle_connection_takes_little_memory))
+	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once), T(a_guest_that_comes_again_resumes_its_session_and_so_does_the_connection_to_its_server),
+	  T(an_idle_connection_takes_little_memory))
