@@ -9,6 +9,7 @@ setup() {
 }
 
 teardown() {
+	show_last_run
 	assert_nothing_left
 }
 

@@ -154,3 +154,12 @@ make_certificates() {
 	openssl req "${curve[@]}" -keyout server.key -out server.csr -subj "/CN=server"
 	openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem -extfile <(echo "subjectAltName=${names#,}")
 } 2>/dev/null
+
+# For the start of a teardown: what a test that failed had run last.
+show_last_run() {
+	[ -n "${BATS_TEST_COMPLETED:-}" ] || printf 'the last run printed:\n%s\n' "${output:-}"
+}
+
+teardown() {
+	show_last_run
+}

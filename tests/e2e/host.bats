@@ -12,6 +12,7 @@ setup() {
 }
 
 teardown() {
+	show_last_run
 	kill -KILL $cli
 	wait $cli || :
 	assert_nothing_left

@@ -14,6 +14,7 @@ setup() {
 }
 
 teardown() {
+	show_last_run
 	if mountpoint -q "$BATS_TEST_TMPDIR/mnt"; then
 		umount "$BATS_TEST_TMPDIR/mnt"
 	fi

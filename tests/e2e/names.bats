@@ -15,6 +15,7 @@ setup() {
 }
 
 teardown() {
+	show_last_run
 	assert_nothing_left
 }
 

@@ -5,6 +5,7 @@
 load helper
 
 teardown() {
+	show_last_run
 	assert_nothing_left
 }
 
