@@ -23,6 +23,8 @@ enum {
 	QUEUE_HIPRIO = 0,
 	QUEUE_REQUESTS = 1,
 	QUEUE_COUNT,
+
+	FS_POLL_US = 40,
 	FS_INFLIGHT_MAX = 1024,
 	FS_HIPRIO_EXTRA = 64,
 	FS_SEGS_SMALL = 40, /* the guest's usual read-ahead of 32 pages fits */
@@ -235,7 +237,8 @@ static const struct vdev_ops fs_ops = {
 	.id = VIRTIO_ID_FS,
 	.nqueues = QUEUE_COUNT,
 	.queue_size = FS_QUEUE_SIZE,
-	.polls = true,
+	.polls = UINT32_MAX,
+	.poll_us = FS_POLL_US,
 	.kick = fs_kick,
 	.config_read = fs_config_read,
 	.reset = fs_reset,

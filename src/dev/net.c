@@ -31,6 +31,8 @@ enum {
 	VNET_KICK_BYTES = 4 << 20, /* of frames a kick, then others have their turn */
 	VNET_HURRY_BYTES = 1 << 14, /* of the guest's that it is to have back soon: what a socket of it may have under way is bounded */
 	VNET_LAZY_MS = 1,
+	VNET_POLL_US = 100,       /* a guest under emulation takes some 50 us from an interrupt to its answer */
+	VNET_BULK_BYTES = 1 << 14, /* of a frame, or of those of a kick: no time to look for messages */
 };
 static_assert(sizeof(struct virtio_net_hdr_v1) == VNET_HDR_BYTES, "virtio 1.2, 5.1.6");
 static_assert((int)VCHAIN_SEGS_MAX <= (int)FRAME_IN_IOVS, "readers have room for the views of any chain");
@@ -66,6 +68,7 @@ static void vnet_tell(struct vnet *n)
 		vdev_signal_now(&n->vdev);
 	else
 		vdev_signal(&n->vdev);
+	vdev_expect(&n->vdev);
 }
 
 static void vnet_signal(struct loop_task *t)
@@ -121,6 +124,8 @@ static void vnet_kick_tx(struct vnet *n)
 		if (r < 0)
 			break;
 	}
+	if (bytes >= VNET_BULK_BYTES)
+		vdev_poll_rest(d);
 	n->held += bytes;
 	if (n->held >= VNET_HURRY_BYTES)
 		loop_task_add(d->loop, &n->signal, vnet_signal); /* behind what the stack answers to this */
@@ -234,6 +239,8 @@ bool vnet_send(struct vnet *n, const struct frame_out *f)
 	k.part[1] = (struct iovec){ (void *)(uintptr_t)f->head, f->head_len };
 	if (f->body_count > 0)
 		memcpy(&k.part[2], f->body, f->body_count * sizeof(*f->body));
+	if (f->len >= VNET_BULK_BYTES)
+		vdev_poll_rest(&n->vdev);
 	r = vnet_fill(n, &k, &first);
 	if (r == 0) {
 		n->starved = true;
@@ -315,6 +322,8 @@ static const struct vdev_ops vnet_vdev_ops = {
 	.queue_size = VNET_QUEUE_SIZE,
 	.lazy = 1u << QUEUE_TX,
 	.lazy_ms = VNET_LAZY_MS,
+	.polls = 1u << QUEUE_TX,
+	.poll_us = VNET_POLL_US,
 	.start = vnet_start,
 	.kick = vnet_kick,
 	.config_read = vnet_config_read,

@@ -12,10 +12,11 @@
  * An interrupt costs a guest more than most of what it is about. Where it only gives transmit buffers back (ops->lazy) it is held back until another one
  * goes out, or a quarter of the ring has come together, or lazy_ms have passed.
  *
- * A kick costs the guest a system call or an exit, and us a wake-up, together more than most requests for files take. A driver that has one request
- * at a time sends the next one soon after the answer. So devices that ask for it (ops->polls) look at their rings for POLL_NS, kicks off, before they
- * wait, if the last kick came within that time of the answer before. That does not pay if the guest cannot run while we look, because there are more who
- * want a processor than processors: after a poll that found nothing one kick does not begin another, after the next such two, four, …, POLL_SKIP_MAX. */
+ * A kick costs the guest a system call or an exit, and us a wake-up, together more than most requests for files or small messages take. A driver that has
+ * one request at a time sends the next one soon after the answer. So devices that ask for it look at their rings (ops->polls) for ops->poll_us, kicks off,
+ * before they wait, if the last kick came within that time of the answer before. That does not pay if the guest cannot run while we look, because there are
+ * more who want a processor than processors: after a poll that found nothing one kick does not begin another, after the next such two, four, …,
+ * POLL_SKIP_MAX; nor while much is under way (vdev_poll_rest()). */
 #include "virtio/vdev.h"
 
 #include "base/cleanup.h"
@@ -27,7 +28,7 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-#define POLL_NS (NS_PER_MS / 25)
+#define POLL_REST_NS (2 * NS_PER_MS)
 enum { POLL_SKIP_MAX = 1024 };
 
 #define VDEV_TRANSPORT_FEATURES \
@@ -39,11 +40,21 @@ void vdev_init(struct vdev *d, const struct vdev_ops *ops, struct loop *loop, co
 	*d = (struct vdev){ .ops = ops, .loop = loop, .log = log };
 }
 
+static uint64_t poll_ns(const struct vdev *d)
+{
+	return d->ops->poll_us * NS_PER_US;
+}
+
+static bool polls(const struct vdev *d, uint16_t queue)
+{
+	return d->ops->polls & 1u << queue;
+}
+
 static void vdev_poll_stop(struct vdev *d)
 {
 	loop_poll_del(d->loop, &d->poll);
 	loop_task_del(d->loop, &d->rearm);
-	d->served_ns = 0;
+	d->served_ns = d->rest_ns = 0;
 	d->poll_skip = d->poll_backoff = 0;
 }
 
@@ -127,7 +138,7 @@ static bool vdev_poll_look(struct loop_poll *p)
 	bool ready = false;
 
 	for (uint16_t i = 0; i < d->ops->nqueues; i++)
-		if (virtq_ready(&d->queue[i])) {
+		if (polls(d, i) && virtq_ready(&d->queue[i])) {
 			vdev_rekick(d, i);
 			ready = true;
 		}
@@ -142,16 +153,22 @@ static void vdev_rearm(struct loop_task *t)
 	struct vdev *d = CONTAINER_OF(t, struct vdev, rearm);
 
 	for (uint16_t i = 0; i < d->ops->nqueues; i++)
-		if (d->started && !d->broken && d->queue[i].enabled)
+		if (polls(d, i) && d->started && !d->broken && d->queue[i].enabled)
 			(void)vdev_serve(d, i);
+}
+
+static void poll_queues(struct vdev *d, bool on)
+{
+	for (uint16_t i = 0; i < d->ops->nqueues; i++)
+		if (polls(d, i))
+			virtq_poll(&d->queue[i], on);
 }
 
 static void vdev_poll_over(struct loop_poll *p)
 {
 	struct vdev *d = CONTAINER_OF(p, struct vdev, poll);
 
-	for (uint16_t i = 0; i < d->ops->nqueues; i++)
-		virtq_poll(&d->queue[i], false);
+	poll_queues(d, false);
 	d->poll_backoff = d->poll_paid ? 0 : MIN(MAX(2 * d->poll_backoff, 1U), (uint32_t)POLL_SKIP_MAX);
 	d->poll_skip = d->poll_backoff;
 	loop_task_add(d->loop, &d->rearm, vdev_rearm);
@@ -162,16 +179,15 @@ static void vdev_poll_begin(struct vdev *d)
 {
 	uint64_t now = loop_now_ns(d->loop);
 
-	if (!d->ops->polls || d->poll.set || now > d->served_ns + POLL_NS)
+	if (!d->ops->polls || d->poll.set || now > d->served_ns + poll_ns(d) || now < d->rest_ns)
 		return;
 	if (d->poll_skip > 0) {
 		d->poll_skip--;
 		return;
 	}
-	for (uint16_t i = 0; i < d->ops->nqueues; i++)
-		virtq_poll(&d->queue[i], true);
+	poll_queues(d, true);
 	d->poll_paid = false;
-	d->poll = (struct loop_poll){ .until_ns = now + POLL_NS, .look = vdev_poll_look, .over = vdev_poll_over };
+	d->poll = (struct loop_poll){ .until_ns = now + poll_ns(d), .look = vdev_poll_look, .over = vdev_poll_over };
 	loop_poll_set(d->loop, &d->poll);
 }
 
@@ -180,10 +196,22 @@ void vdev_kick(struct vdev *d, uint16_t queue)
 	if (!d->started || d->broken || queue >= d->ops->nqueues || !d->queue[queue].enabled)
 		return;
 	vdev_poll_begin(d);
-	if (vdev_serve(d, queue) && d->ops->polls) {
-		d->served_ns = clock_mono_ns();
-		d->poll.until_ns = d->served_ns + POLL_NS;
-	}
+	if (vdev_serve(d, queue))
+		vdev_expect(d);
+}
+
+void vdev_expect(struct vdev *d)
+{
+	if (!d->ops->polls || loop_now_ns(d->loop) < d->rest_ns)
+		return;
+	d->served_ns = clock_mono_ns();
+	d->poll.until_ns = d->served_ns + poll_ns(d);
+}
+
+void vdev_poll_rest(struct vdev *d)
+{
+	d->rest_ns = loop_now_ns(d->loop) + POLL_REST_NS;
+	d->poll.until_ns = 0;
 }
 
 /* Returns whether there was an interrupt. */

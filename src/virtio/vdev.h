@@ -19,7 +19,8 @@ struct vdev_ops {
 	uint64_t features;   /* device-specific bits offered; the transport adds VERSION_1, INDIRECT_DESC, EVENT_IDX */
 	uint16_t nqueues;    /* <= VDEV_QUEUES_MAX */
 	uint16_t queue_size; /* maximum offered, <= VIRTQ_SIZE_MAX */
-	bool polls;          /* requests come one after the other: worth looking for the next one for a moment instead of waiting for a kick */
+	uint32_t polls;      /* bits of queues whose requests come one after the other: worth looking for the next one for a moment instead of waiting for a kick, ... */
+	uint32_t poll_us;    /* ... this long */
 	uint32_t lazy;       /* bits of queues whose driver only wants its buffers back, and may wait a moment for the interrupt, ... */
 	uint32_t lazy_ms;    /* ... at most this */
 
@@ -64,6 +65,7 @@ struct vdev {
 	struct loop_poll poll; /* internal, as the rest: for devices that poll */
 	struct loop_task rearm;
 	uint64_t served_ns;    /* when the last request had been served */
+	uint64_t rest_ns;      /* before this no poll begins */
 	bool poll_paid;        /* this poll has found a request */
 	uint32_t poll_skip;    /* so many more kicks do not begin a poll */
 	uint32_t poll_backoff; /* how many there were after the last poll that found nothing */
@@ -87,6 +89,10 @@ void vdev_kick(struct vdev *d, uint16_t queue); /* ignores disabled queues and b
 void vdev_signal(struct vdev *d);
 /* The same, and the lazy ones at once. */
 void vdev_signal_now(struct vdev *d);
+/* For devices that poll: the guest has been given something that it may answer soon. */
+void vdev_expect(struct vdev *d);
+/* For devices that poll: much is under way, so that processors have better to do for a while. */
+void vdev_poll_rest(struct vdev *d);
 /* The guest broke the rules: NEEDS_RESET, all queues ignored until reset, one rate-limited line. */
 void vdev_break(struct vdev *d, const char *why);
 /* For devices whose kick handles one ring's worth: run ops->kick for @queue again in the next round. */

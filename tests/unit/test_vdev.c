@@ -422,17 +422,19 @@ static bool driver_kicks(struct rig *r)
 	return vdriver_publish(&r->drv);
 }
 
-/* A device that polls, its last answer @ago before a kick that it serves. */
+static struct vdev_ops polling_ops;
+
+/* A device that polls its first ring, its last answer @ago before a kick that it serves. */
 static void rig_up_polling(struct rig *r, bool event_idx, uint64_t ago)
 {
-	static struct vdev_ops ops;
 	struct vdev *d = &r->dev.vdev;
 
 	rig_up(r);
 	vdriver_init(&r->drv, r->mem, RING, 8, event_idx);
-	ops = *d->ops;
-	ops.polls = true;
-	d->ops = &ops;
+	polling_ops = *d->ops;
+	polling_ops.polls = 1;
+	polling_ops.poll_us = 40;
+	d->ops = &polling_ops;
 	rig_start(r);
 	(void)loop_once(r->loop, 0);
 	CHECK(driver_kicks(r), "the first needs a kick");
@@ -529,6 +531,57 @@ TEST(polls_that_find_nothing_become_rare)
 	rig_down(&r);
 }
 
+TEST(rings_that_are_left_out_need_their_kicks)
+{
+	struct rig r;
+	struct vdev *d = &r.dev.vdev;
+
+	rig_up_polling(&r, false, NS_PER_S);
+	polling_ops.polls = 1 << 1;
+	CHECK(polls_after(&r, 0), "no poll");
+	CHECK(driver_kicks(&r) && !d->poll.look(&d->poll), "it looks at a ring that is left out");
+	vdev_kick(d, 0);
+	CHECK(take_all(&r) == 1, "not served");
+	poll_ends(&r);
+	rig_down(&r);
+}
+
+TEST(what_the_guest_was_given_is_expected_to_be_answered)
+{
+	struct rig r;
+	struct vdev *d = &r.dev.vdev;
+
+	rig_up_polling(&r, false, NS_PER_S);
+	d->served_ns = 0;
+	vdev_expect(d);
+	CHECK(driver_kicks(&r), "the driver does not kick");
+	vdev_kick(d, 0);
+	CHECK(take_all(&r) == 1 && d->poll.set, "the answer begins no poll");
+	poll_ends(&r);
+	rig_down(&r);
+}
+
+TEST(while_much_is_under_way_nothing_is_polled)
+{
+	struct rig r;
+	struct vdev *d = &r.dev.vdev;
+
+	rig_up_polling(&r, false, 0);
+	CHECK(d->poll.set, "no poll");
+	d->poll.until_ns = clock_mono_ns() + 1000 * NS_PER_S;
+	vdev_poll_rest(d);
+	CHECK(loop_once(r.loop, -1) == 0 && !d->poll.set, "the poll goes on");
+	d->poll_skip = 0;
+	vdev_poll_rest(d);
+	d->served_ns = 0;
+	vdev_expect(d);
+	CHECK(d->served_ns == 0 && !polls_after(&r, 0), "another begins");
+	d->rest_ns = 0;
+	CHECK(polls_after(&r, 0), "none begins afterwards");
+	poll_ends(&r);
+	rig_down(&r);
+}
+
 TEST(a_reset_ends_polling)
 {
 	struct rig r;
@@ -559,7 +612,8 @@ TEST(a_ring_that_breaks_while_it_is_polled_stops_the_device)
 }
 
 RUN_TESTS(T(a_device_that_polls_serves_without_kicks), T(what_comes_as_a_poll_ends_is_served),
-	  T(a_device_polls_only_for_drivers_that_come_back_soon), T(polls_that_find_nothing_become_rare), T(a_reset_ends_polling), T(a_ring_that_breaks_while_it_is_polled_stops_the_device),
+	  T(a_device_polls_only_for_drivers_that_come_back_soon), T(polls_that_find_nothing_become_rare), T(rings_that_are_left_out_need_their_kicks),
+	  T(what_the_guest_was_given_is_expected_to_be_answered), T(while_much_is_under_way_nothing_is_polled), T(a_reset_ends_polling), T(a_ring_that_breaks_while_it_is_polled_stops_the_device),
 	  T(a_lazy_interrupt_comes_soon), T(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits),
 	  T(lazy_interrupts_go_with_those_of_other_queues), T(a_lazy_interrupt_that_another_has_covered_does_not_come),
 	  T(lazy_interrupts_come_at_once_when_the_device_says_so), T(a_device_starts_only_with_features_that_it_offered), T(a_device_that_cannot_start_is_not_started),

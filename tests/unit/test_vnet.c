@@ -303,6 +303,22 @@ TEST(buffers_of_small_frames_come_back_without_an_interrupt_of_their_own)
 	rig_down(r);
 }
 
+TEST(large_frames_are_no_time_to_look_for_messages)
+{
+	struct rig *r = rig_up(F(MRG_RXBUF));
+
+	give(r, 1000);
+	give(r, 20000);
+	CHECK(send_bytes(r, 100) && r->dev->rest_ns == 0, "a message counts as much");
+	CHECK(send_bytes(r, 19000) && r->dev->rest_ns > loop_now_ns(r->loop), "a large frame counts as a message");
+	r->dev->rest_ns = 0;
+	transmit(r, 100, 1, 0);
+	CHECK(r->dev->rest_ns == 0, "the guest's message counts as much");
+	transmit(r, 20000, 1, 0);
+	CHECK(r->dev->rest_ns > 0, "a large frame of the guest's counts as a message");
+	rig_down(r);
+}
+
 TEST(the_driver_is_told_of_and_its_features_with_it)
 {
 	struct rig *r = rig_up(F(GUEST_CSUM) | F(GUEST_TSO4));
@@ -358,5 +374,5 @@ RUN_TESTS(T(frames_of_every_size_and_layout_arrive_whole), T(a_frame_without_a_c
 	  T(a_frame_takes_as_many_buffers_as_it_needs_and_shows_them_at_once),
 	  T(without_enough_buffers_nothing_is_sent_and_room_is_told_when_there_are_more), T(a_frame_that_can_never_fit_is_dropped),
 	  T(a_buffer_that_holds_no_header_breaks_the_device), T(a_device_that_breaks_while_it_answers_stops_taking_frames),
-	  T(buffers_of_small_frames_come_back_without_an_interrupt_of_their_own), T(the_driver_is_told_of_and_its_features_with_it), T(the_configuration_space_has_address_and_mtu),
+	  T(buffers_of_small_frames_come_back_without_an_interrupt_of_their_own), T(large_frames_are_no_time_to_look_for_messages), T(the_driver_is_told_of_and_its_features_with_it), T(the_configuration_space_has_address_and_mtu),
 	  T(nothing_is_sent_before_the_driver_is_there), T(creation_fails_cleanly))
