@@ -51,8 +51,11 @@ static void ignore(struct vfs_op *op)
 	CHECK(op->error == 0, "error %d", op->error);
 }
 
+/* An operation that has ended is its owner's again, on another thread: nothing of it is looked at after real->submit(). */
 static void fixed_submit(struct vfs *fs, struct vfs_op *op)
 {
+	bool meddle = fixed.meddle && op->code == VFS_OPEN && (op->flags & O_ACCMODE) == O_WRONLY;
+	struct vnode *node = op->node;
 	int r = refuses(op);
 
 	if (r < 0) {
@@ -60,13 +63,13 @@ static void fixed_submit(struct vfs *fs, struct vfs_op *op)
 		return;
 	}
 	fixed.real->submit(fs, op);
-	if (fixed.meddle && op->code == VFS_OPEN && (op->flags & O_ACCMODE) == O_WRONLY) {
+	if (meddle) {
 		const struct iovec iov = { .iov_base = (char[]){ "!" }, .iov_len = 1 };
-		struct vfs_op w = { .code = VFS_OPEN, .node = op->node, .flags = O_WRONLY, .done = ignore };
+		struct vfs_op w = { .code = VFS_OPEN, .node = node, .flags = O_WRONLY, .done = ignore };
 
 		fixed.meddle = false;
 		fixed.real->submit(fs, &w);
-		w = (struct vfs_op){ .code = VFS_WRITE, .node = op->node, .file = w.ret_file, .iov = &iov, .iov_count = 1, .iov_len = 1, .done = ignore };
+		w = (struct vfs_op){ .code = VFS_WRITE, .node = node, .file = w.ret_file, .iov = &iov, .iov_count = 1, .iov_len = 1, .done = ignore };
 		fixed.real->submit(fs, &w);
 		vfile_free(w.file);
 	}
