@@ -90,13 +90,14 @@ guest() {
 	local line host high
 	coproc VM { exec timeout 180 "$SANDBOX" run --engine "$SBX_ENGINE" --memory 192 --mount "$SBX_BUILD/tests/guest:/mnt" --allow tcp:127.0.0.1/32 \
 		--allow "udp:127.0.0.1/32:$PORT" -i -- sh -c "
-			(while [ ! -e /tmp/stop ]; do /mnt/netpeer echo $GW $PORT 1000000 || exit 1; done; echo unharmed) &
-			for kind in spoof checksum fragments scan udp dns sizes; do /mnt/netevil \$kind $PORT 10000 || echo \$kind; done
-			for kind in window syn; do /mnt/netevil \$kind 1 10000 || echo \$kind; done
-			/mnt/netevil syn $PORT 100 # the server has a process for each
+			cp /mnt/netpeer /mnt/netevil /tmp
+			(while [ ! -e /tmp/stop ]; do /tmp/netpeer echo $GW $PORT 1000000 || exit 1; done; echo unharmed) &
+			for kind in spoof checksum fragments scan udp dns sizes; do /tmp/netevil \$kind $PORT 10000 || echo \$kind; done
+			for kind in window syn; do /tmp/netevil \$kind 1 10000 || echo \$kind; done
+			/tmp/netevil syn $PORT 100 # the server has a process for each
 			touch /tmp/stop
 			wait
-			/mnt/netpeer upload $GW $PORT 1000000 && echo after
+			/tmp/netpeer upload $GW $PORT 1000000 && echo after
 			read line" 2>&1; }
 	local vm=$VM_PID
 	for want in unharmed after; do
