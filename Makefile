@@ -204,7 +204,7 @@ $(BUILD)/sandbox-init: $(call objs,musl,$(src_guest)) $(BUILD)/musl/libshared.a
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) -o $@ $^
 
 # Both scripts know by a hash of their inputs whether there is anything to do.
-$(BUILD)/vmlinux: $(wildcard image/kernel/*)
+$(BUILD)/vmlinux: $(wildcard image/kernel/build image/kernel/*.config image/kernel/patches/*)
 	$(call say,KERNEL)mkdir -p $(@D) && image/kernel/build $@
 
 $(BUILD)/default.erofs: $(wildcard image/default/*) $(BUILD)/sandbox

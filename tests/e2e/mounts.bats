@@ -34,6 +34,13 @@ teardown() {
 	[ "$output" = 1024 ]
 }
 
+# bats test_tags=lab
+@test "what is read into the memory of another program is what is executed" {
+	run sbx --mount "$SBX_BUILD/tests/guest:/mnt:ro" --mount one:/srv -- sh -c 'cp /mnt/fscode /tmp && /tmp/fscode /srv'
+	assert_status 0
+	[ "$output" = "0 of 200 were another's" ]
+}
+
 @test "nothing of how they came there is left to be seen" {
 	run sbx --mount one:/mnt -- sh -c 'grep -c virtiofs /proc/mounts; ls -d /shared /image; echo $(ls /)'
 	assert_output_has $'1\n'
