@@ -452,6 +452,9 @@ TEST(rules_are_replaced_while_the_guest_runs)
 		fd[i] = accept(server[i], NULL, NULL);
 		CHECK(fd[i] >= 0, "no connection");
 	}
+	CHECK(send(fd[1], "!", 1, 0) == 1, "send"); /* the guest's end of it is open, too, when this has arrived */
+	while (ended.out < 1)
+		vmrig_turn(vm);
 	CHECK(sbx_vm_set_rules(vm, rules, 1, &err) == 0, "%s", err.message);
 	CHECK(recv(fd[1], &byte, 1, 0) < 0 && errno == ECONNRESET, "the host's end is not reset");
 	while (ended.exits == 0)
