@@ -31,7 +31,7 @@ enum {
 	VNET_KICK_BYTES = 4 << 20, /* of frames a kick, then others have their turn */
 	VNET_HURRY_BYTES = 1 << 14, /* of the guest's that it is to have back soon: what a socket of it may have under way is bounded */
 	VNET_LAZY_MS = 1,
-	VNET_POLL_US = 100,       /* a guest under emulation takes some 50 us from an interrupt to its answer */
+	VNET_POLL_US = 300,       /* a guest under emulation takes 50 to 200 us from an interrupt to its answer */
 	VNET_BULK_BYTES = 1 << 14, /* of a frame, or of those of a kick: no time to look for messages */
 };
 static_assert(sizeof(struct virtio_net_hdr_v1) == VNET_HDR_BYTES, "virtio 1.2, 5.1.6");
