@@ -116,7 +116,7 @@ void conn_finish_guest(struct http_conn *c)
 	if (c->finished || !c->t)
 		return;
 	if (c->tls) {
-		if (!c->cut && tls_end(c->tls) == -EAGAIN)
+		if (!c->relay.finish_cut && tls_end(c->tls) == -EAGAIN)
 			return;
 		flush_tls(c);
 		if (buf_len(tls_out(c->tls)) > 0)
@@ -158,21 +158,23 @@ static bool read_tls(struct http_conn *c)
 	return moved;
 }
 
-/* Only the end of the connection says that what the server sends is over; and it has come, but not been announced in TLS. It passes as it came, since what is spoken in
- * a tunnel may have an end of its own, and whether an answer is whole is the guest's to judge, who is not told so either. */
-static bool cut_where_it_may_end(const struct http_conn *c)
+/* What the server has sent is over, and was read. Where only the end of the connection says that, and it has come but not been announced in TLS, it passes as it came: what is spoken
+ * in a tunnel may have an end of its own, and whether an answer is whole is the guest's to judge, who is not told so either. */
+static void up_ended(struct http_conn *c, ssize_t how)
 {
-	const struct h1_relay *r = &c->relay;
-	bool open_ended = r->state == H1_RELAY_TUNNEL || (r->answering && r->up.body.kind == H1_BODY_UNTIL_CLOSE);
+	struct h1_side *s = &c->relay.up;
 
-	return open_ended && !c->bridge && http_up_cut(&c->up);
+	s->ended = true;
+	if (how == 0)
+		return;
+	s->broken = how != -ECONNRESET ? "the connection to the server broke" : c->bridge ? h1_bridge_error(c->bridge) : "the server reset the connection";
+	s->cut = how == -ECONNRESET && !c->bridge && http_up_cut(&c->up);
 }
 
 static bool read_up(struct http_conn *c)
 {
 	struct buf *in = &c->relay.up.in;
 	size_t room = buf_room(in);
-	const char *why;
 	uint8_t *dst;
 	ssize_t n;
 
@@ -184,16 +186,10 @@ static bool read_up(struct http_conn *c)
 		buf_consume(in, 0);
 		return false;
 	}
-	if (n > 0) {
+	if (n > 0)
 		buf_commit(in, (size_t)n);
-	} else if (n == 0 || (n == -ECONNRESET && cut_where_it_may_end(c))) {
-		c->relay.up.ended = true;
-		c->cut = n != 0;
-	} else {
-		why = c->bridge ? h1_bridge_error(c->bridge) : "the server reset the connection"; /* constant */
-		conn_up_close(c, true);
-		h1_relay_up_failed(&c->relay, n == -ECONNRESET ? why : "the connection to the server broke");
-	}
+	else
+		up_ended(c, n);
 	return true;
 }
 

@@ -45,7 +45,6 @@ struct http_conn {
 	bool in_stack; /* inside a callback of the stack's, where nothing can be pulled */
 	bool pumping, again;
 	bool finished; /* the guest was sent the end */
-	bool cut;      /* and is not told of it by TLS, as the server has not */
 	struct buf first; /* CONN_LOOK: what it has sent */
 	struct tls *tls;  /* NULL: plain */
 	struct h1_relay relay; /* HTTP/1.1; what the guest has sent is in its buffer with HTTP/2, too */

@@ -98,7 +98,7 @@ static bool read_some(struct conn_link *l)
 	if (n == 0)
 		h1_client_end(l->h1);
 	else if (n < 0 && n != -EAGAIN)
-		conn_link_fail(l, 502, "the connection to the server broke", "the connection to the server broke");
+		h1_client_break(l->h1, "the connection to the server broke");
 	return n != -EAGAIN;
 }
 

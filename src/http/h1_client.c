@@ -5,6 +5,7 @@
  *   a request that is reset             the connection ends
  *   an answer before the request's end  passes whole, then the exchange is closed, and the connection ends
  *   an end in the middle of an answer   an error, so that the guest's stream is reset
+ *   a connection that breaks            the same, behind what has come; a whole answer stays one
  *   101                                 refused: an upgrade was not asked for */
 #include "http/h1_client.h"
 
@@ -134,6 +135,12 @@ void h1_client_end(struct h1_client *c)
 	c->ended = c->fresh = true;
 }
 
+void h1_client_break(struct h1_client *c, const char *why)
+{
+	c->broken = why;
+	h1_client_end(c);
+}
+
 /* A whole head. NULL, or what is wrong with it. */
 static const char *take_answer(struct h1_client *c, const struct h1_head *h, size_t len)
 {
@@ -185,13 +192,13 @@ static bool receive_head(struct h1_client *c)
 static void receive_end(struct h1_client *c)
 {
 	if (!c->answering)
-		(void)fail(c, "the server ended the connection instead of an answer");
+		(void)fail(c, c->broken ? c->broken : "the server ended the connection instead of an answer");
 	else if (buf_len(&c->in.bytes) > 0)
 		return;
-	else if (c->in.body.kind == H1_BODY_UNTIL_CLOSE)
+	else if (c->in.body.kind == H1_BODY_UNTIL_CLOSE && !c->broken)
 		c->in.body.done = true;
 	else if (!c->in.over)
-		(void)fail(c, "the server ended in the middle of an answer");
+		(void)fail(c, c->broken ? c->broken : "the server ended in the middle of an answer");
 }
 
 static void receive(struct h1_client *c)

@@ -24,6 +24,7 @@ struct h1_client {
 	bool used;      /* an exchange before was answered */
 	bool last;      /* no other exchange can follow */
 	bool ended;     /* by the server */
+	const char *broken; /* it has ended otherwise than in order: what came before is good */
 	const char *why;
 };
 
@@ -44,6 +45,7 @@ void h1_client_leave(struct h1_client *c);
 
 void h1_client_came(struct h1_client *c); /* bytes */
 void h1_client_end(struct h1_client *c);  /* the server has said that no more comes */
+void h1_client_break(struct h1_client *c, const char *why); /* or no more can come; @why: constant */
 /* Goes on with what is there. 0; -EPROTO: the connection is over, h1_client_error() says why: h1_client_cut(). */
 int h1_client_run(struct h1_client *c);
 const char *h1_client_error(const struct h1_client *c); /* constant; "": none */

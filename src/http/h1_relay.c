@@ -10,7 +10,8 @@
  *   the guest's body is broken           400, or a reset once the answer had begun
  *   upstream fails before its answer     502; if the connection had been used before, an end without a word, which is what a client sees that speaks
  *                                        to such a server itself, and knows to try again
- *   upstream fails within its answer     a reset: what the guest has must not look whole
+ *   upstream fails within its answer     a reset, behind what has come: what the guest has must not look whole
+ *   upstream fails behind its answer     nothing: an answer that says its own length is whole, however slowly the guest takes it
  *   upstream answers before the body     the answer passes, and then the rest of the body; but where the guest waits for "100 Continue" the connection ends:
  *                                        whether the body will come, nobody can know */
 #include "http/h1_relay.h"
@@ -356,7 +357,7 @@ static bool step_answer_head(struct h1_relay *r)
 	if (n == 0 && !u->ended)
 		return false;
 	if (n == 0)
-		why.why = "the server ended the connection instead of an answer";
+		why.why = u->broken ? u->broken : "the server ended the connection instead of an answer";
 	if (n > 0)
 		h = malloc(sizeof(*h));
 	if (!h || h1_response_parse(buf_data(&u->in), (size_t)n, h1_text_is(r->head->method, "HEAD"), h, &why) < 0)
@@ -393,12 +394,26 @@ static bool answer_over(struct h1_relay *r)
 		end_exchange(r, H1_RELAY_HEAD);
 		return true;
 	}
+	if (!clean && r->up.broken)
+		r->x.why = r->up.broken;
 	if (clean)
 		spare_up(r);
 	else
 		drop_up(r);
 	end_exchange(r, H1_RELAY_CLOSING);
 	return true;
+}
+
+/* All that came was passed on, and no more comes. */
+static bool is_drained(const struct h1_side *s)
+{
+	return s->ended && buf_len(&s->in) == 0;
+}
+
+/* Its end may be that of what says no other. */
+static bool may_have_said_all(const struct h1_side *s)
+{
+	return !s->broken || s->cut;
 }
 
 static bool step_answer_body(struct h1_relay *r)
@@ -415,12 +430,14 @@ static bool step_answer_body(struct h1_relay *r)
 	}
 	n = pass(r, u, &r->guest.out, r->ops->send_guest);
 	r->x.down += n;
-	if (u->ended && buf_len(&u->in) == 0 && u->body.kind == H1_BODY_UNTIL_CLOSE)
+	if (is_drained(u) && u->body.kind == H1_BODY_UNTIL_CLOSE && may_have_said_all(u)) {
 		u->body.done = true;
+		r->finish_cut = u->broken != NULL;
+	}
 	if (body_over(u))
 		return answer_over(r) || n > 0;
-	if (u->ended && buf_len(&u->in) == 0) {
-		abort_both(r, "the server ended in the middle of an answer");
+	if (is_drained(u)) {
+		abort_both(r, u->broken ? u->broken : "the server ended in the middle of an answer");
 		return true;
 	}
 	return n > 0;
@@ -438,8 +455,15 @@ static bool step_tunnel(struct h1_relay *r)
 	down = pass(r, &r->up, &r->guest.out, r->ops->send_guest);
 	r->x.up += up;
 	r->x.down += down;
-	r->finish_up |= r->guest.ended && buf_len(&r->guest.in) == 0;
-	r->finish_guest |= r->up.ended && buf_len(&r->up.in) == 0 && buf_len(&r->guest.out) == 0;
+	r->finish_up |= is_drained(&r->guest);
+	if (is_drained(&r->up) && buf_len(&r->guest.out) == 0) {
+		if (!may_have_said_all(&r->up)) {
+			abort_both(r, r->up.broken);
+			return true;
+		}
+		r->finish_guest = true;
+		r->finish_cut = r->up.broken != NULL;
+	}
 	if (r->finish_up && r->finish_guest) {
 		drop_up(r);
 		end_exchange(r, H1_RELAY_DONE);

@@ -41,6 +41,8 @@ enum h1_relay_state {
 struct h1_side {
 	struct buf in, out; /* @out: before anything of the other side's @in */
 	bool ended;         /* nothing will come any more */
+	const char *broken; /* it has ended otherwise than in order: constant, why. What came before is good */
+	bool cut;           /* of a broken one: it may be in order, but nobody has vouched for that (TLS was not told) */
 	size_t passed;      /* of @in: bytes that may be sent to the other side */
 	struct h1_scan scan;
 	struct h1_framer body;
@@ -74,6 +76,7 @@ struct h1_relay {
 	bool spare_up;        /* or give it to others: all that went over it has ended in order */
 	bool finish_up;       /* send it no more (tunnel) */
 	bool finish_guest;    /* send the guest no more; then wait for its end */
+	bool finish_cut;      /* and vouch for that end no more than the server has */
 	bool abort;           /* reset both: the guest must not take what it got for whole */
 	bool idle;            /* nothing is being asked or answered */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* A server of HTTP/1.1 that says anything, and exchanges that are used like streams. The first byte: HEAD or GET, how much comes at a time, and how much is taken. Each answer that
- * goes through must be what the strict parser and framer make of the same bytes, and fit to be a stream's. */
+/* A server of HTTP/1.1 that says anything, and exchanges that are used like streams. The first byte: HEAD or GET, how much comes at a time, and how much is taken; whether
+ * there is an even number of bytes: how it ends. Each answer that goes through must be what the strict parser and framer make of the same bytes, and fit to be a stream's. */
 #include "http/h1_client.h"
 
 #include "../unit/h2rig.h"
@@ -108,7 +108,7 @@ static size_t expect(const uint8_t *p, size_t len, size_t at, bool to_head, bool
 	}
 	*ret_body = body;
 	assert(n == w.len);
-	return f.done || (h.body == H1_BODY_UNTIL_CLOSE && over) ? at : 0;
+	return f.done || (h.body == H1_BODY_UNTIL_CLOSE && over && !w.c.broken) ? at : 0;
 }
 
 static void begin(bool to_head)
@@ -145,7 +145,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			assert(buf_put(&w.c.in.bytes, data + at, n));
 			h1_client_came(&w.c);
 		} else if (at == size && !w.c.ended) {
-			h1_client_end(&w.c);
+			if (size & 1)
+				h1_client_break(&w.c, "broken");
+			else
+				h1_client_end(&w.c);
 		}
 		at += n;
 		r = run();

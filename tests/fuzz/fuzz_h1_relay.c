@@ -163,7 +163,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			w->up_room = c >> 5 ? UP_MAX : 5;
 			break;
 		case 6: w->r.guest.ended = true; break;
-		case 7: w->r.up.ended = w->forwarded > 0; break;
+		case 7:
+			if (w->forwarded > 0 && !w->r.up.ended && c & 8) {
+				w->r.up.broken = "broken";
+				w->r.up.cut = c & 16;
+			}
+			w->r.up.ended = w->forwarded > 0;
+			break;
 		}
 		h1_relay_run(&w->r);
 		if (w->r.drop_up) /* another connection, another stream of requests */

@@ -329,6 +329,38 @@ TEST(an_end_of_the_connection_is_the_end_of_the_body_only_when_all_was_taken)
 	stop();
 }
 
+TEST(a_connection_that_breaks_takes_nothing_of_what_came_before_and_ends_no_body)
+{
+	static const struct {
+		const char *text, *want;
+		bool whole;
+	} cases[] = {
+		{ OK "Content-Length: 5\r\n\r\nhello", "hello", true },
+		{ OK "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n\r\n", "hello", true },
+		{ OK "Content-Length: 6\r\n\r\nhello", "hello", false },
+		{ OK "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "hello", false },
+		{ OK "\r\nhello", "hello", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		start();
+		CHECK(ask(GET, NULL, "", true) == 0, "ask");
+		w.hold = true;
+		CHECK(hear(cases[i].text, 0, false) == 0, "hear");
+		h1_client_break(&w.c, "it broke");
+		CHECK(settle() == 0 && !w.closed && w.len == 0, "case %zu: what came is not taken yet", i);
+		w.hold = false;
+		take();
+		CHECK(strcmp(w.body, cases[i].want) == 0, "case %zu: %s", i, w.body);
+		CHECK(settle() == (cases[i].whole ? 0 : -EPROTO) && w.closed == cases[i].whole && w.ended == cases[i].whole, "case %zu", i);
+		CHECK(cases[i].whole || strcmp(h1_client_error(&w.c), "it broke") == 0, "case %zu: %s", i, h1_client_error(&w.c));
+		if (cases[i].whole)
+			h1_client_leave(&w.c);
+		CHECK(!h1_client_takes(&w.c), "case %zu: it can be used again", i);
+		stop();
+	}
+}
+
 TEST(an_answer_before_the_request_has_ended_is_whole_and_the_last)
 {
 	start();
@@ -417,7 +449,8 @@ TEST(no_memory_is_an_error_and_loses_nothing)
 RUN_TESTS(T(answers_come_as_those_of_a_stream_however_they_are_cut), T(answers_that_are_broken_end_the_connection), T(interim_answers_are_bounded),
 	  T(requests_are_framed_as_their_heads_say), T(a_body_that_is_not_as_long_as_its_head_says_ends_the_connection),
 	  T(a_body_is_asked_for_as_there_is_room_and_waits_for_its_source), T(what_is_not_taken_waits_and_is_bounded_by_the_buffer),
-	  T(an_end_of_the_connection_is_the_end_of_the_body_only_when_all_was_taken), T(an_answer_before_the_request_has_ended_is_whole_and_the_last),
+	  T(an_end_of_the_connection_is_the_end_of_the_body_only_when_all_was_taken),
+	  T(a_connection_that_breaks_takes_nothing_of_what_came_before_and_ends_no_body), T(an_answer_before_the_request_has_ended_is_whole_and_the_last),
 	  T(an_exchange_that_is_left_takes_the_connection_with_it), T(what_a_server_says_unasked_ends_the_connection),
 	  T(a_connection_that_ended_before_the_request_is_told_from_one_that_failed), T(what_cannot_be_written_leaves_the_connection_as_it_was),
 	  T(no_memory_is_an_error_and_loses_nothing))

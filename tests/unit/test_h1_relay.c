@@ -266,6 +266,49 @@ TEST(a_server_that_fails_before_its_answer_is_a_502)
 	}
 }
 
+TEST(what_came_before_a_connection_broke_passes_as_slowly_as_it_is_taken)
+{
+	enum end { WHOLE, UNTIL_CUT, RESET };
+	static const char *const request = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+	static const struct {
+		const char *answer;
+		bool cut;
+		enum end want;
+	} cases[] = {
+		{ OK, false, WHOLE },
+		{ OK, true, WHOLE },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n", true, WHOLE },
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n", true, RESET },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhalf", true, RESET },
+		{ "HTTP/1.1 200 OK\r\n\r\nuntil the end", false, RESET },
+		{ "HTTP/1.1 200 OK\r\n\r\nuntil the end", true, UNTIL_CUT },
+		{ "HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nin a tunnel", false, RESET },
+		{ "HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nin a tunnel", true, UNTIL_CUT },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct rig *g = rig_new();
+
+		guest(g, request);
+		g->guest_room = 0;
+		up(g, cases[i].answer);
+		g->r.up.broken = "it broke";
+		g->r.up.cut = cases[i].cut;
+		ends(g, &g->r.up);
+		CHECK(g->guest_len == 0 && g->over == 0 && !g->r.abort && !g->r.finish_guest, "case %zu: the guest has taken nothing yet", i);
+		g->guest_room = 1;
+		h1_relay_run(&g->r);
+		check_guest(g, cases[i].answer);
+		CHECK(g->r.abort == (cases[i].want == RESET) && g->r.finish_guest == (cases[i].want != RESET), "case %zu: %d %d", i, g->r.abort, g->r.finish_guest);
+		CHECK(g->r.finish_cut == (cases[i].want == UNTIL_CUT), "case %zu: whose word the end is", i);
+		if (cases[i].want == RESET)
+			CHECK(g->over == 1 && strcmp(g->last.why, "it broke") == 0, "case %zu: no reason", i);
+		else
+			CHECK(!g->last.why, "case %zu: %s", i, g->last.why);
+		rig_free(g);
+	}
+}
+
 TEST(a_used_connection_that_ends_at_once_is_passed_on_as_such)
 {
 	struct rig *g = rig_new();
@@ -441,6 +484,7 @@ TEST(interim_answers_are_bounded_and_kept_from_http10)
 
 RUN_TESTS(T(messages_pass_as_they_came_however_they_are_cut), T(pipelined_requests_go_up_one_by_one), T(an_end_that_takes_little_slows_the_other),
 	  T(what_is_refused_is_answered_and_ends_the_connection), T(a_broken_body_never_looks_whole), T(a_server_that_fails_before_its_answer_is_a_502),
+	  T(what_came_before_a_connection_broke_passes_as_slowly_as_it_is_taken),
 	  T(a_used_connection_that_ends_at_once_is_passed_on_as_such), T(an_idle_connection_ends_with_the_servers), T(an_upgrade_opens_a_tunnel),
 	  T(http2_is_not_offered_behind_an_upgrade), T(an_answer_before_a_body_that_may_not_come_ends_the_connection), T(a_body_goes_on_behind_its_answer), T(the_owner_changes_answers_and_refuses),
 	  T(interim_answers_are_bounded_and_kept_from_http10))

@@ -506,6 +506,28 @@ TEST(a_hook_answers_later_and_changes_fields)
 	stop();
 }
 
+TEST(a_server_that_goes_while_a_hook_thinks_is_called_again)
+{
+	struct h2end *c, *s;
+
+	start();
+	(void)hook();
+	c = ask("GET http 10.0.2.1:@ /x", NULL, 0, NULL);
+	UNTIL(run && fd >= 0);
+	CHECK(server.count == 0, "it was asked before the hook had decided");
+	close_fd(&fd);
+	h2rig_close(&server);
+	nguest_settle(&rig.g, 20);
+	h2rig_open(&server, true);
+	CHECK(!c->closed && rig.last.count == 0, "the guest has nothing to do with it");
+	http_run_continue(run);
+	s = asked(1);
+	h2rig_answer(s, "200", NULL, 5, NULL);
+	UNTIL(c->closed && rig.last.count == 1);
+	CHECK(strncmp(c->heads, "200", 3) == 0 && c->got == 5 && rig.last.hooks == 1, "%s", c->heads);
+	stop();
+}
+
 TEST(a_hook_answers_itself_or_refuses)
 {
 	struct http_fields fields;
@@ -579,5 +601,6 @@ RUN_TESTS(T(every_stream_gets_its_header_and_passes_whole), T(streams_to_others_
 	  T(a_server_that_ends_a_stream_or_all_is_told_to_the_guest_in_every_state), T(an_answer_before_the_request_has_ended_stops_the_guest), T(goaway_passes_and_ends_nothing),
 	  T(a_server_that_goes_is_a_502_or_a_reset), T(a_server_that_is_not_there_is_a_502),
 	  T(a_plain_server_of_http1_is_a_502_to_a_guest_that_begins_with_http2), T(a_hook_answers_later_and_changes_fields),
+	  T(a_server_that_goes_while_a_hook_thinks_is_called_again),
 	  T(a_hook_answers_itself_or_refuses), T(a_stream_or_guest_that_goes_cancels_its_hook), T(nonsense_after_the_preface_ends_the_connection),
 	  T(new_rules_end_what_they_do_not_admit))

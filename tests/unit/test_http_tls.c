@@ -6,6 +6,8 @@
 #include "tlsrig.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@ enum { TEXT_MAX = 4096 };
 
 static struct tlsrig authority; /* of both: the VM's, and the server's */
 static struct tls_context *others; /* of the guest's and the server's ends: what they remember the proxy does not know */
+static size_t at_once = SIZE_MAX;  /* bytes that an end gives to its wire */
 
 struct guest {
 	struct nguest_end *e;
@@ -91,6 +94,7 @@ static struct server *server_takes(const char *protocol)
 	CHECK(s && tls_server_create(others, &s->tls) == 0, "memory");
 	s->protocol = protocol;
 	s->fd = proxyrig_take(rig.listener);
+	CHECK(setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)) == 0, "nodelay");
 	return s;
 }
 
@@ -114,7 +118,7 @@ static void guest_moves(struct guest *g)
 	(void)tls_step(g->tls);
 	read_all(g->tls, g->got, &g->len);
 	if (g->e->t && buf_len(out) > 0)
-		buf_consume(out, tcp_write(g->e->t, buf_data(out), buf_len(out)));
+		buf_consume(out, tcp_write(g->e->t, buf_data(out), MIN(buf_len(out), at_once)));
 }
 
 static void server_moves(struct server *s)
@@ -130,7 +134,7 @@ static void server_moves(struct server *s)
 	}
 	read_all(s->tls, s->got, &s->len);
 	if (buf_len(out) > 0)
-		buf_consume(out, (size_t)send(s->fd, buf_data(out), buf_len(out), MSG_NOSIGNAL));
+		buf_consume(out, (size_t)send(s->fd, buf_data(out), MIN(buf_len(out), at_once), MSG_NOSIGNAL));
 }
 
 static bool carry(struct guest *g, struct server *s)
@@ -218,6 +222,42 @@ TEST(a_handshake_that_does_not_end_is_given_up)
 	guest_leaves(g);
 	server_leaves(s);
 	stop();
+}
+
+/* As records of a byte each. */
+static void say_in_bits(struct tls *t, const char *text)
+{
+	char bytes[PROXYRIG_TEXT_MAX];
+	size_t len = proxyrig_text(text, rig.port, bytes);
+
+	for (size_t i = 0; i < len; i++)
+		CHECK(tls_write(t, bytes + i, 1) == 1, "write");
+}
+
+TEST(a_handshake_and_what_follows_may_come_byte_by_byte_from_both_sides)
+{
+	static const char *const offers[] = { "http/1.1" };
+
+	for (at_once = 1; at_once < 8; at_once += 6) {
+		struct server *s;
+		struct guest *g;
+
+		start();
+		g = guest_dials(offers, 1);
+		UNTIL(g, NULL, proxyrig_calls(rig.listener));
+		s = server_takes("http/1.1");
+		UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+		CHECK(strcmp(tls_protocol(g->tls), "http/1.1") == 0, "%s", tls_protocol(g->tls));
+		say_in_bits(g->tls, "GET / HTTP/1.1\r\nHost: " HOST ":@\r\n\r\n");
+		UNTIL(g, s, strstr(s->got, "\r\nX-Key: k\r\n\r\n"));
+		say_in_bits(s->tls, OK);
+		UNTIL(g, s, strcmp(g->got, OK) == 0);
+		UNTIL(g, s, rig.last.count == 1);
+		CHECK(rig.last.status == 200 && rig.last.why[0] == '\0', "%u %s", rig.last.status, rig.last.why);
+		guest_leaves(g);
+		server_leaves(s);
+		stop();
+	}
 }
 
 TEST(a_server_that_is_known_is_not_asked_again_what_it_speaks)
@@ -418,6 +458,78 @@ TEST(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once)
 	stop();
 }
 
+/* How much the guest takes of what has come for it. @tail: its last bytes. */
+static size_t guest_takes(struct guest *g, char tail[16])
+{
+	struct buf *in = tls_in(g->tls);
+	char block[16384];
+	size_t got = 0;
+	ssize_t n;
+
+	for (size_t k = MIN(g->e->len, buf_room(in)); k > 0; k = MIN(g->e->len, buf_room(in))) {
+		CHECK(buf_put(in, g->e->got, k), "no memory");
+		memmove(g->e->got, g->e->got + k, g->e->len - k);
+		g->e->len -= k;
+		for (; (n = tls_read(g->tls, block, sizeof(block))) > 0; got += (size_t)n) {
+			size_t kept = MIN((size_t)n, (size_t)15);
+
+			memmove(tail, tail + kept, 15 - kept);
+			memcpy(tail + 15 - kept, block + (size_t)n - kept, kept);
+		}
+	}
+	if (g->e->t)
+		(void)tcp_pull(g->e->t);
+	return got;
+}
+
+TEST(a_whole_answer_arrives_though_its_connection_broke_before_the_guest_took_it)
+{
+	static const char *const offers[] = { "http/1.1" };
+	static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", size[] = "1000\r\n";
+
+	for (unsigned reset = 0; reset < 2; reset++) {
+		const struct linger l = { .l_onoff = (int)reset };
+		size_t sent = strlen(head), got;
+		char chunk[0x1000 + 2] = "", tail[16] = "";
+		const struct http_conn *c;
+		struct server *s;
+		struct guest *g;
+
+		start();
+		g = guest_dials(offers, 1);
+		carry(g, NULL);
+		s = server_takes("http/1.1");
+		UNTIL(g, s, tls_step(g->tls) == TLS_OPEN);
+		guest_asks(g);
+		UNTIL(g, s, strstr(s->got, "\r\nX-Key: k\r\n\r\n"));
+		CHECK(tls_write(s->tls, head, strlen(head)) == (ssize_t)strlen(head), "write");
+		UNTIL(g, s, strstr(g->got, "\r\n\r\n"));
+		got = g->len;
+		memcpy(chunk + 0x1000, "\r\n", 2);
+		c = CONTAINER_OF(rig.proxy->conns.next, struct http_conn, node);
+		while (buf_len(&c->relay.up.in) == 0) { /* until what the guest does not take fills all before the relay */
+			CHECK(tls_write(s->tls, size, 6) == 6 && tls_write(s->tls, chunk, sizeof(chunk)) == (ssize_t)sizeof(chunk), "write");
+			sent += 6 + sizeof(chunk);
+			UNTIL(NULL, s, buf_len(tls_out(s->tls)) == 0);
+			nguest_settle(&rig.g, 5);
+		}
+		CHECK(tls_write(s->tls, "0\r\n\r\n", 5) == 5, "write");
+		sent += 5;
+		UNTIL(NULL, s, buf_len(tls_out(s->tls)) == 0);
+		nguest_settle(&rig.g, 5);
+		CHECK(setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0, "linger");
+		server_leaves(s); /* without a word of TLS */
+		nguest_settle(&rig.g, 20);
+		CHECK(!g->e->closed, "the guest has yet to take the rest");
+		NGUEST_UNTIL(&rig.g, (got += guest_takes(g, tail)) == sent || g->e->closed);
+		CHECK(got == sent && strcmp(tail + 10, "0\r\n\r\n") == 0, "%zu of %zu bytes", got, sent);
+		NGUEST_UNTIL(&rig.g, rig.last.count == 1 && g->e->fin);
+		CHECK(!g->e->closed && rig.last.status == 200 && rig.last.why[0] == '\0', "%s", rig.last.why);
+		guest_leaves(g);
+		stop();
+	}
+}
+
 TEST(a_guest_that_comes_again_resumes_its_session_and_so_does_the_connection_to_its_server)
 {
 	static const char *const offers[] = { "http/1.1" };
@@ -477,7 +589,8 @@ TEST(an_idle_connection_takes_little_memory)
 }
 
 RUN_TESTS(T(a_guest_that_stops_in_its_handshake_does_not_keep_the_loop_busy), T(a_handshake_that_does_not_end_is_given_up),
-	  T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another),
+	  T(a_handshake_and_what_follows_may_come_byte_by_byte_from_both_sides), T(a_server_that_is_known_is_not_asked_again_what_it_speaks), T(a_guest_whose_server_went_during_the_handshake_gets_another),
 	  T(a_request_for_another_host_or_scheme_than_that_of_tls_is_misdirected), T(what_a_server_said_last_arrives_though_its_end_was_not_announced),
-	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once), T(a_guest_that_comes_again_resumes_its_session_and_so_does_the_connection_to_its_server),
+	  T(a_body_that_was_held_up_goes_on_however_much_the_server_takes_at_once),
+	  T(a_whole_answer_arrives_though_its_connection_broke_before_the_guest_took_it), T(a_guest_that_comes_again_resumes_its_session_and_so_does_the_connection_to_its_server),
 	  T(an_idle_connection_takes_little_memory))

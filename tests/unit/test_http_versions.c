@@ -315,6 +315,15 @@ static void check_chunks(struct end *x, size_t len, const char *end)
 	h1_in_done(&in);
 }
 
+/* All that can move has moved. */
+static void rest(void)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		(void)carry();
+		nguest_settle(&rig.g, 1);
+	}
+}
+
 TEST(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them)
 {
 	enum { UP = 700000, DOWN = 900000 };
@@ -345,10 +354,7 @@ TEST(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them)
 	CHECK(buf_put(&server[0].out, body, sizeof(body)), "no memory");
 	says(&server[0], "\r\n0\r\ngrpc-status: 0\r\n\r\n");
 	UNTIL(strcmp(c->heads, "200\n") == 0);
-	for (unsigned i = 0; i < 50; i++) {
-		(void)carry();
-		nguest_settle(&rig.g, 1);
-	}
+	rest();
 	h2rig_take(c);
 	UNTIL(c->closed);
 	CHECK(c->got == DOWN && !c->wrong && c->ended && strcmp(c->trailers, "|grpc-status: 0") == 0, "%zu %s", c->got, c->trailers);
@@ -504,6 +510,42 @@ TEST(a_server_that_breaks_off_is_a_502_or_a_reset)
 		CHECK(c->code == (cases[i].ended ? H2_NO_ERROR : H2_INTERNAL_ERROR), "case %zu: %u", i, c->code);
 		UNTIL(rig.last.count == 1);
 		CHECK(rig.last.why[0] != '\0', "no reason");
+		down();
+	}
+}
+
+/* More than the guest's window, and so little more that the proxy reads the server's end while it still has the rest. */
+TEST(a_whole_answer_arrives_though_its_connection_broke_before_the_guest_took_it)
+{
+	enum { BODY = H2_STREAM_WINDOW + H1_IO_IN_BYTES / 2 };
+	static uint8_t body[BODY];
+
+	for (size_t i = 0; i < BODY; i++)
+		body[i] = h2rig_byte(i);
+	for (unsigned reset = 0; reset < 2; reset++) {
+		const struct linger l = { .l_onoff = (int)reset };
+		struct h2end *c;
+		char head[64];
+
+		up("http/1.1", false);
+		dial(h2_only, 1);
+		c = ask("GET https 10.0.2.1:@ /", NULL, 0, NULL);
+		c->hold = true;
+		hears(0, "\r\n\r\n");
+		(void)snprintf(head, sizeof(head), OK "Content-Length: %d\r\n\r\n", BODY);
+		says(&server[0], head);
+		CHECK(buf_put(&server[0].out, body, BODY), "no memory");
+		UNTIL(buf_len(&server[0].out) == 0 && buf_len(tls_out(server[0].t)) == 0);
+		rest();
+		CHECK(setsockopt(server[0].fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0, "linger");
+		close_fd(&server[0].fd); /* without a word of TLS */
+		rest();
+		CHECK(!c->closed, "%s, and the guest has yet to take the rest: %u", reset ? "reset" : "ended", c->code);
+		h2rig_take(c);
+		UNTIL(c->closed);
+		CHECK(c->got == BODY && !c->wrong && c->ended && c->code == H2_NO_ERROR, "%zu bytes, %u", c->got, c->code);
+		UNTIL(rig.last.count == 1);
+		CHECK(rig.last.down == BODY && rig.last.why[0] == '\0', "%s", rig.last.why);
 		down();
 	}
 }
@@ -803,7 +845,8 @@ RUN_TESTS(T(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_
 	  T(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them), T(a_guest_that_does_not_read_stops_the_server),
 	  T(requests_at_once_have_a_connection_each_and_further_ones_wait),
 	  T(bodies_of_those_that_wait_do_not_keep_the_others_from_ending), T(a_stream_that_is_reset_ends_its_connection_and_no_other),
-	  T(a_server_that_breaks_off_is_a_502_or_a_reset), T(what_is_safe_to_repeat_is_asked_again_when_a_used_connection_was_ended),
+	  T(a_server_that_breaks_off_is_a_502_or_a_reset), T(a_whole_answer_arrives_though_its_connection_broke_before_the_guest_took_it),
+	  T(what_is_safe_to_repeat_is_asked_again_when_a_used_connection_was_ended),
 	  T(an_answer_before_the_request_has_ended_stops_the_guest_and_ends_the_connection),
 	  T(requests_of_http1_reach_a_server_of_http2_with_their_header_and_its_answers_come_back), T(bodies_and_trailers_pass_from_chunks_to_frames_and_back),
 	  T(a_length_passes_as_such_and_http10_gets_a_body_until_the_end), T(a_stream_that_the_server_resets_is_a_502_or_an_end_that_is_none),
