@@ -296,7 +296,7 @@ $(BUILD)/musl/tests/unit/test_guest_jobs: $(call objs,musl,tests/unit/test_guest
 	$(call say,LINK)$(MUSL_CC) $(CFLAGS_musl) $(LDFLAGS_musl) $(fault_wrap) -o $@ $^
 
 # The C end-to-end tests a second time as they would be shipped, against libsbx.a; static, so that they run anywhere.
-$(BUILD)/obj/libtest.a: $(call objs,obj,$(addprefix tests/support/,test.c dirfs.c vmrig.c))
+$(BUILD)/obj/libtest.a: $(call objs,obj,$(addprefix tests/support/,test.c dirfs.c vmmem.c vmrig.c))
 	$(call say,AR)$(ARCHIVE)
 $(BUILD)/obj/tests/e2e/test_%: $(BUILD)/obj/tests/e2e/test_%.o $(BUILD)/obj/libtest.a $(BUILD)/libsbx.a
 	$(call say,LINK)$(CC) $(CFLAGS_obj) $(LDFLAGS_obj) -o $@ $^

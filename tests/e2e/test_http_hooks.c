@@ -14,10 +14,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../support/vmmem.h"
 #include "../support/vmrig.h"
 #include "../test.h"
 
-enum { HEAD_MAX = 8192 };
+#define CREDENTIAL "Bearer s3cret-7b02"
+
+enum { HEAD_MAX = 8192,
+       TLS_HANDSHAKE = 22, /* the first byte of a client's: it is answered with something else, as this is no server of TLS */
+       MEMORY_MIB = 128 };
 
 /* What the hook saw, and how it behaves. */
 struct hook {
@@ -35,7 +40,7 @@ struct site {
 	char origin[64], rule[64];
 };
 
-/* A server that answers with the head of each request. */
+/* A server that answers with the head of each request, but to "/quiet" with dots. */
 static void serve(int listener)
 {
 	for (;;) {
@@ -46,10 +51,12 @@ static void serve(int listener)
 
 		while (len < HEAD_MAX && (n = recv(fd, head + len, HEAD_MAX - len, 0)) > 0) {
 			head[len += (size_t)n] = '\0';
-			if (strstr(head, "\r\n\r\n"))
+			if (strstr(head, "\r\n\r\n") || head[0] == TLS_HANDSHAKE)
 				break;
 		}
 		(void)snprintf(line, sizeof(line), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", len);
+		if (strncmp(head, "GET /quiet ", 11) == 0)
+			memset(head, '.', len);
 		(void)!write(fd, line, strlen(line));
 		(void)!write(fd, head, len);
 		close(fd);
@@ -98,7 +105,9 @@ static void on_request(struct sbx_http_call *call, const struct sbx_http_request
 		h->secret_was_there |= strcmp(q->headers[i].name, "X-Secret") == 0 || strstr(q->headers[i].value, "k3y-9e1f");
 		h->placeholder_was_there |= strncmp(q->headers[i].value, "sbx-secret-", 11) == 0;
 	}
-	if (strcmp(h->mode, "change") == 0) {
+	if (strcmp(h->mode, "credential") == 0) {
+		CHECK(sbx_http_set_header(call, "Authorization", CREDENTIAL, &err) == 0, "%s", err.message);
+	} else if (strcmp(h->mode, "change") == 0) {
 		CHECK(sbx_http_set_header(call, "user-agent", "changed", &err) == 0, "%s", err.message);
 		CHECK(sbx_http_append_header(call, "X-Added", "one two", &err) == 0, "%s", err.message);
 		CHECK(sbx_http_delete_header(call, "X-Gone", &err) == 0, "%s", err.message);
@@ -148,6 +157,7 @@ static struct sbx_vm *start_with(struct site *s, struct hook *h, uint32_t timeou
 	c.http_hook_count = 1;
 	c.http_injections = &header;
 	c.http_injection_count = 1;
+	c.memory_mib = MEMORY_MIB;
 	c.http_secrets = secret;
 	c.http_secret_count = secret != NULL;
 	return vmrig_start_with(&c);
@@ -227,6 +237,127 @@ TEST(a_placeholder_becomes_its_secret_behind_the_hooks_and_goes_nowhere_else)
 	(void)snprintf(script, sizeof(script), "wget -q -O - --header 'X-Key: %s' --header 'Host: host.sandbox.internal:%u' %s/ 2>&1", placeholder, s.port, s.origin);
 	run(vm, script, out, sizeof(out));
 	CHECK(strstr(out, "403") && h.calls == 1, "to another origin: %s", out);
+	sbx_vm_free(vm);
+	site_down(&s);
+}
+
+TEST(what_a_hook_sets_is_nowhere_in_the_memory_of_the_guest)
+{
+	struct hook h = { .mode = "credential" };
+	char script[256], out[HEAD_MAX];
+	struct sbx_vm *vm;
+	struct site s;
+
+	site_up(&s);
+	vm = start(&s, &h, 30000);
+	(void)snprintf(script, sizeof(script), "wget -S -q -O - --header 'X-Mine: q9-is-there' %s/quiet 2>&1", s.origin);
+	for (unsigned i = 0; i < 3; i++)
+		run(vm, script, out, sizeof(out));
+	CHECK(h.calls == 3 && strstr(out, "......"), "%s", out);
+	CHECK(vmmem_has(VMMEM_GUEST, "q9-is-there", 11), "it is not the guest's memory that was looked at");
+	CHECK(!vmmem_has(VMMEM_GUEST, CREDENTIAL, strlen(CREDENTIAL)), "what the hook has set is in the guest's memory");
+	CHECK(!vmmem_has(VMMEM_GUEST, "X-Secret: hidden", 16), "what is set without a callback is in the guest's memory");
+	(void)snprintf(script, sizeof(script), "wget -q -O - %s/", s.origin);
+	run(vm, script, out, sizeof(out));
+	CHECK(strstr(out, "Authorization: " CREDENTIAL "\r\n") && strstr(out, "X-Secret: hidden\r\n"), "the server did not get them: %s", out);
+	CHECK(vmmem_has(VMMEM_GUEST, CREDENTIAL, strlen(CREDENTIAL)), "now that a server has told the guest it must be found");
+	sbx_vm_free(vm);
+	site_down(&s);
+}
+
+/* An authority of the test's: its certificate and its key, as they are given to the VM; and the key's number, of which all of it is made. */
+struct authority {
+	char certificate[4096], key[4096];
+	uint8_t number[32];
+};
+
+static size_t read_file(const char *dir, const char *name, void *dst, size_t size)
+{
+	char path[128];
+	FILE *f;
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "re");
+	CHECK(f, "%s: %s", path, strerror(errno));
+	n = fread(dst, 1, size - 1, f);
+	((char *)dst)[n] = '\0';
+	(void)fclose(f);
+	CHECK(unlink(path) == 0, "%s: %s", path, strerror(errno));
+	return n;
+}
+
+static void make_authority(struct authority *a)
+{
+	static const uint8_t before[] = { 2, 1, 1, 4, 32 }; /* RFC 5915, 3: version 1, then the number as 32 bytes */
+	char dir[] = "/tmp/sbx-authority-XXXXXX", der[4096];
+	const uint8_t *at;
+	int status = -1;
+	size_t n;
+	pid_t pid;
+
+	CHECK(mkdtemp(dir), "mkdtemp: %s", strerror(errno));
+	pid = fork();
+	if (pid == 0) {
+		if (chdir(dir) == 0)
+			(void)execlp("sh", "sh", "-ec",
+				     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ours -keyout key -out certificate 2>log\n"
+				     "openssl pkcs8 -topk8 -nocrypt -outform DER -in key -out der", (char *)NULL);
+		_exit(127);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0, "openssl: %#x", (unsigned)status);
+	(void)read_file(dir, "log", der, sizeof(der));
+	n = read_file(dir, "der", der, sizeof(der));
+	(void)read_file(dir, "certificate", a->certificate, sizeof(a->certificate));
+	(void)read_file(dir, "key", a->key, sizeof(a->key));
+	CHECK(rmdir(dir) == 0, "%s: %s", dir, strerror(errno));
+	at = memmem(der, n, before, sizeof(before));
+	CHECK(at && n - (size_t)(at - (const uint8_t *)der) >= sizeof(before) + sizeof(a->number), "the key is in another format");
+	memcpy(a->number, at + sizeof(before), sizeof(a->number));
+}
+
+/* The text of a PEM file, but for its first line, which others have, too. */
+static const char *second_line(const char *pem)
+{
+	return strchr(strchr(pem, '\n') + 1, '\n') + 1;
+}
+
+TEST(the_key_of_the_authority_is_in_the_host_process_and_nowhere_in_the_guest)
+{
+	struct sbx_http_injection header = SBX_HTTP_INJECTION_INIT;
+	struct sbx_vm_config c = vmrig_config();
+	uint8_t reversed[32]; /* as a processor of this kind has numbers */
+	struct authority a;
+	char origin[64], script[256], out[HEAD_MAX];
+	struct sbx_vm *vm;
+	struct site s;
+
+	make_authority(&a);
+	for (size_t i = 0; i < sizeof(reversed); i++)
+		reversed[i] = a.number[sizeof(reversed) - 1 - i];
+	site_up(&s);
+	(void)snprintf(origin, sizeof(origin), "https://host.sandbox.internal:%u", s.port);
+	header.origin = origin;
+	header.name = "X";
+	header.value = "y";
+	c.memory_mib = MEMORY_MIB;
+	c.flags = SBX_VM_NETWORK | SBX_VM_WRITABLE;
+	c.outbound_rules = (const char *const[]){ s.rule, "tcp:::1/128" };
+	c.outbound_count = 2;
+	c.http_injections = &header;
+	c.http_injection_count = 1;
+	c.http_ca_certificate_pem = a.certificate;
+	c.http_ca_private_key_pem = a.key;
+	vm = vmrig_start_with(&c);
+	/* The server speaks no TLS, so the answer is a 502; but it comes in TLS, with a certificate that the key has signed. */
+	(void)snprintf(script, sizeof(script), "cat /run/sandbox/ca.pem >/tmp/copy; wget -q -O - %s/ 2>&1", origin);
+	run(vm, script, out, sizeof(out));
+	CHECK(strstr(out, "502"), "%s", out);
+	CHECK(vmmem_has(VMMEM_HOST, reversed, sizeof(reversed)), "the number is not found where it must be");
+	CHECK(vmmem_has(VMMEM_GUEST, second_line(a.certificate), 64), "the certificate is not found where it must be");
+	CHECK(!vmmem_has(VMMEM_GUEST, reversed, sizeof(reversed)), "the number of the key is in the guest's memory");
+	CHECK(!vmmem_has(VMMEM_GUEST, a.number, sizeof(a.number)), "the key in DER is in the guest's memory");
+	CHECK(!vmmem_has(VMMEM_GUEST, second_line(a.key), 64), "the key in PEM is in the guest's memory");
 	sbx_vm_free(vm);
 	site_down(&s);
 }
@@ -404,6 +535,7 @@ TEST(hooks_headers_and_secrets_are_each_checked_and_named)
 }
 
 RUN_TESTS(T(a_hook_sees_a_request_and_changes_its_headers), T(a_placeholder_becomes_its_secret_behind_the_hooks_and_goes_nowhere_else),
+	  T(what_a_hook_sets_is_nowhere_in_the_memory_of_the_guest), T(the_key_of_the_authority_is_in_the_host_process_and_nowhere_in_the_guest),
 	  T(a_hook_answers_and_refuses), T(a_hook_that_hangs_costs_its_time_and_no_more),
 	  T(a_hook_that_is_removed_is_inactive_at_once), T(a_call_outlives_its_vm), T(what_makes_no_sense_is_told_before_anything_starts),
 	  T(hooks_headers_and_secrets_are_each_checked_and_named))
