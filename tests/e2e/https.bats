@@ -122,7 +122,7 @@ curl_image() {
 }
 
 @test "in images laid out as Alpine's and Fedora's the bundle has the authority beside their own, and curl finds it" {
-	local bundle layout
+	local bundle layout root
 	cd "$DIR"
 	mkdir -p alpine/etc/ssl/certs fedora/etc/pki/{ca-trust/extracted/pem,tls/certs} fedora/etc/ssl
 	echo 3.20 >alpine/etc/alpine-release
@@ -135,13 +135,21 @@ curl_image() {
 		bundle=${layout#*=}
 		layout=${layout%%=*}
 		curl_image "$layout"
-		# shellcheck disable=SC2016
-		run sbx --image "$layout.erofs" --allow "tcp:127.0.0.1/32:$PORT" --allow "tcp:::1/128:$PORT" --header "$HEADER" --ca-file ca.pem -- sh -c '
-			curl -sS "$0/" && echo && curl -sS --cacert "$1" "$0/" && echo && grep -c BEGIN "$1"' "$SITE" "$bundle"
-		assert_status 0
-		[ "$output" = $'served\nserved\n2' ]
+		for root in "" --writable; do
+			# shellcheck disable=SC2016
+			run sbx --image "$layout.erofs" ${root:+"$root"} --allow "tcp:127.0.0.1/32:$PORT" --allow "tcp:::1/128:$PORT" --header "$HEADER" --ca-file ca.pem -- sh -c '
+				curl -sS "$0/" && echo && curl -sS --cacert "$1" "$0/" && echo && grep -c BEGIN "$1"
+				grep -c certs /proc/mounts || :' "$SITE" "$bundle"
+			assert_status 0
+			[ "${output%$'\n'*}" = $'served\nserved\n2' ]
+			if [ -n "$root" ]; then
+				[ "${lines[3]}" -eq 0 ] # the files themselves have it
+			else
+				[ "${lines[3]}" -gt 0 ]
+			fi
+		done
 	done
-	[ "$(authorised)" -eq 4 ]
+	[ "$(authorised)" -eq 8 ]
 }
 
 @test "a VM without hooks has no authority, and nothing of its files" {

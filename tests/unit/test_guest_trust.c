@@ -166,6 +166,7 @@ static const struct item fedora[] = {
 	{ "etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", NULL },
 	{ "etc/pki/tls/cert.pem", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", NULL },
 	{ "etc/ssl/certs", "../pki/tls/certs", NULL },
+	{ "etc/pki/ca-trust/extracted/pem/directory-hash/5678abcd.0", NULL, "another" },
 };
 
 TEST(debians_layout_is_extended)
@@ -208,6 +209,7 @@ TEST(fedoras_layout_is_extended)
 		check_bundle("/etc/pki/tls/cert.pem");
 		check_alone("/etc/pki/ca-trust/source/anchors/sandbox-ca.pem");
 		check_alone("/etc/pki/tls/certs/0123abcd.0");
+		check_alone("/etc/pki/ca-trust/extracted/pem/directory-hash/0123abcd.0");
 		check_alone("/etc/ssl/certs/0123abcd.0");
 		check_env("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/run/sandbox/ca.pem");
 		finish();
@@ -302,6 +304,52 @@ TEST(what_an_image_has_in_odd_kinds_is_left)
 	}
 }
 
+/* A store that is a JKS is at @path, and @link leads to it. */
+static void check_java(const struct item *layout, size_t count, const char *path, const char *link)
+{
+	const struct slice one = slice_of(BUNDLE), other = slice_of("another certificate");
+	static uint8_t text[TEXT_MAX];
+
+	for (int writable = 0; writable < 2; writable++) {
+		struct buf b;
+		size_t len;
+
+		begin(layout, count);
+		buf_init(&b, JKS_BYTES_MAX);
+		CHECK(jks_add_to_pem(one, other, "other", &b) == 0, "make");
+		put(path, buf_data(&b), buf_len(&b));
+		provide(writable);
+		len = see(path, text);
+		CHECK(len > buf_len(&b) && text[11] == 3 && memmem(text, len, "another certificate", 19) && memmem(text, len, "\0\7sandbox", 9), "%s: not extended", path);
+		CHECK(see(link, text) == len && text[11] == 3, "%s: not the same", link);
+		buf_done(&b);
+		finish();
+	}
+}
+
+TEST(javas_key_stores_are_extended_where_each_distribution_has_them)
+{
+	static const struct item of_alpine[] = {
+		{ "etc/alpine-release", NULL, "3.20" },
+		{ "etc/ssl/certs/ca-certificates.crt", NULL, BUNDLE },
+		{ "etc/ssl/certs/java/", NULL, NULL },
+		{ "usr/lib/jvm/java-17-openjdk/lib/security/cacerts", "/etc/ssl/certs/java/cacerts", NULL },
+		{ "usr/lib/jvm/default-jvm", "java-17-openjdk", NULL },
+	};
+	static const struct item of_fedora[] = {
+		{ "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", NULL, BUNDLE },
+		{ "etc/pki/ca-trust/extracted/java/", NULL, NULL },
+		{ "etc/pki/java/cacerts", "/etc/pki/ca-trust/extracted/java/cacerts", NULL },
+		{ "usr/lib/jvm/java-21-openjdk-21.0.4.0.7-2.fc40.x86_64/lib/security/cacerts", "../../../../../../etc/pki/java/cacerts", NULL },
+		{ "usr/lib/jvm/jre", "/etc/alternatives/jre", NULL },
+	};
+
+	check_java(of_alpine, ARRAY_LEN(of_alpine), "etc/ssl/certs/java/cacerts", "/usr/lib/jvm/default-jvm/lib/security/cacerts");
+	check_java(of_fedora, ARRAY_LEN(of_fedora), "etc/pki/ca-trust/extracted/java/cacerts",
+		   "/usr/lib/jvm/java-21-openjdk-21.0.4.0.7-2.fc40.x86_64/lib/security/cacerts");
+	check_java(of_fedora, ARRAY_LEN(of_fedora), "etc/pki/ca-trust/extracted/java/cacerts", "/etc/pki/java/cacerts");
+}
+
 TEST(javas_key_stores_are_extended)
 {
 	static const struct item java[] = {
@@ -335,4 +383,4 @@ TEST(javas_key_stores_are_extended)
 
 RUN_TESTS(T(debians_layout_is_extended), T(alpines_layout_is_extended), T(fedoras_layout_is_extended), T(a_read_only_root_keeps_its_own_files_below),
 	  T(a_root_without_any_gets_a_bundle_of_the_authority_alone), T(names_that_are_taken_are_not), T(again_is_nothing), T(what_an_image_has_in_odd_kinds_is_left),
-	  T(javas_key_stores_are_extended))
+	  T(javas_key_stores_are_extended_where_each_distribution_has_them), T(javas_key_stores_are_extended))
