@@ -200,9 +200,9 @@ guest() {
 		--secret 'KEY=NO_SUCH_VARIABLE_HERE@https://a.example' 'NO_SUCH_VARIABLE_HERE'
 		--secret 'KEY=TOKEN@ftp://a.example' 'ftp://a.example'
 		--secret 'KEY=TOKEN@https://a.example/path' 'path'
-		--ca-file /nonexistent 'No such file'
+		--ca-file "$DIR/none" 'No such file'
 		--ca-file /etc/passwd 'no certificate'
-		--http-log /nonexistent/log 'No such file'
+		--http-log "$DIR/none/log" 'No such file'
 	) i
 	for ((i = 0; i < ${#cases[@]}; i += 3)); do
 		run sbx --header 'https://a.example=X: y' "${cases[i]}" "${cases[i + 1]}" -- true
