@@ -24,6 +24,7 @@ includedir ?= $(prefix)/include
 pkgconfigdir ?= $(libdir)/pkgconfig
 # Where sandbox-host, sandbox-init, vmlinux and default.erofs are installed; compiled into libsbx.
 pkglibdir ?= $(libdir)/sandbox
+installed_at = $(prefix) $(includedir) $(libdir) $(pkglibdir)
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -54,7 +55,9 @@ WARN := -Wall -Wextra -Wconversion -Wshadow -Wvla -Wstrict-prototypes -Wmissing-
 	-Wimplicit-fallthrough -Wformat=2 -Werror
 # The kernel's own headers end structures in arrays that the caller's structure continues; clang calls that a GNU extension.
 WARN_clang := -Wno-gnu-variable-sized-type-not-at-end
-CPPFLAGS_ALL := -Isrc -Iinclude -D_GNU_SOURCE -DSBX_PKGLIBDIR='"$(pkglibdir)"'
+CPPFLAGS_ALL := -Isrc -Iinclude -D_GNU_SOURCE
+# Of single sources.
+CPPFLAGS_src/client/paths = -DSBX_PKGLIBDIR='"$(pkglibdir)"'
 LANG_ALL := -std=gnu17 $(WARN) -fvisibility=hidden -g
 
 # Asserts stay in: a broken invariant must stop the host process, not go on in it.
@@ -112,6 +115,8 @@ test_support := $(sort $(wildcard tests/support/*.c) \
 
 # $(call objs,SET,SOURCES)
 objs = $(patsubst %.c,$(BUILD)/$1/%.o,$2)
+# $(call absolute,FILES): for the shell; the project may lie in a directory with a blank in its name.
+absolute = $(foreach file,$1,'$(abspath $(file))')
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What is built
@@ -132,11 +137,15 @@ FORCE:
 $(BUILD)/%/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC_$*) $(CPPFLAGS_ALL) $(CFLAGS_$*)' | cmp -s - $@ || echo '$(CC_$*) $(CPPFLAGS_ALL) $(CFLAGS_$*)' >$@
+# A change of the places of an installation rebuilds what has them inside.
+$(BUILD)/places: FORCE
+	@mkdir -p $(@D)
+	@echo '$(installed_at)' | cmp -s - $@ || echo '$(installed_at)' >$@
 
 define object_set
 $$(BUILD)/$1/%.o: %.c $$(BUILD)/$1/flags | $$(ready_$1)
 	@mkdir -p $$(@D)
-	$$(call say,$2)$$(CC_$1) $$(CPPFLAGS_ALL) $$(CFLAGS_$1) $$(EXTRA_CFLAGS) -MMD -MP -c -o $$@ $$<
+	$$(call say,$2)$$(CC_$1) $$(CPPFLAGS_ALL) $$(CPPFLAGS_$$*) $$(CFLAGS_$1) $$(EXTRA_CFLAGS) -MMD -MP -c -o $$@ $$<
 endef
 ready_musl := $(BUILD)/uapi/.ready
 ready_addon := $(BUILD)/node/.modules
@@ -147,6 +156,7 @@ $(eval $(call object_set,clang-san,CLANGSAN))
 $(eval $(call object_set,musl,MUSL))
 $(eval $(call object_set,addon,ADDON))
 $(eval $(call object_set,addon-san,ADDONSAN))
+$(foreach set,obj gcc-san clang-san addon-san,$(BUILD)/$(set)/src/client/paths.o): $(BUILD)/places
 
 # musl-gcc hides the system's include directories, and with them the kernel's own headers: show it those, and only those.
 $(BUILD)/uapi/.ready:
@@ -184,7 +194,7 @@ $(BUILD)/libsbx.so: $(BUILD)/libsbx.so.$(SOVERSION)
 	$(call say,LN)ln -sf $(<F) $@
 
 # sbx.pc is what is installed; pkg-config prefers the -uninstalled one when it looks into $(BUILD).
-$(BUILD)/sbx.pc: src/client/sbx.pc.in Makefile
+$(BUILD)/sbx.pc: src/client/sbx.pc.in $(BUILD)/places Makefile
 	@mkdir -p $(@D)
 	$(call say,GEN)sed -e 's|@PREFIX@|$(prefix)|' -e 's|@INCLUDEDIR@|$(includedir)|' -e 's|@LIBDIR@|$(libdir)|' \
 		-e 's|@VERSION@|$(VERSION)|' $< >$@
@@ -231,7 +241,7 @@ $(node_dir)/sandbox.node: $(call objs,addon,$(src_addon)) $(BUILD)/libsbx.a
 
 # Sources are linked, not copied: messages and source maps name files whose text is the source's.
 $(node_dir)/.typescript: $(wildcard node/src/*.ts node/test/*.ts node/tsconfig*.json examples/typescript/*.ts) $(node_dir)/.modules
-	@mkdir -p $(@D) && ln -sfn $(CURDIR)/node/src $(@D)/src && ln -sfn $(CURDIR)/node/test $(@D)/test && ln -sfn $(CURDIR)/examples/typescript $(@D)/examples && cp node/tsconfig*.json $(@D)/
+	@mkdir -p $(@D) && ln -sfn "$(CURDIR)/node/src" $(@D)/src && ln -sfn "$(CURDIR)/node/test" $(@D)/test && ln -sfn "$(CURDIR)/examples/typescript" $(@D)/examples && cp node/tsconfig*.json $(@D)/
 	@rm -rf $(@D)/dist $(@D)/test-dist $(@D)/examples-dist
 	$(call say,TSC,$(@D)/dist)for p in tsconfig.json tsconfig.test.json tsconfig.examples.json; do $(NODE_ENV_PATH) $(node_dir)/node_modules/.bin/tsc -p $(@D)/$$p; done
 	@touch $@
@@ -239,7 +249,7 @@ $(node_dir)/.typescript: $(wildcard node/src/*.ts node/test/*.ts node/tsconfig*.
 $(node_dir)/.package: $(node_dir)/.typescript $(node_dir)/sandbox.node $(programs) $(images)
 	@mkdir -p $(node_platform)
 	@echo '{ "name": "@torkbot/sandbox-linux-x64-gnu", "version": "$(VERSION)" }' >$(node_platform)/package.json
-	@ln -sf $(abspath $(programs) $(images) $(node_dir)/sandbox.node) $(node_platform)/
+	@ln -sf $(call absolute,$(programs) $(images) $(node_dir)/sandbox.node) $(node_platform)/
 	@touch $@
 
 # Tests of the package without a VM: a program in the place of sandbox-host, and the addon once more with sanitizers. SANDBOX_LIBDIR takes such a directory.
@@ -253,7 +263,7 @@ $(node_dir)/sandbox-san.node: $(call objs,addon-san,$(src_addon) $(src_client) $
 node-tests: $(node_dir)/.fakes
 $(node_dir)/.fakes: $(node_dir)/.package $(node_dir)/fake-host $(node_dir)/sandbox-san.node
 	@for fake in fake fake-san; do mkdir -p $(node_dir)/$$fake; \
-		ln -sf $(abspath $(programs) $(images)) $(node_dir)/$$fake/; ln -sf ../fake-host $(node_dir)/$$fake/sandbox-host; done
+		ln -sf $(call absolute,$(programs) $(images)) $(node_dir)/$$fake/; ln -sf ../fake-host $(node_dir)/$$fake/sandbox-host; done
 	@ln -sf ../sandbox.node $(node_dir)/fake/sandbox.node; ln -sf ../sandbox-san.node $(node_dir)/fake-san/sandbox.node
 	@touch $@
 
@@ -399,7 +409,7 @@ tidy: $(tidy_stamps)
 $(patsubst %.c,$(BUILD)/tidy/%.ok,$(src_addon)): $(ready_addon)
 $(BUILD)/tidy/%.ok: %.c .clang-tidy
 	@mkdir -p $(@D)
-	$(call say,TIDY,$<)out=$$(nice clang-tidy --quiet $< -- $(CPPFLAGS_ALL) $(if $(filter node/%,$<),$(NODE_INCLUDE)) -std=gnu17 -MMD -MP -MT $@ -MF $(@:.ok=.d) \
+	$(call say,TIDY,$<)out=$$(nice clang-tidy --quiet $< -- $(CPPFLAGS_ALL) $(CPPFLAGS_$*) $(if $(filter node/%,$<),$(NODE_INCLUDE)) -std=gnu17 -MMD -MP -MT $@ -MF $(@:.ok=.d) \
 		2>$@.err) && ! grep -F .clang-tidy: $@.err || { printf '%s\n' "$$out"; cat $@.err; exit 1; } # a broken configuration is ignored
 	@rm -f $@.err; touch $@
 

@@ -65,6 +65,21 @@ static() { # compiler
 	! readelf -d "$tmp/static" | grep -F libsbx.so
 }
 
+wholly_static() {
+	# shellcheck disable=SC2046
+	compile_and_run "$pcdir" gcc "$tmp/whole" -static $(pc "$pcdir" --static --libs sbx)
+	! readelf -l "$tmp/whole" | grep -F INTERP
+}
+
+follows_prefix() { # also where it was made for another one before
+	local prefix pc=$tmp/build/sbx.pc
+	for prefix in /usr/local /opt/one; do
+		${MAKE:-make} BUILD="$tmp/build" prefix="$prefix" "$pc"
+		cat "$pc"
+		[ "$(pkg-config --variable=libdir "$pc")" = "$prefix/lib" ] || return
+	done
+}
+
 version_agrees() {
 	[ "$(pc "$pcdir" --modversion sbx)" = "$(sed -n 's/^#define SBX_VERSION "\(.*\)"/\1/p' include/sbx.h)" ]
 }
@@ -75,8 +90,10 @@ sysroot=$tmp/root libs=$tmp/root/usr/local/lib pcdir=$tmp/root/usr/local/lib/pkg
 check "the installed library has the header's version" version_agrees
 check "a C program links the installed shared library" shared gcc
 check "a C program links the installed static library" static gcc
+check "a C program links the installed static library and nothing shared" wholly_static
 check "a C++ program links the installed static library" static "g++ -x c++"
 sysroot='' libs=$B pcdir=$B
 check "a C program links the shared library of the build tree" shared clang
 check "a C program links the static library of the build tree" static clang
+check "what pkg-config says follows the prefix" follows_prefix
 finish
