@@ -76,10 +76,31 @@ static int make_dir(const char *path)
 	return -EIO;
 }
 
+/* An archive ends in blocks of zeros. tar does not miss them in one that was cut short between two files. */
+static bool is_whole(uint64_t len, const uint8_t *last_block)
+{
+	static const uint8_t zeros[IMAGE_HEAD_LEN];
+
+	return len >= sizeof(zeros) && len % sizeof(zeros) == 0 && memcmp(last_block, zeros, sizeof(zeros)) == 0;
+}
+
+#define CUT_SHORT "the archive is cut short: the blocks of zeros at its end are missing; copy or make it again"
+
+/* Keeps the last IMAGE_HEAD_LEN bytes of all that passes. */
+static void note_last(uint8_t *last, const char *p, size_t len)
+{
+	size_t n = len < IMAGE_HEAD_LEN ? len : IMAGE_HEAD_LEN;
+
+	memmove(last, last + n, IMAGE_HEAD_LEN - n);
+	memcpy(last + IMAGE_HEAD_LEN - n, p + len - n, n);
+}
+
 /* What was read to find out what standard input is, then the rest of it. */
 static int feed_stream(void *ctx)
 {
 	const struct image_source *src = ctx;
+	uint8_t last[IMAGE_HEAD_LEN] = { 0 };
+	uint64_t total = 0;
 	char buf[65536];
 	size_t len = src->head_len;
 
@@ -92,17 +113,40 @@ static int feed_stream(void *ctx)
 			if (n < 0)
 				return 1;
 		}
+		total += len;
+		note_last(last, buf, len);
 		n = read(STDIN_FILENO, buf, sizeof(buf));
-		if (n <= 0)
-			return n < 0;
+		if (n < 0)
+			return 1;
+		if (n == 0)
+			break;
 		len = (size_t)n;
 	}
+	if (src->tar_option || is_whole(total, last))
+		return 0;
+	dprintf(STDERR_FILENO, CUT_SHORT "\n");
+	return 1;
+}
+
+/* The same for a file. */
+static int check_end(const struct image_source *src)
+{
+	uint8_t last[IMAGE_HEAD_LEN];
+
+	if (src->tar_option || src->stream)
+		return 0;
+	if (src->size >= sizeof(last) && pread(src->fd, last, sizeof(last), (off_t)(src->size - sizeof(last))) == (ssize_t)sizeof(last) &&
+	    is_whole(src->size, last))
+		return 0;
+	image_error("%s: " CUT_SHORT, src->name);
+	return -EINVAL;
 }
 
 static int unpack_archive(struct build *b, struct image_source *src, const char *dir)
 {
 	struct args unpack = { 0 };
 	struct job_step step = { .what = b->what[0], .count = 1, .stdin_fd = src->fd, .watch_fd = src->fd, .total = src->size };
+	int r;
 
 	unpack_args(b, &unpack, dir, src->tar_option);
 	snprintf(b->what[0], sizeof(b->what[0]), "unpacking %s", src->name);
@@ -113,7 +157,8 @@ static int unpack_archive(struct build *b, struct image_source *src, const char 
 		step.count = 2;
 		step.watch_fd = -1;
 	}
-	return job_run(&b->job, &step);
+	r = job_run(&b->job, &step);
+	return r < 0 ? r : check_end(src);
 }
 
 static int copy_directory(struct build *b)
@@ -269,7 +314,7 @@ int build_look(struct build *b, const char *root)
 	int r = tree_look(root, &b->facts);
 
 	if (r < 0)
-		image_error("%s: cannot be read: %s%s", b->src.name, strerror(-r), r == -EACCES ? "; run this as root" : "");
+		image_error("%s: cannot be read: %s%s", b->src.name, strerror(-r), r == -EACCES && geteuid() != 0 ? "; run this as root" : "");
 	return r;
 }
 

@@ -389,6 +389,19 @@ save_archive() {
 	[ "$(cat out.erofs)" = old ]
 	image build root.tar.gz out.erofs -q
 	image inspect out.erofs
+	# Between two files tar itself does not notice.
+	echo old >out.erofs
+	tar -C root -cf root.tar etc/marker bin/busybox
+	head -c 1024 root.tar >cut.tar
+	run image build cut.tar out.erofs
+	assert_status 1
+	assert_output_has "cut.tar: the archive is cut short"
+	run image build - out.erofs < <(cat cut.tar)
+	assert_status 1
+	assert_output_has "the archive is cut short"
+	[ "$(cat out.erofs)" = old ]
+	image build root.tar out.erofs -q
+	image build - out.erofs -q < <(cat root.tar)
 }
 
 @test "places where the image cannot go are known before any work" {
