@@ -21,6 +21,9 @@ int cmd_doctor(int argc, char **argv);
 int cmd_policy(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
+/* main.c: what getopt_long() has just refused, as people write it: "--name…" or "-x". @shorts: the letters that there are; @letter: room for one. */
+const char *cli_refused(char **argv, const char *shorts, char letter[3]);
+
 /* policy.c: does this egress rule make sense? Else @err says what is wrong with it. */
 bool cli_check_rule(const char *rule, struct sbx_err *err);
 

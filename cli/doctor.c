@@ -65,6 +65,7 @@ int cmd_doctor(int argc, char **argv)
 	const char *qemu = NULL;
 	struct sbx_probe probe;
 	struct sbx_err err;
+	char letter[3];
 	bool files;
 	int c;
 
@@ -76,7 +77,8 @@ int cmd_doctor(int argc, char **argv)
 			return CLI_OK;
 		}
 		if (c != 'Q') {
-			fprintf(stderr, "sandbox doctor: %s: %s\n%s", argv[optind - 1], c == ':' ? "needs a value" : "no such option", doctor_help);
+			fprintf(stderr, "sandbox doctor: %s: %s\n%s", cli_refused(argv, "h", letter), c == ':' ? "needs a value" : "no such option",
+				doctor_help);
 			return CLI_USAGE;
 		}
 		qemu = optarg;

@@ -148,15 +148,13 @@ static bool check_combination(const struct image_options *opt)
 	return true;
 }
 
-static int tell_bad_option(int c, const char *arg)
+static int tell_bad_option(int c, char **argv)
 {
 	const char *why = c == ':' ? "needs a value" : optopt >= OPT_INCLUDE || optopt == 'q' ? "takes no value"
 											      : "no such option";
+	char letter[3];
 
-	if (strncmp(arg, "--", 2) == 0)
-		image_error("%s: %s", arg, why);
-	else
-		image_error("-%c: no such option", optopt);
+	image_error("%s: %s", cli_refused(argv, "qh", letter), why);
 	return usage_error("build");
 }
 
@@ -184,7 +182,7 @@ int cmd_image_build(int argc, char **argv)
 			return CLI_OK;
 		}
 		if (c == '?' || c == ':')
-			return tell_bad_option(c, argv[optind - 1]);
+			return tell_bad_option(c, argv);
 		if (!take_option(&opt, c, optarg))
 			return CLI_USAGE;
 	}

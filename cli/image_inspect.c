@@ -108,7 +108,7 @@ int cmd_image_inspect(int argc, char **argv)
 	};
 	struct sbx_image_info info;
 	struct sbx_err err = { 0 };
-	char built[32], uuid[40];
+	char built[32], uuid[40], letter[3];
 	int json = 0, c;
 
 	opterr = 0;
@@ -119,7 +119,7 @@ int cmd_image_inspect(int argc, char **argv)
 			return CLI_OK;
 		}
 		if (c != 'j') {
-			fprintf(stderr, "sandbox image inspect: %s: no such option; there is --json\n", argv[optind - 1]);
+			fprintf(stderr, "sandbox image inspect: %s: no such option; there is --json\n", cli_refused(argv, "h", letter));
 			return CLI_USAGE;
 		}
 		json = 1;

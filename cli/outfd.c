@@ -21,10 +21,11 @@ void outfd_init(struct outfd *o, int fd)
 	int own;
 
 	o->fd = fd;
-	o->reopened = o->may_block = o->broken = false;
+	o->reopened = o->may_block = false;
+	o->broken = 0;
 	o->head = o->len = 0;
-	if (fstat(fd, &st) < 0 || S_ISREG(st.st_mode))
-		return;
+	if (fstat(fd, &st) < 0 || S_ISREG(st.st_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+		return; /* what is not open for writing must not become so */
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	own = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode) ? open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
 	if (own >= 0) {
@@ -83,7 +84,7 @@ size_t outfd_flush(struct outfd *o)
 		if (n == -EAGAIN)
 			break;
 		if (n < 0) {
-			o->broken = true;
+			o->broken = (int)-n;
 			n = (ssize_t)o->len;
 		}
 		o->head += (size_t)n;

@@ -2,8 +2,9 @@
 /* cli/run.c - `sandbox run`: one VM, one program, and our own standard streams, signals and terminal around them.
  *
  * One poll() loop. Output that our reader does not take is not acknowledged, so the program in the guest waits, as it would on a
- * pipe. INT, TERM, HUP and QUIT go to the program; whoever insists (RUN_INSIST times) ends the VM. The terminal is raw only while the
- * program has one. */
+ * pipe. INT, TERM, HUP and QUIT go to the program while there is one; whoever insists (RUN_INSIST times in INSIST_MS, but by HUP, which many programs
+ * take for a request to read their configuration again) ends the VM. The terminal is
+ * raw only while the program has one. */
 #include "run.h"
 
 #include <errno.h>
@@ -24,6 +25,8 @@
 
 enum {
 	RUN_INSIST = 3,
+	INSIST_MS = 5000,
+	LAST_OUTPUT_MS = 1000, /* for a reader of output that takes none, when an end was asked for */
 	PATIENCE_MS = 3000, /* then a word about the boot that still goes on */
 	STDIN_CHUNK = 1 << 16,
 };
@@ -42,8 +45,12 @@ struct run {
 	bool input_full; /* wait for on_writable */
 	bool ready, begun, exited, ended;
 	bool given_up; /* the caller insists on an end */
+	bool asked;    /* for the command's end, by a signal */
+	bool left_unread;
+	bool output_lost;
 	int status;
 	unsigned insisted;
+	uint64_t first_ms; /* of the signals that insisted counts */
 	bool patience; /* a person watches: say a word when the boot takes long */
 };
 
@@ -71,16 +78,17 @@ void run_sbx_error(const struct sbx_err *err)
 	show_console(err);
 }
 
-/* Of the VM: names the option that it is about, if it is a mount's. */
+/* Of the VM: names the option that it is about. */
 static void vm_error(const struct run *r, const struct sbx_err *err)
 {
 	const char *option, *value = run_mount_in(&r->opt, err->message, &option);
 
-	if (!value) {
-		run_sbx_error(err);
-		return;
-	}
-	run_error("%s %s: %s", option, value, err->message);
+	if (value)
+		run_error("%s %s: %s", option, value, err->message);
+	else if ((option = run_option_in(&r->opt, err->message)))
+		run_error("%s: %s", option, err->message);
+	else
+		run_error("%s", err->message);
 	show_console(err);
 }
 
@@ -118,12 +126,18 @@ static void terminal_size(uint16_t *rows, uint16_t *cols)
 
 static void flush_stream(struct run *r, unsigned i)
 {
-	bool was_broken = r->out[i].broken;
+	bool was_broken = r->out[i].broken != 0;
 	size_t done = outfd_flush(&r->out[i]);
 
 	if (r->proc && done > 0)
 		sbx_proc_ack(r->proc, done);
-	if (r->out[i].broken && !was_broken && r->proc)
+	if (!r->out[i].broken || was_broken)
+		return;
+	if (r->out[i].broken != EPIPE) { /* nobody chose not to have it */
+		r->output_lost = true;
+		run_error("standard %s cannot be written: %s", i == 0 ? "output" : "error", strerror(r->out[i].broken));
+	}
+	if (r->proc)
 		(void)sbx_proc_signal(r->proc, SIGPIPE); /* what it would have got from a pipe of its own */
 }
 
@@ -231,6 +245,28 @@ static void on_log(struct sbx_vm *vm, enum sbx_log_level level, const char *line
 
 /* ---- Our own side ---- */
 
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* Is this signal not only for the program any more? */
+static bool insists(struct run *r, int signo)
+{
+	uint64_t now = now_ms();
+
+	if (signo == SIGHUP)
+		return false;
+	if (r->insisted == 0 || now - r->first_ms > INSIST_MS) {
+		r->insisted = 0;
+		r->first_ms = now;
+	}
+	return ++r->insisted >= RUN_INSIST;
+}
+
 static void handle_signal(struct run *r)
 {
 	struct signalfd_siginfo si;
@@ -244,7 +280,8 @@ static void handle_signal(struct run *r)
 			(void)sbx_proc_resize(r->proc, rows, cols);
 		return;
 	}
-	if (r->proc && ++r->insisted < RUN_INSIST) {
+	r->asked = true;
+	if (r->proc && !r->exited && !insists(r, (int)si.ssi_signo)) {
 		(void)sbx_proc_signal(r->proc, (int)si.ssi_signo);
 		return;
 	}
@@ -301,10 +338,14 @@ static void run_step(struct run *r)
 		{ .fd = r->out[0].len ? r->out[0].fd : -1, .events = POLLOUT },
 		{ .fd = r->out[1].len ? r->out[1].fd : -1, .events = POLLOUT },
 	};
-	int wait_ms = r->ready || !r->patience ? -1 : PATIENCE_MS;
+	bool last = r->exited && r->asked;
+	int wait_ms = last ? LAST_OUTPUT_MS : r->ready || !r->patience ? -1
+								       : PATIENCE_MS;
 	int n = poll(p, 5, wait_ms);
 
-	if (n == 0) {
+	if (n == 0 && last) {
+		r->left_unread = true;
+	} else if (n == 0) {
 		fprintf(stderr, "sandbox: still booting (after %d s; up to %u s are allowed, see --boot-timeout)\n", PATIENCE_MS / 1000,
 			r->opt.vm.boot_timeout_ms / 1000);
 		r->patience = false;
@@ -340,14 +381,14 @@ static int block_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Leaves @ret as it is without a @path. */
+/* Leaves @ret as it is without a @path. A named pipe that nobody reads is not waited for: nobody could interrupt it. */
 static bool open_output(const char *option, const char *path, int *ret)
 {
 	if (!path)
 		return true;
-	*ret = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+	*ret = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0666);
 	if (*ret < 0)
-		run_error("%s %s: %s", option, path, strerror(errno));
+		run_error("%s %s: %s", option, path, errno == ENXIO ? "nobody reads it; start its reader first" : strerror(errno));
 	return *ret >= 0;
 }
 
@@ -374,9 +415,11 @@ static int run_vm(struct run *r)
 			begin(r);
 	}
 	terminal_restore(r);
-	while (output_pending(r) && r->insisted < RUN_INSIST) /* a slow reader gets the rest */
+	while (output_pending(r) && !r->given_up && !r->left_unread) /* a slow reader gets the rest */
 		run_step(r);
 	if (r->proc && !r->ended && !r->given_up && !run_copies(&r->opt, r->vm, true) && r->status == 0)
+		r->status = RUN_FAILED;
+	if (r->output_lost && r->status == 0)
 		r->status = RUN_FAILED;
 	sbx_proc_free(r->proc);
 	sbx_vm_free(r->vm);

@@ -54,6 +54,8 @@ bool run_take_mount(struct run_options *o, const char *value);
 bool run_take_tmpfs(struct run_options *o, const char *value);
 /* The value of the one whose mount point a message of the library names, and its option; or NULL. */
 const char *run_mount_in(const struct run_options *o, const char *message, const char **ret_option);
+/* run_options.c: the option that a message of the library is about, if it can be told; or NULL. */
+const char *run_option_in(const struct run_options *o, const char *message);
 /* run_copies.c: the values of --copy-in and --copy-out. False after a complaint. */
 bool run_take_copy(struct run_options *o, bool out, const char *value);
 /* Does those of one direction, in their order; after a failure the rest of those out, and none of those in. False after complaints. */

@@ -74,6 +74,8 @@ static const char run_help[] =
 	"  --append TEXT       more for the guest kernel's command line\n"
 	"  --icount            qemu: let time be the number of guest instructions\n"
 	"\n"
+	"INT, TERM, HUP and QUIT go to COMMAND. The third of a few seconds (but HUP), or one before COMMAND runs, ends the machine.\n"
+	"\n"
 	"exit status: COMMAND's; 128+N when signal N ended it; 124 after --timeout; 127 when it was not found, 126 when it cannot be\n"
 	"executed; 125 when sandbox itself failed, and when COMMAND succeeded but a --copy-out did not.\n";
 
@@ -207,6 +209,26 @@ static bool take_engine(struct run_options *o, const char *value)
 	return false;
 }
 
+/* The place of the variable that @pair (or a name alone) is about, or the first free one. */
+static unsigned find_env(const struct run_options *o, const char *pair)
+{
+	size_t len = strcspn(pair, "=");
+	unsigned i = 0;
+
+	while (i < o->env_count && (strncmp(o->env[i], pair, len) != 0 || o->env[i][len] != '='))
+		i++;
+	return i;
+}
+
+/* A later one replaces an earlier one: of two, programs do not agree which counts. */
+static void put_env(struct run_options *o, const char *pair)
+{
+	unsigned i = find_env(o, pair);
+
+	o->env[i] = pair;
+	o->env_count += i == o->env_count;
+}
+
 static bool take_env(struct run_options *o, const char *value)
 {
 	const char *from_caller;
@@ -221,7 +243,7 @@ static bool take_env(struct run_options *o, const char *value)
 		return false;
 	}
 	if (strchr(value, '=')) {
-		o->env[o->env_count++] = value;
+		put_env(o, value);
 		return true;
 	}
 	from_caller = getenv(value);
@@ -233,7 +255,7 @@ static bool take_env(struct run_options *o, const char *value)
 		run_error("out of memory");
 		return false;
 	}
-	o->env[o->env_count++] = pair; /* kept until the process ends */
+	put_env(o, pair); /* kept until the process ends */
 	return true;
 }
 
@@ -390,17 +412,23 @@ static bool take_option(struct run_options *o, int c, const char *value)
 	}
 }
 
-static int bad_option(int c, const char *arg)
+static int bad_option(int c, char **argv)
 {
 	bool known = optopt == 'i' || optopt == 't' || optopt == 'q' || optopt == 'v' || optopt >= OPT_IMAGE;
 	const char *why = c == ':' ? "needs a value" : known ? "takes no value"
 							     : "no such option";
+	char letter[3];
 
-	if (strncmp(arg, "--", 2) == 0)
-		run_error("%s: %s; `sandbox run --help` lists the options", arg, why);
-	else
-		run_error("-%c: %s; `sandbox run --help` lists the options", optopt, why);
+	run_error("%s: %s; `sandbox run --help` lists the options", cli_refused(argv, "itqvh", letter), why);
 	return RUN_FAILED + 1;
+}
+
+/* A value of its own is no value of --writable, which can do without: it would be the command. */
+static bool is_stray_size(const char *before, const char *word)
+{
+	size_t digits = strspn(word, "0123456789");
+
+	return strcmp(before, "--writable") == 0 && digits > 0 && (word[digits] == '\0' || (strchr("KMGkmg", word[digits]) && !word[digits + 1]));
 }
 
 /* What is left on the command line is the command; none means a shell, on a terminal. */
@@ -408,6 +436,10 @@ static bool take_command(struct run_options *o, char **argv)
 {
 	static const char *const shell[] = { "/bin/sh", NULL };
 
+	if (argv[0] && is_stray_size(argv[-1], argv[0])) {
+		run_error("--writable %s: write it as one word, --writable=%s", argv[0], argv[0]);
+		return false;
+	}
 	if (argv[0]) {
 		o->exec.argv = (const char *const *)argv;
 		return true;
@@ -438,9 +470,34 @@ static bool check_together(struct run_options *o)
 		run_error("-t with -i: standard input is not a terminal; leave -t out");
 		return false;
 	}
-	if (o->tty && term && o->env_count < RUN_ENV_MAX && term[0])
+	if (o->tty && term && term[0] && o->env_count < RUN_ENV_MAX && find_env(o, "TERM") == o->env_count)
 		return take_env(o, "TERM");
 	return true;
+}
+
+const char *run_option_in(const struct run_options *o, const char *message)
+{
+	const struct {
+		const char *begins, *option; /* NULL: it was not given, and is not to blame */
+	} known[] = {
+		{ "memory is ", "--memory" },
+		{ "hostname is ", "--hostname" },
+		{ "image ", o->vm.image_path ? "--image" : NULL },
+		{ "kernel ", o->vm.kernel_path ? "--kernel" : NULL },
+		{ "guest init ", o->vm.init_path ? "--init" : NULL },
+		{ "counting instructions ", "--icount" },
+		{ "the addition to the kernel command line ", "--append" },
+		{ "the qemu engine cannot run here", o->vm.qemu_path ? "--qemu" : o->vm.engine ? "--engine" : NULL },
+		{ "the kvm engine cannot run here", "--engine" },
+	};
+	static const char cannot[] = "cannot open ";
+
+	if (strncmp(message, cannot, strlen(cannot)) == 0)
+		message += strlen(cannot);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strncmp(message, known[i].begins, strlen(known[i].begins)) == 0)
+			return known[i].option;
+	return NULL;
 }
 
 int run_options_parse(int argc, char **argv, struct run_options *ret)
@@ -457,7 +514,7 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 			return CLI_OK + 1;
 		}
 		if (c == '?' || c == ':')
-			return bad_option(c, argv[optind - 1]);
+			return bad_option(c, argv);
 		if (!take_option(o, c, optarg))
 			return RUN_FAILED + 1;
 	}

@@ -64,11 +64,24 @@ static const char *kernel_problem(const uint8_t *p, uint64_t size)
 	return "is neither an x86-64 ELF vmlinux nor a bzImage";
 }
 
+/* Does it ask for a dynamic linker? */
+static bool elf_is_dynamic(const uint8_t *p)
+{
+	uint64_t at = load_le64(p + offsetof(Elf64_Ehdr, e_phoff));
+
+	for (uint16_t count = load_le16(p + offsetof(Elf64_Ehdr, e_phnum)); count > 0 && at <= MAGIC_BYTES - sizeof(Elf64_Phdr); count--, at += sizeof(Elf64_Phdr))
+		if (load_le32(p + at) == PT_INTERP)
+			return true;
+	return false;
+}
+
 static const char *init_problem(const uint8_t *p, uint64_t size)
 {
 	if (!is_elf64_x86(p))
 		return "is not an x86-64 ELF program";
-	return elf_is_whole(p, size) ? NULL : CUT_SHORT;
+	if (!elf_is_whole(p, size))
+		return CUT_SHORT;
+	return elf_is_dynamic(p) ? "needs shared libraries, which are not there when the guest starts; link it statically" : NULL;
 }
 
 /* Opens a regular file and looks at its first bytes. */

@@ -81,25 +81,36 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-void qemu_find(const char *path, char *ret, size_t size)
+static bool find_in_path(const char *name, char *ret, size_t size)
 {
 	const char *dirs = secure_getenv("PATH");
 
-	ret[0] = '\0';
-	if (path) { /* as given: the engine says what is wrong with it */
-		(void)snprintf(ret, size, "%s", path);
-		return;
-	}
 	for (const char *d = dirs ? dirs : "/usr/bin:/usr/local/bin"; *d;) {
 		int len = (int)strcspn(d, ":");
 		char candidate[PATH_MAX];
 
-		(void)snprintf(candidate, sizeof(candidate), "%.*s/qemu-system-x86_64", len, d);
+		(void)snprintf(candidate, sizeof(candidate), "%.*s/%s", len, d, name);
 		if (candidate[0] == '/' && is_program(candidate)) {
 			(void)snprintf(ret, size, "%s", candidate);
-			return;
+			return true;
 		}
 		d += len;
 		d += *d == ':';
 	}
+	return false;
+}
+
+void qemu_find(const char *path, char *ret, size_t size)
+{
+	char *here;
+
+	ret[0] = '\0';
+	if (!path || (path[0] && !strchr(path, '/'))) {
+		if (find_in_path(path ? path : "qemu-system-x86_64", ret, size) || !path)
+			return;
+	}
+	/* As given, but that the host process need not be where we are: the engine says what is wrong with it. */
+	here = path[0] && path[0] != '/' ? realpath(".", NULL) : NULL;
+	(void)snprintf(ret, size, "%s%s%s", here ? here : "", here ? "/" : "", path);
+	free(here);
 }

@@ -235,6 +235,14 @@ static void vm_panic_line(const struct vm *vm, char *dst, size_t size)
 	(void)snprintf(dst, size, "%.*s", last ? (int)strcspn(last, "\n") : 0, last ? last : "");
 }
 
+/* What a death or a silence during the boot most likely means, if nothing was printed; else "", as the console says it. */
+static const char *vm_silence(const struct vm *vm)
+{
+	return vm->console.total == 0 ? "; its kernel has printed nothing: the kernel may be damaged, or made for another machine; if `sandbox doctor` finds the engine "
+					"not usable, it is that"
+				      : "";
+}
+
 static void vm_guest_died(struct vm *vm, const char *how)
 {
 	char panic[256];
@@ -243,7 +251,7 @@ static void vm_guest_died(struct vm *vm, const char *how)
 	if (vm->state == VM_STOPPING)
 		vm_end(vm, PROTO_END_STOPPED, 0, "the VM was stopped");
 	else if (vm->state == VM_BOOTING)
-		vm_end(vm, PROTO_END_LAUNCH, -EIO, "the guest died before it was ready: %s", panic[0] ? panic : how);
+		vm_end(vm, PROTO_END_LAUNCH, -EIO, "the guest died before it was ready: %s%s", panic[0] ? panic : how, vm_silence(vm));
 	else if (panic[0] || vm->lost_why[0])
 		vm_end(vm, PROTO_END_GUEST, -EIO, "the guest died: %s", panic[0] ? panic : vm->lost_why);
 	else
@@ -270,8 +278,8 @@ static void vm_boot_timer(struct loop_timer *t)
 	struct vm *vm = CONTAINER_OF(t, struct vm, timer);
 
 	vm_end(vm, PROTO_END_LAUNCH, -ETIMEDOUT,
-	       "the guest was not ready within %u ms (engine %s); its console says where it stands, and a longer boot timeout helps if it was only slow",
-	       vm->config.boot_timeout_ms, vm->engine_ops->name);
+	       "the guest was not ready within %u ms (engine %s); %sa longer boot timeout helps if it was only slow%s", vm->config.boot_timeout_ms,
+	       vm->engine_ops->name, vm->console.total > 0 ? "its console says where it stands, and " : "", vm_silence(vm));
 }
 
 static void vm_console(void *user, const uint8_t *p, size_t len)
@@ -285,9 +293,12 @@ static void vm_engine_ended(void *user, enum engine_end end, const char *detail)
 {
 	struct vm *vm = user;
 
+	bool booting = vm->state == VM_BOOTING;
+	bool told = strstr(detail, "ended with status"); /* and QEMU's own words */
+
 	if (end == ENGINE_END_FAILED)
-		vm_end(vm, vm->state == VM_BOOTING ? PROTO_END_LAUNCH : PROTO_END_ENGINE, -EIO, "the %s engine failed: %s",
-		       vm->engine_ops->name, detail[0] ? detail : "it did not say why");
+		vm_end(vm, booting ? PROTO_END_LAUNCH : PROTO_END_ENGINE, -EIO, "the %s engine failed: %s%s", vm->engine_ops->name,
+		       detail[0] ? detail : "it did not say why", booting && !told ? vm_silence(vm) : "");
 	else
 		vm_guest_died(vm, detail[0] ? detail : "the guest reset or powered itself off");
 }

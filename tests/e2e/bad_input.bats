@@ -21,10 +21,10 @@ refused() {
 
 @test "an image that is missing, a directory, garbage, or cut short" {
 	local dir=$BATS_TEST_TMPDIR
-	refused "/no/such/image.erofs" --image /no/such/image.erofs -- true
-	refused "$dir" --image "$dir" -- true
+	refused "--image: cannot open image '/no/such/image.erofs'" --image /no/such/image.erofs -- true
+	refused "--image: image '$dir' is not a regular file" --image "$dir" -- true
 	head -c 100000 /dev/urandom >"$dir/garbage"
-	refused "EROFS" --image "$dir/garbage" -- true
+	refused "--image: image $dir/garbage: not an EROFS image" --image "$dir/garbage" -- true
 	head -c 5000 "$SBX_BUILD/default.erofs" >"$dir/short"
 	refused "$dir/short" --image "$dir/short" -- true
 	: >"$dir/empty"
@@ -44,13 +44,14 @@ refused() {
 }
 
 @test "a kernel that is missing or is none" {
-	refused /no/such/vmlinux --kernel /no/such/vmlinux -- true
-	refused "is neither an x86-64 ELF vmlinux nor a bzImage" --kernel /etc/passwd -- true
+	refused "--kernel: cannot open kernel '/no/such/vmlinux'" --kernel /no/such/vmlinux -- true
+	refused "--kernel: kernel '/etc/passwd' is neither an x86-64 ELF vmlinux nor a bzImage" --kernel /etc/passwd -- true
 }
 
 @test "an init that is missing or is none" {
-	refused /no/such/init --init /no/such/init -- true
+	refused "--init: cannot open guest init '/no/such/init'" --init /no/such/init -- true
 	refused "is not an x86-64 ELF program" --init /etc/passwd -- true
+	refused "'/usr/bin/bash' needs shared libraries" --init /usr/bin/bash -- true
 }
 
 @test "a kernel or an init that is cut short" {
@@ -65,17 +66,33 @@ refused() {
 	refused "guest init '$BATS_TEST_TMPDIR/init' is cut short; copy or build it again" --init "$BATS_TEST_TMPDIR/init" -- true
 }
 
+@test "a kernel that is damaged where nothing but running it can tell" {
+	local size
+	size=$(stat -c %s "$SBX_BUILD/vmlinux")
+	{
+		head -c 4096 "$SBX_BUILD/vmlinux"
+		head -c $((size - 4096)) /dev/zero
+	} >"$BATS_TEST_TMPDIR/vmlinux"
+	refused "the kernel may be damaged" --kernel "$BATS_TEST_TMPDIR/vmlinux" --boot-timeout $((5 * PATIENCE)) -- true
+}
+
 @test "QEMU that is missing or does not run" {
 	[ "$SBX_ENGINE" = qemu ] || skip "the engine under test is not qemu"
-	refused "/no/such/qemu" --qemu /no/such/qemu -- true
+	refused "--qemu: the qemu engine cannot run here: '/no/such/qemu'" --qemu /no/such/qemu -- true
 	refused "qemu" --qemu /etc/passwd -- true
+	cd /usr || return
+	run sbx --qemu bin/qemu-system-x86_64 -- true
+	assert_status 0
+	run sbx --qemu qemu-system-x86_64 -- true
+	assert_status 0
+	refused "/usr/bin/no-such-qemu" --qemu bin/no-such-qemu -- true
 	run sbx --qemu /bin/false -- true
 	assert_status 125
 	assert_output_has qemu
 }
 
 @test "more memory than the machine has" {
-	refused "this machine has" --memory 1000000 -- true
+	refused "--memory: memory is 1000000 MiB; this machine has" --memory 1000000 -- true
 }
 
 @test "numbers that are none, or out of bounds" {
@@ -94,11 +111,13 @@ refused() {
 	refused "--image: needs a value" --image
 	refused "--tty=yes: takes no value" --tty=yes -- true
 	refused "-z: no such option" -z -- true
+	refused "-z: no such option" --net -zt -- true
+	refused "--writable 64M: write it as one word, --writable=64M" --writable 64M -- true
 }
 
 @test "options that contradict each other" {
 	refused "-q and -v contradict" -q -v -- true
-	refused "counting instructions needs the qemu engine" --icount --engine kvm -- true
+	refused "--icount: counting instructions needs the qemu engine" --icount --engine kvm -- true
 	refused "--writable: 200 MiB are more than the guest's memory of 100 MiB" --memory 100 --writable=200M -- true
 }
 
@@ -106,7 +125,7 @@ refused() {
 	refused "--engine xen: must be auto, kvm or qemu" --engine xen -- true
 	refused "--cwd etc: must be an absolute path" --cwd etc -- true
 	refused "--env =x" --env =x -- true
-	refused "hostname is 'a b'" --hostname 'a b' -- true
+	refused "--hostname: hostname is 'a b'" --hostname 'a b' -- true
 	refused "--env NO_SUCH_VARIABLE_HERE: the caller has no such variable" --env NO_SUCH_VARIABLE_HERE -- true
 }
 
@@ -118,6 +137,8 @@ refused() {
 
 @test "a console file that cannot be written" {
 	refused "--console /no/such/dir/console" --console /no/such/dir/console -- true
+	mkfifo "$BATS_TEST_TMPDIR/fifo"
+	SBX_TEST_LIMIT=60 refused "fifo: nobody reads it" --console "$BATS_TEST_TMPDIR/fifo" -- true
 }
 
 @test "commands that do not exist" {
@@ -129,9 +150,16 @@ refused() {
 	run "$SANDBOX" --help
 	assert_status 0
 	assert_output_has doctor
-	run "$SANDBOX" run --help
-	assert_status 0
-	assert_output_has --writable
+	local how
+	for how in "run --help" "help run" "--help run"; do
+		# shellcheck disable=SC2086
+		run "$SANDBOX" $how
+		assert_status 0
+		assert_output_has --writable
+	done
+	run "$SANDBOX" help frobnicate
+	assert_status 2
+	assert_output_has "unknown command 'frobnicate'"
 }
 
 # with_dev COMMAND…: in a mount namespace whose /dev has null and what $make_dev makes, without the right to open what the mode forbids.
@@ -157,5 +185,5 @@ with_dev() {
 	[[ $output == *"kvm        NOT usable"* ]] || skip "kvm works on this machine"
 	run "$SANDBOX" run --engine kvm -- true
 	assert_status 125
-	assert_output_has "the kvm engine cannot run here"
+	assert_output_has "--engine: the kvm engine cannot run here"
 }

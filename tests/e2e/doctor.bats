@@ -35,4 +35,15 @@ load helper
 	run "$SANDBOX" version
 	assert_status 0
 	[[ $output =~ ^sandbox\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+	[ "$output" = "$("$SANDBOX" --version)" ]
+}
+
+@test "what cannot be printed is a failure" {
+	local command
+	for command in version --version doctor --help "run --help" "image inspect --json $SBX_BUILD/default.erofs"; do
+		# shellcheck disable=SC2016
+		run bash -c '"$SANDBOX" $0 2>&1 >/dev/full' "$command"
+		assert_status 1
+		assert_output_has "standard output cannot be written"
+	done
 }

@@ -81,6 +81,26 @@ teardown() {
 	[ "$output" = $'y\ny\n141' ]
 }
 
+@test "output that cannot be written is an error" {
+	run bash -c '"$SANDBOX" run --engine "$SBX_ENGINE" -- sh -c "trap \"\" PIPE; echo lost" 2>&1 >/dev/full'
+	assert_status 125
+	[ "$output" = "sandbox run: standard output cannot be written: No space left on device" ]
+}
+
+@test "a standard stream that is closed is not mistaken for a file" {
+	cd "$BATS_TEST_TMPDIR" || return
+	run bash -c '"$SANDBOX" run --engine "$SBX_ENGINE" --console console -- sh -c "trap \"\" PIPE; echo lost" 2>&1 >&-'
+	assert_status 125
+	[ "$output" = "sandbox run: standard output cannot be written: Bad file descriptor" ]
+	run grep -c lost console
+	[ "$output" = 0 ]
+	run bash -c '"$SANDBOX" run --engine "$SBX_ENGINE" -i -- cat <&-'
+	assert_status 0
+	[ -z "$output" ]
+	bash -c '"$SANDBOX" run --engine "$SBX_ENGINE" -i -v --console console -- sh -c "cat; exit 3" <&- >&- 2>&-' || status=$?
+	assert_status 3
+}
+
 @test "a reader that stops makes the command wait, and no process grows" {
 	mkfifo "$BATS_TEST_TMPDIR/pipe"
 	"$SANDBOX" run --engine "$SBX_ENGINE" -- yes >"$BATS_TEST_TMPDIR/pipe" 3>&- &
@@ -107,6 +127,11 @@ teardown() {
 	assert_output_has PATH=/
 	assert_output_has HOME=/root
 	[[ $output != *HOST_SECRET* ]]
+	TERM=other run sbx -t --env A=1 --env B=2 --env A=3 --env TERM=mine -- env
+	[ "$(grep -c '^A=' <<<"$output")" -eq 1 ]
+	assert_output_has A=3
+	assert_output_has TERM=mine
+	[[ $output != *TERM=other* ]]
 }
 
 @test "cwd, user, group and hostname are as asked for" {
@@ -239,6 +264,39 @@ teardown() {
 	wait $cli || code=$?
 	[ "$code" -eq 9 ]
 	grep -q got-int "$BATS_TEST_TMPDIR/out"
+}
+
+@test "a command that is ended by a signal does not wait for who reads its output" {
+	local code=0
+	mkfifo "$BATS_TEST_TMPDIR/pipe"
+	"$SANDBOX" run --engine "$SBX_ENGINE" -- yes >"$BATS_TEST_TMPDIR/pipe" 3>&- &
+	local cli=$!
+	exec 4<"$BATS_TEST_TMPDIR/pipe"
+	head -c 2000000 <&4 >/dev/null
+	kill -TERM $cli
+	wait $cli || code=$?
+	exec 4<&-
+	[ "$code" -eq 143 ]
+}
+
+@test "hang-ups go to the command, however many; who insists by another signal ends the machine" {
+	local code=0 i
+	# shellcheck disable=SC2016
+	"$SANDBOX" run --engine "$SBX_ENGINE" -- sh -c 'trap "echo hup" HUP; trap "echo int" INT; echo up; while :; do sleep 0.1; done' \
+		>"$BATS_TEST_TMPDIR/out" 3>&- &
+	local cli=$!
+	wait_for grep -q up "$BATS_TEST_TMPDIR/out"
+	for i in 1 2 3 4; do
+		kill -HUP $cli
+		wait_for grep -qzE "(hup.*){$i}" "$BATS_TEST_TMPDIR/out"
+	done
+	for i in 1 2; do
+		kill -INT $cli
+		wait_for grep -qzE "(int.*){$i}" "$BATS_TEST_TMPDIR/out"
+	done
+	kill -INT $cli
+	wait $cli || code=$?
+	[ "$code" -eq 130 ]
 }
 
 @test "-v says what ran, --console keeps what the guest printed" {
