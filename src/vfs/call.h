@@ -39,7 +39,7 @@ enum caller_state {
 	CALLER_SUBMITTED, /* its operation is a file system's */
 };
 
-/* An object of the caller's file system that it holds, open or not. The fields are call.c's. */
+/* An object of the caller's file system that it holds, open or not. The fields are call.c's and call_ops.c's. */
 struct held {
 	struct list link; /* caller.kept or caller.dropped */
 	struct caller *c;
