@@ -136,7 +136,15 @@ int http_frame(struct sbx_vm *vm, const struct frame *f); /* HTTP_CALL, HTTP_CAN
 void http_lose_all(struct sbx_vm *vm);                    /* on_cancel for every call that was kept */
 bool http_calls_pump(struct sbx_vm *vm);                  /* as fs_calls_pump() */
 
-/* fs_tools.c: the host tools. */
+/* Whoever waits for a request of the host tools: it is done when @done says so, and the result is his. */
+struct tool_wait {
+	bool done;
+	struct sbx_fs_result result;
+};
+
+/* fs_tools.c, fs_results.c: the host tools. */
+/* As sbx_fs_submit(); with @w nobody is called, and @w gets the result, unless tool_forget() comes first. */
+int tool_submit(struct sbx_vm *vm, const struct sbx_fs_request *request, struct tool_wait *w, uint32_t *ret_id, struct sbx_err *err);
 int tool_frame(struct sbx_vm *vm, const struct frame *f); /* FS_RESULT: 0 or -EPROTO */
 void tool_forget(struct sbx_vm *vm, uint32_t id);         /* cancels a request whose result nobody wants any more */
 void tool_lose_all(struct sbx_vm *vm);                    /* every request ends, as the VM did */

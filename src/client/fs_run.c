@@ -10,26 +10,10 @@
 
 enum { GRACE_MS = 5000 }; /* for the host process to say that a request's time is over */
 
-struct waiter {
-	bool done;
-	struct sbx_fs_result result;
-};
-
-static void on_done(struct sbx_vm *vm, const struct sbx_fs_result *result, void *user)
-{
-	struct waiter *w = user;
-
-	(void)vm;
-	w->done = true;
-	w->result = *result;
-	/* Whose object it is frees what it holds afterwards: that is nothing now. */
-	*(struct sbx_fs_result *)(uintptr_t)result = (struct sbx_fs_result){ 0 };
-}
-
 int sbx_fs_run(struct sbx_vm *vm, const struct sbx_fs_request *request, struct sbx_fs_result *ret, struct sbx_err *err)
 {
 	struct sbx_fs_request q = SBX_FS_REQUEST_INIT;
-	struct waiter w = { 0 };
+	struct tool_wait w = { 0 };
 	uint64_t deadline;
 	uint32_t id;
 	int r = vm_refuse_reentry(vm, err);
@@ -39,11 +23,9 @@ int sbx_fs_run(struct sbx_vm *vm, const struct sbx_fs_request *request, struct s
 	if (request->struct_size > sizeof(q))
 		return err_set(err, -EINVAL, "struct sbx_fs_request is newer than this library");
 	memcpy(&q, request, request->struct_size);
-	q.done = on_done;
-	q.user = &w;
 	q.timeout_ms = q.timeout_ms ? q.timeout_ms : SBX_FS_WAIT_MS;
 	deadline = clock_mono_ns() + ((uint64_t)q.timeout_ms + GRACE_MS) * NS_PER_MS;
-	r = sbx_fs_submit(vm, &q, &id, err);
+	r = tool_submit(vm, &q, &w, &id, err);
 	if (r < 0)
 		return r;
 	r = vm_wait(vm, &w.done, deadline);
