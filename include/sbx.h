@@ -549,6 +549,9 @@ struct sbx_stats {
 	uint64_t net_flows_admitted, net_flows_denied;
 	uint32_t net_flows_open;
 	uint64_t net_log_left_out; /* lines that the flow log lacks */
+	/* Of mounts, which the guest's page cache hides in part: what its kernel asked the host process for. */
+	uint64_t fs_requests, fs_read_bytes, fs_written_bytes;
+	uint32_t fs_objects, fs_open; /* that its kernel knows, and has open */
 };
 
 /** Asks the host process and waits for the answer. */

@@ -106,6 +106,11 @@ static int on_stats_frame(struct sbx_vm *vm, const struct frame *f)
 		.net_flows_denied = m.net_flows_denied,
 		.net_flows_open = m.net_flows_open,
 		.net_log_left_out = m.net_log_left_out,
+		.fs_requests = m.fs_requests,
+		.fs_read_bytes = m.fs_read_bytes,
+		.fs_written_bytes = m.fs_written_bytes,
+		.fs_objects = m.fs_objects,
+		.fs_open = m.fs_open,
 	};
 	control_end(c, &result);
 	return 0;

@@ -220,6 +220,13 @@ void files_tell(const struct files *f, const struct attachment *a, uint32_t flag
 			f->changed(f->user, (uint32_t)f->at[i].guest_index, flags, path);
 }
 
+void files_get_stats(const struct files *f, struct fuse_stats *ret)
+{
+	*ret = (struct fuse_stats){ 0 };
+	if (f->dev)
+		fs_get_stats(f->dev, ret);
+}
+
 void files_put_mounts(const struct files *f, struct buf *out)
 {
 	for (unsigned i = 0; i < f->count; i++) {

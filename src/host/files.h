@@ -5,6 +5,7 @@
 #define HOST_FILES_H
 
 #include "base/work.h"
+#include "fuse/fuse.h"
 #include "host/config.h"
 #include "host/fscalls.h"
 #include "vfs/hostdir.h"
@@ -41,6 +42,8 @@ void files_done(struct files *f);
 void files_interrupt(struct files *f, uint32_t pid);
 /* Calls files.changed for every mount that shows the file system of @a. */
 void files_tell(const struct files *f, const struct attachment *a, uint32_t flags, const char *path);
+/* Of the device; nothing but zeros without one. */
+void files_get_stats(const struct files *f, struct fuse_stats *ret);
 /* Tells init what to mount where. */
 void files_put_mounts(const struct files *f, struct buf *out);
 

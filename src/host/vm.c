@@ -527,6 +527,7 @@ static int vm_stats(struct vm *vm, const struct frame *f)
 	struct blk_stats blk;
 	struct vsock_stats vsock;
 	struct network_stats net = { 0 };
+	struct fuse_stats fs;
 
 	if (msg_stats_get_decode(f->body, f->len, &m) < 0)
 		return -EPROTO;
@@ -548,6 +549,12 @@ static int vm_stats(struct vm *vm, const struct frame *f)
 	s.net_flows_denied = net.denied;
 	s.net_flows_open = net.open;
 	s.net_log_left_out = net.log_left_out;
+	files_get_stats(&vm->files, &fs);
+	s.fs_requests = fs.requests;
+	s.fs_read_bytes = fs.read_bytes;
+	s.fs_written_bytes = fs.written_bytes;
+	s.fs_objects = fs.nodes;
+	s.fs_open = fs.handles;
 	s.execs_started = vm->execs.started;
 	s.execs_running = execs_running(&vm->execs);
 	s.oom_kills = vm->oom_kills;

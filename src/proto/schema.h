@@ -132,7 +132,8 @@
 #define MSG_STATS(F) \
 	F(u32, seq) F(u64, host_rss_bytes) F(u64, guest_rss_bytes) F(u64, vsock_rx_bytes) F(u64, vsock_tx_bytes) F(u64, blk_reads) F(u64, blk_read_bytes) \
 	F(u64, execs_started) F(u32, execs_running) F(u64, device_breaks) F(u32, oom_kills) F(u64, uptime_ns) F(u64, net_bytes_out) F(u64, net_bytes_in) \
-	F(u64, net_flows_admitted) F(u64, net_flows_denied) F(u32, net_flows_open) F(u64, net_log_left_out)
+	F(u64, net_flows_admitted) F(u64, net_flows_denied) F(u32, net_flows_open) F(u64, net_log_left_out) F(u64, fs_requests) \
+	F(u64, fs_read_bytes) F(u64, fs_written_bytes) F(u32, fs_objects) F(u32, fs_open)
 #define MSG_PROBE_RESULT(F) \
 	F(u32, chosen) F(u32, kvm_usable) F(str, kvm_detail) F(str, kvm_remedy) F(u32, qemu_usable) F(str, qemu_detail) F(str, qemu_remedy)
 #define MSG_OOM(F) F(u32, kills)
