@@ -13,7 +13,8 @@
  *  - on file systems of this machine (by statfs type) metadata is run inline, and timed. What a call takes beyond STALL_NS is a debt of
  *    its class, of which every swift one pays PAID_NS back; with more than DEBT_NS its class goes to the pool for SLOW_NS, and for
  *    twice as long if that happens again soon. So a cold disk stalls the loop for DEBT_NS or one call in that time, and a loop
- *    thread that only had to give its CPU to others does not take the disk for slow.
+ *    thread that only had to give its CPU to others does not take the disk for slow: short calls rarely lose it, and after a long
+ *    one the kernel is asked whether the thread has waited for anything else.
  *  - on others (network, FUSE, unknown) everything is run by the pool, for a call may wait for ever.
  *  - reads are tried inline with RWF_NOWAIT, which does not wait for a disk, and otherwise read by the pool; writes likewise where the
  *    file system supports it, and if it does not (ext4), those of a request's size are run inline as metadata is: they copy into the page
@@ -50,7 +51,8 @@
 #define SLOW_MAX_NS (32 * NS_PER_S)
 
 enum {
-	FDS_MIN = 16, /* of a budget, or nothing works */
+	FDS_MIN = 16,         /* of a budget, or nothing works */
+	LONG_BYTES = 1 << 16, /* to copy so much takes long enough to lose the CPU now and then, where there are more who want it */
 };
 
 static const struct hd_verb *const verbs[] = {
@@ -192,9 +194,14 @@ static bool may_run_here(const struct hd_req *r)
 	return pace->slow_ns == 0 || clock_mono_ns() >= pace->slow_until_ns;
 }
 
+static uint64_t stall_of(const struct hostdir *h)
+{
+	return h->config.stall_ns ? h->config.stall_ns : STALL_NS;
+}
+
 static void pace_note(struct hostdir *h, struct hd_pace *pace, uint64_t start, uint64_t end)
 {
-	uint64_t stall_ns = h->config.stall_ns ? h->config.stall_ns : STALL_NS;
+	uint64_t stall_ns = stall_of(h);
 	bool again = start - pace->slow_until_ns < pace->slow_ns; /* it came back from the pool less than that time ago */
 
 	if (!again)
@@ -212,12 +219,25 @@ static void pace_note(struct hostdir *h, struct hd_pace *pace, uint64_t start, u
 	}
 }
 
+/* How often this thread has waited, but for a CPU. */
+static long waits(void)
+{
+	struct rusage u;
+
+	return getrusage(RUSAGE_THREAD, &u) < 0 ? -1 : u.ru_nvcsw;
+}
+
 static void run_here(struct hd_req *r)
 {
-	uint64_t start = clock_mono_ns();
+	bool is_long = r->op->iov_len >= LONG_BYTES;
+	long before = is_long ? waits() : -1;
+	uint64_t start = clock_mono_ns(), end;
 
 	r->error = r->verb->run(r);
-	pace_note(r->h, &r->h->pace[r->verb->class], start, clock_mono_ns());
+	end = clock_mono_ns();
+	if (before >= 0 && end - start > stall_of(r->h) && before == waits())
+		end = start;
+	pace_note(r->h, &r->h->pace[r->verb->class], start, end);
 	r->h->stats.inlined++;
 }
 

@@ -485,6 +485,47 @@ TEST(a_slow_disk_is_left_to_the_pool_for_a_while)
 	rig_down(&r);
 }
 
+enum { LARGE = 1 << 20 };
+
+/* A mebibyte, and behind it what is in the slow page, if there is one. */
+static void write_large(struct vfile *f, const struct slow *slow)
+{
+	static char bytes[LARGE];
+	struct iovec iov[2] = { { bytes, LARGE }, { slow ? slow->page : NULL, 1 } };
+	struct vfs_op op = { .code = VFS_WRITE, .node = f->node, .file = f, .iov = iov, .iov_count = slow ? 2 : 1, .iov_len = slow ? LARGE + 1 : LARGE };
+
+	CHECK(vo_do(&op) == 0 && op.done_len == op.iov_len, "%d", op.error);
+}
+
+/* With such a limit whatever takes time is a stall, if there was anything to wait for. */
+TEST(a_large_write_that_waited_for_nothing_does_not_make_the_disk_slow)
+{
+	const struct hostdir_config config = { .stall_ns = 1 };
+	struct hostdir_stats before, after;
+	pthread_t thread;
+	struct slow slow;
+	struct vfile *f;
+	struct rig r;
+
+	slow_up(&slow);
+	rig_base_memory(&r);
+	rig_serve(&r, RIG_INLINE, &config);
+	CHECK(vo_create(r.fs, "f", 0644, O_RDWR, &f) == 0, "made");
+	hostdir_get_stats(r.fs, &before);
+	write_large(f, NULL);
+	hostdir_get_stats(r.fs, &after);
+	CHECK(after.inlined == before.inlined + 1 && after.stalls == before.stalls, "%llu stalls", (unsigned long long)after.stalls);
+	CHECK(pthread_create(&thread, NULL, resolve, &slow) == 0, "thread");
+	write_large(f, &slow);
+	pthread_join(thread, NULL);
+	hostdir_get_stats(r.fs, &after);
+	CHECK(after.inlined == before.inlined + 2 && after.stalls == before.stalls + 1, "%llu stalls", (unsigned long long)after.stalls);
+	vfile_free(f);
+	close(slow.fd);
+	munmap(slow.page, 4096);
+	rig_down(&r);
+}
+
 static void own_mounts(void)
 {
 	if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -830,4 +871,4 @@ RUN_TESTS(T(thousands_of_known_directories_need_few_descriptors), T(open_files_e
 	  T(a_full_disk_is_an_error_and_loses_nothing), T(a_quota_is_an_error_and_loses_nothing), T(no_more_inodes_is_an_error),
 	  T(a_read_only_file_system_of_the_host_is_an_error), T(a_directory_that_the_host_deletes_is_empty_and_stays_so),
 	  T(random_operations_do_what_system_calls_do), T(without_rights_too),
-	  T(a_slow_disk_is_left_to_the_pool_for_a_while))
+	  T(a_slow_disk_is_left_to_the_pool_for_a_while), T(a_large_write_that_waited_for_nothing_does_not_make_the_disk_slow))
