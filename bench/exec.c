@@ -4,6 +4,7 @@
  *	exec latency GUEST_PROGRAM	prints: exec_p50_us exec_p99_us guest_p50_us guest_p99_us
  *	exec throughput			prints: MB/s of program output, MB/s of the same bytes through a pipe inside the guest
  *	exec memory			prints: sandbox-host's own resident bytes in an idle VM with one program
+ *	exec inodes DIRECTORY		prints: resident bytes of sandbox-host for each object of DIRECTORY, lent, that the guest knows; the objects
  *	exec turns			does what lines of its input say, for who measures something else in turns with it:
  *					latency N PAUSE	prints: microseconds of N execs of /bin/true, PAUSE milliseconds before each
  *					output BYTES	prints: seconds that a program took to print so much, in pieces to a callback
@@ -42,17 +43,24 @@ static void need(int r, const struct sbx_err *err)
 	exit(1);
 }
 
-static struct sbx_vm *start_vm(void)
+static struct sbx_vm *start_vm_with(const struct sbx_mount *mounts, size_t count)
 {
 	struct sbx_vm_config c = SBX_VM_CONFIG_INIT;
 	const char *engine = getenv("SBX_ENGINE");
 	struct sbx_vm *vm;
 	struct sbx_err err;
 
+	c.mounts = mounts;
+	c.mount_count = count;
 	c.engine = engine && strcmp(engine, "kvm") == 0 ? SBX_ENGINE_KVM : SBX_ENGINE_AUTO;
 	need(sbx_vm_start(&c, &vm, &err), &err);
 	need(sbx_vm_wait_ready(vm, NULL, &err), &err);
 	return vm;
+}
+
+static struct sbx_vm *start_vm(void)
+{
+	return start_vm_with(NULL, 0);
 }
 
 static void run(struct sbx_vm *vm, const char *const *argv, const void *input, size_t len, struct sbx_exec_result *ret)
@@ -166,6 +174,33 @@ static void memory(void)
 	sbx_vm_free(vm);
 }
 
+/* What the guest's kernel knows of a directory after it has listed it with attributes. */
+static void inodes(const char *directory)
+{
+	static const char *const list_argv[] = { "sh", "-c", "ls -l /mnt >/dev/null", NULL };
+	struct sbx_mount m = SBX_MOUNT_INIT;
+	struct sbx_stats before, after;
+	struct sbx_exec_result r;
+	struct sbx_vm *vm;
+	struct sbx_err err;
+
+	m.path = "/mnt";
+	m.kind = SBX_FS_HOST;
+	m.source = directory;
+	vm = start_vm_with(&m, 1);
+	need(sbx_vm_stats(vm, &before, &err), &err);
+	run(vm, list_argv, NULL, 0, &r);
+	sbx_exec_result_done(&r);
+	need(sbx_vm_stats(vm, &after, &err), &err);
+	if (after.fs_objects <= before.fs_objects) {
+		fprintf(stderr, "exec: the guest knows nothing of %s\n", directory);
+		exit(1);
+	}
+	printf("%llu %u\n", (unsigned long long)(after.host_rss_bytes - before.host_rss_bytes) / (after.fs_objects - before.fs_objects),
+	       after.fs_objects - before.fs_objects);
+	sbx_vm_free(vm);
+}
+
 static void run_many(struct sbx_vm *vm, const char *count_and_pause)
 {
 	static const char *const argv[] = { "/bin/true", NULL };
@@ -247,9 +282,11 @@ int main(int argc, char **argv)
 		throughput();
 	else if (argc == 2 && strcmp(argv[1], "memory") == 0)
 		memory();
+	else if (argc == 3 && strcmp(argv[1], "inodes") == 0)
+		inodes(argv[2]);
 	else if (argc == 2 && strcmp(argv[1], "turns") == 0)
 		turns();
 	else
-		return fprintf(stderr, "usage: exec latency GUEST_PROGRAM | throughput | memory | turns\n"), 2;
+		return fprintf(stderr, "usage: exec latency GUEST_PROGRAM | throughput | memory | inodes DIRECTORY | turns\n"), 2;
 	return 0;
 }
