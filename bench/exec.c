@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXECS = 300,
-       BATCHES = 6,
+enum { EXECS = 1500,
+       BATCHES = 30,
        MEGABYTES = 128 };
 
 static double now_us(void)
