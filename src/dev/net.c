@@ -6,7 +6,8 @@
  * virtio header says about checksums counts here: a segment of 64 KiB is a segment, however the guest would have cut it.
  *
  * To the guest. With mergeable buffers a frame takes as many of the guest's buffers as it needs, and becomes visible to it in one step. When
- * there are too few, they stay in the ring, and the sender is told when there are more: the guest's memory is the queue, there is none here.
+ * there are too few, they stay in the ring, and the sender is told when there are more: the guest's memory is the queue, there is none here. Of a guest
+ * that gives many, the last are not for frames that can wait, so that what is small finds room beside them.
  *
  * Memory: one frame's head and views, whatever the guest does. */
 #include "dev/net.h"
@@ -32,6 +33,8 @@ enum {
 	VNET_HURRY_BYTES = 1 << 14, /* of the guest's that it is to have back soon: what a socket of it may have under way is bounded */
 	VNET_LAZY_MS = 1,
 	VNET_POLL_US = 300,       /* a guest under emulation takes 50 to 200 us from an interrupt to its answer */
+	VNET_SPARE_PART = 8,  /* of the ring, for what is small: 32 buffers */
+	VNET_PLENTY_PART = 2, /* of it, if there ever were so many: who gives one buffer at a time gets what there is */
 	VNET_BULK_BYTES = 1 << 14, /* of a frame, or of those of a kick: no time to look for messages */
 };
 static_assert(sizeof(struct virtio_net_hdr_v1) == VNET_HDR_BYTES, "virtio 1.2, 5.1.6");
@@ -47,6 +50,7 @@ struct vnet {
 	void *user;
 	struct loop_task signal;
 	bool starved; /* room() is owed */
+	bool plenty;  /* there were many buffers once */
 	size_t held;  /* bytes of frames whose buffers the guest has back and may not know of */
 	uint8_t head[VNET_COPY_BYTES];
 	struct iovec body[VCHAIN_SEGS_MAX];
@@ -223,6 +227,17 @@ static void patch_header(const struct frame_out *f, uint16_t buffers, struct vch
 	(void)vchain_write(first, raw, sizeof(raw));
 }
 
+/* May a frame that can wait be sent? 1, 0, or -EPROTO. */
+static int vnet_spares(struct vnet *n)
+{
+	struct virtq *q = &n->vdev.queue[QUEUE_RX];
+	uint16_t spare = n->plenty ? (uint16_t)(q->size / VNET_SPARE_PART) : 0;
+	int there = virtq_await(q, MAX(spare, (uint16_t)1));
+
+	n->plenty |= there > 0 && there >= q->size / VNET_PLENTY_PART;
+	return MIN(there, 1);
+}
+
 bool vnet_send(struct vnet *n, const struct frame_out *f)
 {
 	struct virtq *q = &n->vdev.queue[QUEUE_RX];
@@ -241,7 +256,9 @@ bool vnet_send(struct vnet *n, const struct frame_out *f)
 		memcpy(&k.part[2], f->body, f->body_count * sizeof(*f->body));
 	if (f->len >= VNET_BULK_BYTES)
 		vdev_poll_rest(&n->vdev);
-	r = vnet_fill(n, &k, &first);
+	r = f->bulk ? vnet_spares(n) : 1;
+	if (r > 0)
+		r = vnet_fill(n, &k, &first);
 	if (r == 0) {
 		n->starved = true;
 		return false;
@@ -298,6 +315,7 @@ static void vnet_config_read(struct vdev *d, uint32_t off, void *dst, uint32_t l
 static void vnet_reset(struct vdev *d)
 {
 	vnet_of(d)->starved = false;
+	vnet_of(d)->plenty = false;
 	vnet_of(d)->held = 0;
 }
 

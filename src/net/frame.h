@@ -46,6 +46,7 @@ struct frame_out {
 	enum frame_gso gso;    /* the guest may take it as segments of @gso_size */
 	uint16_t gso_size;
 	uint16_t gso_head_len; /* of the headers that each of them has */
+	bool bulk;             /* more will follow, and it can wait: the guest's last buffers are for others */
 };
 
 /* What the guest's driver can take. */

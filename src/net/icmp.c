@@ -110,7 +110,7 @@ static void solicit_input(struct stack *s, const struct pkt *p)
 	frame[FRAME_ETH_BYTES + 7] = 255;
 	memcpy(frame + at, h, sizeof(h));
 	if (!s->ops->send(s->user, &f))
-		s->blocked = true;
+		s->blocked = s->full = true;
 }
 
 void icmp6_input(struct stack *s, const struct pkt *p)

@@ -41,6 +41,8 @@ int stack_create(const struct stack_config *c, const struct stack_ops *ops, void
 	s->ops = ops;
 	s->user = user;
 	s->secret = secret;
+	list_init(&s->tcp_light);
+	list_init(&s->tcp_turn);
 	list_init(&s->tcp_ready);
 	list_init(&s->tcp_dead);
 	list_init(&s->tcp_waiting);
@@ -75,7 +77,7 @@ void stack_restart(struct stack *s, const struct frame_caps *caps)
 	tcp_end_all(s, true);
 	frag_drop_all(s);
 	s->caps = *caps;
-	s->blocked = false;
+	s->blocked = s->full = false;
 }
 
 void stack_wake(struct stack *s)
@@ -106,13 +108,13 @@ uint64_t stack_run(struct stack *s)
 
 void stack_room(struct stack *s)
 {
-	s->blocked = false;
+	s->blocked = s->full = false;
 	stack_wake(s);
 }
 
 bool stack_blocked(const struct stack *s)
 {
-	return s->blocked;
+	return s->full;
 }
 
 void stack_get_stats(const struct stack *s, struct stack_stats *ret)
@@ -148,6 +150,7 @@ static bool send_frame(struct stack *s, const struct frame_out *f)
 {
 	if (!s->ops->send(s->user, f)) {
 		s->blocked = true;
+		s->full |= !f->bulk;
 		s->stats.no_room++;
 		return false;
 	}
@@ -168,6 +171,7 @@ bool stack_send_ip(struct stack *s, const struct ip *src, const struct ip *dst, 
 	assert(f.head_len <= sizeof(head));
 	memcpy(h, l4->head, l4->head_len);
 	f.len = f.head_len + l4->body_len;
+	f.bulk = l4->bulk;
 	if (l4->gso_size > 0) {
 		f.gso = src->family == 4 ? FRAME_GSO_TCP4 : FRAME_GSO_TCP6;
 		f.gso_size = l4->gso_size;

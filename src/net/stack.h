@@ -87,7 +87,7 @@ bool stack_send_udp(struct stack *s, const struct ip *src, uint16_t src_port, ui
 bool stack_send_echo(struct stack *s, const struct ip *src, uint16_t id, uint16_t seq, const struct iovec *data, unsigned count, size_t len);
 /* Tells the guest that @p, which it sent, was not delivered. */
 void stack_unreachable(struct stack *s, const struct pkt *p, enum stack_unreachable why);
-/* True while the guest has no room: what is read for it meanwhile would be lost. */
+/* True while the guest has no room at all: what is read for it meanwhile would be lost. */
 bool stack_blocked(const struct stack *s);
 
 #endif

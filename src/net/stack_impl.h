@@ -19,14 +19,19 @@ struct stack {
 	struct net_timers timers;
 	struct sbuf_pool pool;
 	struct net_timer pool_timer; /* while it has free blocks */
-	bool blocked; /* the guest had no room for the last frame */
+	bool blocked; /* the guest had no room for the last frame that can wait */
+	bool full;    /* nor for one that cannot */
+	bool tcp_bulk; /* what is sent now can wait */
 	bool woken;
 	uint16_t next_ip_id;
 	uint64_t secret;
 
 	struct flow_table tcp;
 	unsigned tcp_opening;
-	struct list tcp_ready; /* have something to send, or to be looked at */
+	/* Have something to send, or to be looked at, in this order: those with little (tcp_is_light()), those whose turn in this round is still to come, and those who
+	 * wait for the next round. */
+	struct list tcp_light, tcp_turn, tcp_ready;
+	uint32_t tcp_round, tcp_runs;
 	struct list tcp_dead;  /* to be freed by stack_run() */
 	struct list tcp_waiting; /* in TIME_WAIT, oldest first */
 	unsigned tcp_waiting_count;
@@ -62,6 +67,7 @@ struct stack_l4 {
 	size_t body_len;
 	uint16_t csum_at; /* of the header */
 	bool no_csum;     /* it is in the header already */
+	bool bulk;        /* see struct frame_out */
 	uint16_t gso_size;
 };
 

@@ -61,21 +61,21 @@ static void list_take(struct list *dst, struct list *src)
 	list_init(src);
 }
 
-static void list_put_first(struct list *dst, struct list *src)
+/* Little to send, and not too much of it since the others had their turn. Acknowledgements, too. */
+static bool tcp_is_light(const struct tcp *t)
 {
-	if (list_empty(src))
-		return;
-	src->prev->next = dst->next;
-	dst->next->prev = src->prev;
-	dst->next = src->next;
-	src->next->prev = dst;
-	list_init(src);
+	uint64_t left = t->tx.tail > t->snd_nxt ? t->tx.tail - t->snd_nxt : 0;
+	uint32_t before = t->light_round == t->stack->tcp_round ? t->light_bytes : 0;
+
+	return !t->recovering && left <= TCP_LIGHT_BYTES && before + left + TCP_LIGHT_COST <= TCP_TURN_BYTES;
 }
 
 void tcp_next_turn(struct tcp *t)
 {
+	struct stack *s = t->stack;
+
 	if (list_empty(&t->ready))
-		list_add_tail(&t->stack->tcp_ready, &t->ready);
+		list_add_tail(tcp_is_light(t) ? &s->tcp_light : &s->tcp_ready, &t->ready);
 }
 
 void tcp_ready(struct tcp *t)
@@ -165,31 +165,66 @@ static void feed_hungry(struct stack *s)
 	}
 }
 
-/* Each of those that are ready sends as much as a turn is; who has more is behind the others. */
-static void run_turn(struct stack *s, bool first)
+/* Who has little to send does so at once. It may have got more since it was put here. */
+static void run_light(struct stack *s)
 {
-	struct list turn;
-
-	list_init(&turn);
-	list_take(&turn, &s->tcp_ready);
-	while (!list_empty(&turn) && !s->blocked) {
-		struct tcp *t = CONTAINER_OF(turn.next, struct tcp, ready);
+	while (!list_empty(&s->tcp_light) && !s->full) {
+		struct tcp *t = CONTAINER_OF(s->tcp_light.next, struct tcp, ready);
+		uint64_t before = t->snd_nxt;
 
 		list_del(&t->ready);
-		tcp_output(t, first);
+		if (!tcp_is_light(t)) {
+			list_add_tail(&s->tcp_ready, &t->ready);
+			continue;
+		}
+		if (t->light_round != s->tcp_round)
+			t->light_bytes = 0;
+		t->light_round = s->tcp_round;
+		tcp_output(t);
+		if (!s->full)
+			t->light_bytes += TCP_LIGHT_COST + (uint32_t)(t->snd_nxt - before);
+	}
+}
+
+/* Each of the others sends as much as a turn is; who has more is behind the others. Then it is the next round. */
+static void run_turn(struct stack *s)
+{
+	if (s->blocked)
+		return;
+	if (list_empty(&s->tcp_turn)) {
+		list_take(&s->tcp_turn, &s->tcp_ready);
+		s->tcp_round++;
+	}
+	s->tcp_bulk = true;
+	while (!list_empty(&s->tcp_turn) && !s->blocked) {
+		struct tcp *t = CONTAINER_OF(s->tcp_turn.next, struct tcp, ready);
+
+		list_del(&t->ready);
+		tcp_output(t);
 		if (s->blocked && !list_empty(&t->ready)) { /* the rest of its turn comes first when there is room */
 			list_del(&t->ready);
-			list_add_tail(turn.next, &t->ready);
+			list_add_tail(s->tcp_turn.next, &t->ready);
 		}
 	}
-	list_put_first(&s->tcp_ready, &turn);
+	s->tcp_bulk = false;
+}
+
+/* Is there somebody who may send? */
+static bool tcp_any_ready(const struct stack *s)
+{
+	if (!list_empty(&s->tcp_light))
+		return !s->full;
+	return !s->blocked && (!list_empty(&s->tcp_turn) || !list_empty(&s->tcp_ready));
 }
 
 void tcp_run(struct stack *s)
 {
-	for (unsigned i = 0; i < TCP_TURNS && !s->blocked && !list_empty(&s->tcp_ready); i++)
-		run_turn(s, i == 0);
-	if (!s->blocked && !list_empty(&s->tcp_ready))
+	s->tcp_runs++;
+	for (unsigned i = 0; i < TCP_TURNS && tcp_any_ready(s); i++) {
+		run_light(s);
+		run_turn(s);
+	}
+	if (tcp_any_ready(s))
 		stack_wake(s); /* others of the loop first */
 	feed_hungry(s);
 	while (!list_empty(&s->tcp_dead)) {

@@ -23,6 +23,8 @@ enum {
 	TCP_SEGMENT_MAX = 65535 - 60 - 40, /* bytes of a segment that offloads carry */
 	TCP_TURN_BYTES = 60000,            /* a connection sends before others have their turn: a segment, if that is large */
 	TCP_TURNS = 4,                     /* in a run */
+	TCP_LIGHT_BYTES = 16384,           /* who has no more to send need not wait for its turn, up to TCP_TURN_BYTES in a round, of which each message is */
+	TCP_LIGHT_COST = 4096,             /* so much more: it takes a buffer of the guest's */
 	TCP_DUP_ACKS = 3,
 	TCP_RETRIES_MAX = 15,
 	TCP_SYN_RETRIES_MAX = 6,
@@ -55,7 +57,7 @@ struct tcp {
 	struct stack *stack;
 	const struct tcp_ops *ops; /* NULL before there is an end, and when it was told of the end */
 	void *user;
-	struct list ready;   /* in stack.tcp_ready or tcp_dead */
+	struct list ready;   /* in stack.tcp_light, tcp_turn, tcp_ready or tcp_dead */
 	struct list waiting; /* in stack.tcp_waiting */
 	struct list hungry;  /* in stack.tcp_hungry */
 	struct net_timer timer;
@@ -74,6 +76,8 @@ struct tcp {
 	uint64_t snd_nxt, snd_max; /* next to send; one past the highest sent */
 	struct sbuf tx;
 	uint32_t turn_left; /* of TCP_TURN_BYTES, if its turn has ended for want of room */
+	uint32_t light_round, light_bytes; /* what it has sent before its turn, in that round */
+	uint32_t hole_run;                 /* of stack.tcp_runs, when it last filled a hole */
 	uint32_t snd_wnd, cwnd, ssthresh;
 	uint8_t snd_scale, rcv_scale;
 	uint16_t mss; /* of the guest: bytes of data in a segment */
@@ -151,7 +155,7 @@ void tcp_offer(struct tcp *t);                           /* what rx holds, then 
 void tcp_check_closed(struct tcp *t);                    /* both directions may have ended */
 
 /* tcp_out.c */
-void tcp_output(struct tcp *t, bool first); /* @first: of its turns in this run, in which it may fill a hole */
+void tcp_output(struct tcp *t);
 /* Sends a segment without data. @pos: of its sequence number. */
 bool tcp_send_control(struct tcp *t, uint8_t flags);
 void tcp_send_probe(struct tcp *t);

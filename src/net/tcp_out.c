@@ -127,6 +127,7 @@ static bool send_segment(struct tcp *t, uint64_t pos, uint8_t flags, const struc
 	h[12] = (uint8_t)(l4.head_len / 4 << 4);
 	if (len > t->mss)
 		l4.gso_size = t->mss;
+	l4.bulk = len > 0 && t->stack->tcp_bulk;
 	if (!stack_send_ip(t->stack, &k->remote, &k->guest, &l4))
 		return false;
 	if (flags & TCP_ACK) {
@@ -290,15 +291,17 @@ static bool send_syn(struct tcp *t)
 	return true;
 }
 
-void tcp_output(struct tcp *t, bool first)
+void tcp_output(struct tcp *t)
 {
 	bool ok = true;
 
 	if (t->state == TCP_SYN_RECEIVED || t->state == TCP_SYN_SENT) {
 		ok = send_syn(t);
 	} else if (t->state == TCP_OPEN) {
-		if (t->recovering && first)
+		if (t->recovering && t->hole_run != t->stack->tcp_runs) {
 			ok = fill_hole(t);
+			t->hole_run = t->stack->tcp_runs; /* once in a run, however many turns it has */
+		}
 		ok = ok && send_new(t);
 		/* Something is to be sent, and nothing is under way that will be answered: ask for the window now and then. */
 		if (ok && !t->rexmit_at && t->snd_nxt < t->tx.tail)

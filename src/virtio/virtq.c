@@ -196,10 +196,11 @@ static int avail_pending(const struct virtq *q)
 	return pending <= q->size ? pending : -EPROTO;
 }
 
-/* The ring looks empty: ask for a kick, then look again for what came before the driver could see that we ask. */
-static int avail_rearm(struct virtq *q)
+/* There are fewer than @count: ask for a kick when there are, then look again for what came before the driver could see that we ask. */
+static int avail_rearm(struct virtq *q, uint16_t count)
 {
-	bool ok = q->event_idx ? gmem_store16(q->mem, avail_event_gpa(q), q->last_avail) : !q->kicks_off || gmem_store16(q->mem, q->used_gpa, 0);
+	uint16_t event = (uint16_t)(q->last_avail + count - 1);
+	bool ok = q->event_idx ? gmem_store16(q->mem, avail_event_gpa(q), event) : !q->kicks_off || gmem_store16(q->mem, q->used_gpa, 0);
 
 	if (!ok)
 		return -EPROTO;
@@ -217,7 +218,7 @@ int virtq_pop(struct virtq *q, struct vchain *ret)
 		return 0;
 	r = avail_pending(q);
 	if (r == 0 && !q->polled)
-		r = avail_rearm(q);
+		r = avail_rearm(q, 1);
 	if (r <= 0)
 		return r;
 	if (!gmem_load16(q->mem, avail_entry_gpa(q, q->last_avail), &head))
@@ -229,6 +230,16 @@ int virtq_pop(struct virtq *q, struct vchain *ret)
 		return -EPROTO;
 	q->last_avail++;
 	return 1;
+}
+
+int virtq_await(struct virtq *q, uint16_t count)
+{
+	int r = q->enabled ? avail_pending(q) : 0;
+
+	assert(count > 0 && (!q->enabled || count <= q->size));
+	if (q->enabled && r >= 0 && r < count)
+		r = avail_rearm(q, count);
+	return r < 0 || r >= count ? r : 0;
 }
 
 void virtq_unpop(struct virtq *q)

@@ -52,6 +52,8 @@ void virtq_disable(struct virtq *q); /* last_avail stays readable; pops yield no
 /* Takes the next chain: 1, 0 when the ring is empty, -EPROTO when the guest broke the rules (call vdev_break()). An empty
  * result has asked the guest for a notification and looked once more, unless the ring is polled. */
 int virtq_pop(struct virtq *q, struct vchain *ret);
+/* How many chains wait, if there are @count: else 0, when the guest has been asked for a notification as soon as there are; or -EPROTO. */
+int virtq_await(struct virtq *q, uint16_t count);
 /* Puts the last popped chain back, for a device that cannot serve it yet; once more, the one popped before it, and so on. Only chains popped
  * since the last push. */
 void virtq_unpop(struct virtq *q);

@@ -55,25 +55,38 @@ static void see_icmp(struct nguest *g, const uint8_t *p, size_t len)
 	g->port_unreachable += v4 ? icmp[0] == 3 && icmp[1] == 3 : icmp[0] == 1 && icmp[1] == 4;
 }
 
+static void carry(struct nguest *g, struct frame_copy *c)
+{
+	struct frame_in f = { .head = c->bytes, .head_len = c->len, .len = c->len };
+
+	list_del(&c->node);
+	if (c->to_guest) {
+		see_icmp(g, c->bytes, c->len);
+		if (!g->deaf || !g->deaf(c->bytes, c->len))
+			stack_input(g->s, &f);
+	} else {
+		network_input(g->n, &f);
+	}
+	free(c);
+}
+
 static void run_wire(struct loop_task *task)
 {
 	struct nguest *g = CONTAINER_OF(task, struct nguest, task);
 
-	while (!list_empty(&g->wire)) {
-		struct frame_copy *c = CONTAINER_OF(g->wire.next, struct frame_copy, node);
-		struct frame_in f = { .head = c->bytes, .head_len = c->len, .len = c->len };
-
-		list_del(&c->node);
-		if (c->to_guest) {
-			see_icmp(g, c->bytes, c->len);
-			if (!g->deaf || !g->deaf(c->bytes, c->len))
-				stack_input(g->s, &f);
-		} else {
-			network_input(g->n, &f);
-		}
-		free(c);
-	}
+	while (!list_empty(&g->wire))
+		carry(g, CONTAINER_OF(g->wire.next, struct frame_copy, node));
 	run_guest(g);
+}
+
+void nguest_take(struct nguest *g)
+{
+	for (; !list_empty(&g->slow_wire); g->waiting--)
+		carry(g, CONTAINER_OF(g->slow_wire.next, struct frame_copy, node));
+	run_guest(g);
+	if (g->starved)
+		network_room(g->n);
+	g->starved = false;
 }
 
 static bool put_frame(struct nguest *g, const struct frame_out *f, bool to_guest)
@@ -87,14 +100,21 @@ static bool put_frame(struct nguest *g, const struct frame_out *f, bool to_guest
 	memcpy(c->bytes, f->head, f->head_len);
 	for (unsigned i = 0; i < f->body_count; at += f->body[i++].iov_len)
 		memcpy(c->bytes + at, f->body[i].iov_base, f->body[i].iov_len);
-	list_add_tail(&g->wire, &c->node);
+	list_add_tail(to_guest && g->ring > 0 ? &g->slow_wire : &g->wire, &c->node);
 	loop_task_add(g->loop, &g->task, run_wire);
 	return true;
 }
 
 static bool from_network(void *user, const struct frame_out *f)
 {
-	return put_frame(user, f, true);
+	struct nguest *g = user;
+
+	if (g->ring > 0 && g->waiting + (f->bulk ? NGUEST_SPARE : 0) >= g->ring) {
+		g->starved = true;
+		return false;
+	}
+	g->waiting += g->ring > 0;
+	return put_frame(g, f, true);
 }
 
 static bool from_guest(void *user, const struct frame_out *f)
@@ -314,6 +334,7 @@ void nguest_up(struct nguest *g, const struct policy *p, const struct ip *remote
 
 	*g = (struct nguest){ 0 };
 	list_init(&g->wire);
+	list_init(&g->slow_wire);
 	own_namespace(remote);
 	memcpy(mirrored.guest_mac, a->gateway_mac, 6);
 	memcpy(mirrored.gateway_mac, a->guest_mac, 6);
@@ -330,16 +351,22 @@ void nguest_up(struct nguest *g, const struct policy *p, const struct ip *remote
 	stack_restart(g->s, &(struct frame_caps){ 0 });
 }
 
-void nguest_down(struct nguest *g)
+static void drop(struct list *wire)
 {
-	network_free(g->n);
-	stack_free(g->s);
-	while (!list_empty(&g->wire)) {
-		struct frame_copy *c = CONTAINER_OF(g->wire.next, struct frame_copy, node);
+	while (!list_empty(wire)) {
+		struct frame_copy *c = CONTAINER_OF(wire->next, struct frame_copy, node);
 
 		list_del(&c->node);
 		free(c);
 	}
+}
+
+void nguest_down(struct nguest *g)
+{
+	network_free(g->n);
+	stack_free(g->s);
+	drop(&g->wire);
+	drop(&g->slow_wire);
 	loop_task_del(g->loop, &g->task);
 	loop_timer_del(g->loop, &g->timer);
 	loop_free(g->loop);

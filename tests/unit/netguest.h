@@ -10,7 +10,8 @@
 #include "base/list.h"
 #include "net/network.h"
 
-enum { NGUEST_BYTES = 1 << 16 };
+enum { NGUEST_BYTES = 1 << 16,
+       NGUEST_SPARE = 2 };
 
 struct nguest {
 	struct loop *loop;
@@ -18,7 +19,7 @@ struct nguest {
 	struct stack *s; /* the guest's */
 	struct loop_task task;
 	struct loop_timer timer;
-	struct list wire; /* frames on their way */
+	struct list wire, slow_wire; /* frames on their way, and those that wait in the ring */
 	unsigned prohibited, port_unreachable; /* ICMP errors that the guest was sent */
 	unsigned datagrams;                    /* that it was sent, and the last one */
 	uint8_t datagram[NGUEST_BYTES];
@@ -28,6 +29,9 @@ struct nguest {
 	unsigned name_count;
 	bool (*deaf)(const uint8_t *frame, size_t len); /* a frame that the guest does not see; NULL: it sees all */
 	struct nguest_end *listener; /* takes the next connection to the guest; NULL: refused */
+	unsigned ring; /* not 0: frames to the guest wait for nguest_take(), so many at most; NGUEST_SPARE of them for those that cannot wait */
+	unsigned waiting;
+	bool starved;
 };
 
 /* A connection as the guest has it. */
@@ -56,6 +60,8 @@ void nguest_rules(struct policy *p, const char *const *texts, unsigned count);
 	} while (0)
 /* Rounds for @ms: for what must not come. */
 void nguest_settle(struct nguest *g, unsigned ms);
+/* The guest takes what waits in its ring, and gives the buffers back. */
+void nguest_take(struct nguest *g);
 void nguest_connect(struct nguest *g, struct nguest_end *e, const struct ip *to, uint16_t port);
 void nguest_send_udp(struct nguest *g, const struct ip *to, uint16_t from_port, uint16_t port, const void *data, size_t len);
 

@@ -605,6 +605,77 @@ TEST(datagrams_are_flows_too)
 	close(log_fd);
 }
 
+/* ---- A guest that takes frames slowly ---- */
+
+enum { DOWNLOADS = 4,
+       RING = 16 };
+
+static struct loop_timer take;
+
+static void on_take(struct loop_timer *t)
+{
+	(void)t;
+	nguest_take(&g);
+	CHECK(loop_timer_set(g.loop, &take, loop_now_ns(g.loop) + 1, on_take) == 0, "timer");
+}
+
+/* Both ends of the downloads go on. */
+static void download(struct nguest_end *e, const int *s)
+{
+	static const uint8_t bytes[1 << 14];
+
+	for (int i = 0; i < DOWNLOADS; i++) {
+		(void)send(s[i], bytes, sizeof(bytes), MSG_DONTWAIT);
+		CHECK(!e[i].closed, "download %d ended: %d", i, e[i].reason);
+		e[i].len = 0;
+		(void)tcp_pull(e[i].t);
+	}
+}
+
+TEST(downloads_that_take_all_the_room_there_is_leave_some_to_datagrams_and_messages)
+{
+	static struct nguest_end e[DOWNLOADS], small;
+	uint16_t port, udp_port;
+	struct sockaddr_in peer;
+	socklen_t len = sizeof(peer);
+	int fd, udp, s[DOWNLOADS], quick;
+	unsigned rounds = 0;
+	char byte;
+
+	nguest_rules(&rules, (const char *const[]){ "tcp:127.0.0.1/32", "udp:127.0.0.1/32" }, 2);
+	up(&gateway);
+	fd = nguest_listen(&loopback, SOCK_STREAM, &port);
+	udp = nguest_listen(&loopback, SOCK_DGRAM, &udp_port);
+	for (int i = 0; i < DOWNLOADS; i++)
+		s[i] = open_flow(&e[i], &gateway, fd, port);
+	quick = open_flow(&small, &gateway, fd, port);
+	nguest_send_udp(&g, &gateway, 5000, udp_port, "q", 1);
+	NGUEST_UNTIL(&g, recvfrom(udp, &byte, 1, MSG_DONTWAIT, (struct sockaddr *)&peer, &len) == 1);
+	g.ring = RING;
+	on_take(&take);
+	for (int i = 0; i < 50; i++) { /* until they fill it each time */
+		download(e, s);
+		CHECK(loop_once(g.loop, 0) == 0, "loop");
+	}
+	CHECK(g.starved, "there is room");
+	g.datagrams = 0;
+	for (int i = 1; i <= 20; i++) {
+		CHECK(sendto(udp, "answer", 6, 0, (struct sockaddr *)&peer, len) == 6 && send(quick, "x", 1, 0) == 1, "send");
+		for (rounds = 0; rounds < 20 && (g.datagrams < (unsigned)i || small.len < (size_t)i); rounds++) {
+			download(e, s);
+			CHECK(loop_once(g.loop, 0) == 0, "loop");
+		}
+		CHECK(g.datagrams == (unsigned)i && small.len == (size_t)i, "%d: %u datagrams and %zu messages have come in %u rounds", i, g.datagrams, small.len, rounds);
+	}
+	loop_timer_del(g.loop, &take);
+	nguest_down(&g);
+	for (int i = 0; i < DOWNLOADS; i++)
+		close(s[i]);
+	close(quick);
+	close(udp);
+	close(fd);
+}
+
 /* ---- Ports of the guest ---- */
 
 enum { GUEST_PORT = 7000 };
@@ -778,7 +849,7 @@ RUN_TESTS(T(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on),
 	  T(what_was_taken_over_and_new_rules_do_not_admit_ends), T(what_was_given_back_and_cannot_be_reached_is_reset),
 	  T(an_interceptor_is_offered_what_is_admitted_and_leaves_what_it_likes),
 	  T(the_host_dials_by_the_rules_only), T(each_decision_and_each_end_is_logged_and_counted),
-	  T(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended), T(datagrams_are_flows_too),
+	  T(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended), T(datagrams_are_flows_too), T(downloads_that_take_all_the_room_there_is_leave_some_to_datagrams_and_messages),
 	  T(who_connects_to_a_published_port_speaks_with_the_guest), T(a_guest_that_refuses_resets_who_has_connected),
 	  T(who_connects_too_early_waits_for_the_guests_network), T(what_is_not_published_any_more_refuses_and_open_connections_stay),
 	  T(published_ports_are_bounded_and_must_listen), T(without_descriptors_connections_wait_until_there_are_some))

@@ -390,6 +390,27 @@ TEST(an_empty_ring_asks_for_a_kick_and_a_busy_one_does_not)
 	}
 }
 
+TEST(who_needs_several_chains_is_kicked_when_they_are_there)
+{
+	static const struct vdriver_seg seg = { DATA, 4 };
+
+	for (int event_idx = 0; event_idx < 2; event_idx++) {
+		struct rig r;
+
+		rig_up(&r, 8, event_idx);
+		CHECK(virtq_await(&r.q, 3) == 0, "nothing is three");
+		for (int i = 0; i < 3; i++) {
+			CHECK(virtq_await(&r.q, 3) == 0, "mode %d: %d are three", event_idx, i);
+			CHECK(vdriver_add(&r.drv, &seg, 1, 0, false) >= 0, "add");
+			CHECK(vdriver_publish(&r.drv) == (i == 2 || !event_idx), "mode %d: chain %d", event_idx, i);
+		}
+		CHECK(virtq_await(&r.q, 3) == 3 && virtq_await(&r.q, 1) == 3, "mode %d: they are not there", event_idx);
+		CHECK(vdriver_add(&r.drv, &seg, 1, 0, false) >= 0 && vdriver_publish(&r.drv) == !event_idx, "mode %d: kicked for more", event_idx);
+		CHECK(virtq_await(&r.q, 8) == 0 && virtq_pop(&r.q, &r.c) == 1, "mode %d: taken", event_idx);
+		rig_down(&r);
+	}
+}
+
 TEST(a_ring_that_was_polled_is_left_with_kicks_on)
 {
 	static const struct vdriver_seg seg = { DATA, 4 };
@@ -539,6 +560,6 @@ RUN_TESTS(T(a_ring_is_enabled_only_with_a_sane_size_and_addresses), T(a_ring_tha
 	  T(chains_of_more_segments_than_a_device_holds_are_refused), T(chains_of_more_than_4_gib_are_refused),
 	  T(heads_outside_of_the_ring_are_refused), T(an_available_index_beyond_the_ring_is_refused),
 	  T(a_popped_chain_does_not_change_with_the_ring), T(rings_may_overlap_each_other_without_harm), T(a_chain_can_be_put_back_once),
-	  T(an_empty_ring_asks_for_a_kick_and_a_busy_one_does_not), T(a_ring_that_was_polled_is_left_with_kicks_on), T(interrupts_come_when_asked_for),
+	  T(an_empty_ring_asks_for_a_kick_and_a_busy_one_does_not), T(who_needs_several_chains_is_kicked_when_they_are_there), T(a_ring_that_was_polled_is_left_with_kicks_on), T(interrupts_come_when_asked_for),
 	  T(the_event_index_may_ask_for_a_later_interrupt), T(honest_drivers_are_served_in_every_mode_across_the_wrap),
 	  T(a_ring_goes_on_where_another_owner_stopped))

@@ -240,6 +240,42 @@ TEST(without_enough_buffers_nothing_is_sent_and_room_is_told_when_there_are_more
 	rig_down(r);
 }
 
+static bool send_bulk(struct rig *r, size_t len)
+{
+	static uint8_t bytes[FRAME_MAX];
+
+	return vnet_send(r->net, &(struct frame_out){ .head = bytes, .head_len = 54, .body = &(struct iovec){ bytes, len - 54 }, .body_count = 1, .len = len, .bulk = true });
+}
+
+TEST(the_last_buffers_are_not_for_frames_that_can_wait)
+{
+	enum { SPARE = MD_QUEUE_SIZE / 8 };
+	struct rig *r = rig_up(F(MRG_RXBUF));
+	unsigned sent = 0, room;
+
+	for (int i = 0; i < MD_QUEUE_SIZE; i++)
+		(void)give(r, 1000);
+	while (send_bulk(r, 2500))
+		sent++;
+	room = MD_QUEUE_SIZE - 3 * sent;
+	CHECK(room < SPARE && room >= SPARE - 3, "%u buffers are left", room);
+	for (unsigned i = 0; i < room; i++)
+		CHECK(send_bytes(r, 100), "no room for a small frame, with %u", room - i);
+	CHECK(!send_bytes(r, 100), "into nothing");
+	while (md_used(&r->md, RX, NULL) >= 0)
+		;
+	md_kick(&r->md, RX);
+	(void)give(r, 1000);
+	md_kick(&r->md, RX);
+	CHECK(!send_bulk(r, 2500) && send_bytes(r, 100), "one buffer, and it was not for what is small");
+	/* And so with a driver that gives few. */
+	md_reset_with(&r->md, F(MRG_RXBUF));
+	for (int i = 0; i < 3; i++)
+		(void)give(r, 1000);
+	CHECK(send_bulk(r, 2500) && !send_bulk(r, 2500), "a driver that gives three at a time gets nothing");
+	rig_down(r);
+}
+
 TEST(a_frame_that_can_never_fit_is_dropped)
 {
 	struct rig *r = rig_up(0); /* no mergeable buffers */
@@ -372,7 +408,7 @@ TEST(creation_fails_cleanly)
 RUN_TESTS(T(frames_of_every_size_and_layout_arrive_whole), T(a_frame_without_a_checksum_says_so),
 	  T(frames_that_are_too_short_or_too_long_are_dropped_and_their_buffers_returned), T(a_chain_outside_of_memory_breaks_the_device),
 	  T(a_frame_takes_as_many_buffers_as_it_needs_and_shows_them_at_once),
-	  T(without_enough_buffers_nothing_is_sent_and_room_is_told_when_there_are_more), T(a_frame_that_can_never_fit_is_dropped),
+	  T(without_enough_buffers_nothing_is_sent_and_room_is_told_when_there_are_more), T(the_last_buffers_are_not_for_frames_that_can_wait), T(a_frame_that_can_never_fit_is_dropped),
 	  T(a_buffer_that_holds_no_header_breaks_the_device), T(a_device_that_breaks_while_it_answers_stops_taking_frames),
 	  T(buffers_of_small_frames_come_back_without_an_interrupt_of_their_own), T(large_frames_are_no_time_to_look_for_messages), T(the_driver_is_told_of_and_its_features_with_it), T(the_configuration_space_has_address_and_mtu),
 	  T(nothing_is_sent_before_the_driver_is_there), T(creation_fails_cleanly))
