@@ -7,7 +7,7 @@
  *   VM_ENDED    VM_END is queued for the client; the loop is about to stop
  *
  * The end is told once, whatever is noticed first: init's word, the control stream, the engine, a timer. Nothing is freed from callbacks:
- * they queue VM_END and stop the loop, and main() frees. */
+ * they queue VM_END and stop the loop, and main() frees. What the client asks meanwhile is in vm_client.c. */
 #include "host/vm.h"
 
 #include "base/cleanup.h"
@@ -18,13 +18,8 @@
 #include "dev/console.h"
 #include "dev/rng.h"
 #include "dev/vsock.h"
-#include "host/conlog.h"
-#include "host/exec.h"
-#include "host/files.h"
-#include "host/guest.h"
-#include "host/network.h"
 #include "host/procstat.h"
-#include "host/tools.h"
+#include "host/vm_impl.h"
 #include "vmm/auto.h"
 
 #include <errno.h>
@@ -38,46 +33,7 @@ enum {
 	ENTROPY_BYTES = 64,
 	LOST_GRACE_MS = 2000, /* from a lost control stream to a dead engine: a panic prints itself, a reboot shuts drivers down. A halted
 	                       * guest (without ACPI the kernel cannot switch the machine off) never gets there, and is ended then. */
-	VM_DEVS_MAX = 8,
 	CHANGES_QUEUED_MAX = 64 << 10, /* bytes for init; what comes beyond is not told */
-};
-
-enum vm_state {
-	VM_BOOTING,
-	VM_READY,
-	VM_STOPPING,
-	VM_ENDED,
-};
-
-struct vm {
-	struct loop *loop;
-	struct log log;
-	struct ctl *ctl;
-	struct vm_config config;
-	enum vm_state state;
-	uint64_t born_ns; /* CLOCK_MONOTONIC */
-	struct conlog console;
-	struct work_pool *pool;
-	struct vdev *dev[VM_DEVS_MAX];
-	unsigned dev_count;
-	struct vdev *blk; /* one of dev */
-	struct vsock *vsock;
-	const struct engine_ops *engine_ops;
-	struct engine *engine;
-	struct engine_events events;
-	struct guest guest;
-	struct execs execs;
-	struct loop_timer timer; /* boot limit, then the grace after a lost control stream */
-	char lost_why[128];
-	char release[64];
-	bool said_bye;
-	uint32_t oom_kills;
-	struct log_limit stuck_limit;
-	struct files files;
-	struct tools tools;
-	struct host_network network;
-	bool execs_first; /* of those who wait for the client */
-	int procstat_fd;
 };
 
 static void vm_log_sink(void *user, enum log_level level, const char *line)
@@ -90,10 +46,7 @@ static void vm_log_sink(void *user, enum log_level level, const char *line)
 	ctl_send(vm->ctl);
 }
 
-/* Tells the client, once, why the VM has ended, and lets the loop stop. */
-static void vm_end(struct vm *vm, enum proto_end_reason reason, int code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-
-static void vm_end(struct vm *vm, enum proto_end_reason reason, int code, const char *fmt, ...)
+void vm_end(struct vm *vm, enum proto_end_reason reason, int code, const char *fmt, ...)
 {
 	char tail[PROTO_CONSOLE_TAIL_BYTES + 1] = "";
 	char text[1024];
@@ -432,184 +385,4 @@ void vm_free(struct vm *vm)
 	close_fd(&vm->procstat_fd);
 	vm_config_done(&vm->config);
 	free(vm);
-}
-
-/* ---- What the client asks ---- */
-
-static void vm_done_reply(struct vm *vm, uint32_t seq, int code, const char *message)
-{
-	(void)msg_done_put(ctl_out(vm->ctl), 0, &(struct msg_done){ .seq = seq, .err = (uint32_t)-code, .message = slice_of(message) });
-	ctl_send(vm->ctl);
-}
-
-static void vm_set_guest_time(struct vm *vm)
-{
-	(void)msg_set_time_put(guest_out(&vm->guest), 0, &(struct msg_set_time){ .wall_ns = clock_wall_ns() });
-	guest_send(&vm->guest);
-}
-
-static int vm_pause_resume(struct vm *vm, const struct frame *f)
-{
-	struct sbx_err err = { 0 };
-	struct msg_pause m; /* PAUSE and RESUME have the same fields */
-	int r;
-
-	if (msg_pause_decode(f->body, f->len, &m) < 0)
-		return -EPROTO;
-	if (f->type == PROTO_PAUSE) {
-		r = vm->engine_ops->pause(vm->engine, &err);
-	} else {
-		r = vm->engine_ops->resume(vm->engine, &err);
-		if (r == 0)
-			vm_set_guest_time(vm);
-	}
-	vm_done_reply(vm, m.seq, r, err.message);
-	return 0;
-}
-
-static int vm_shutdown(struct vm *vm, const struct frame *f)
-{
-	struct msg_shutdown m;
-
-	if (msg_shutdown_decode(f->body, f->len, &m) < 0)
-		return -EPROTO;
-	vm_done_reply(vm, m.seq, 0, "");
-	if (vm->state == VM_BOOTING) {
-		vm_end(vm, PROTO_END_STOPPED, 0, "the VM was stopped while it booted");
-	} else if (vm->state == VM_READY) {
-		vm->state = VM_STOPPING;
-		(void)msg_power_off_put(guest_out(&vm->guest), 0, &(struct msg_power_off){ 0 });
-		guest_send(&vm->guest);
-	}
-	return 0;
-}
-
-static int vm_set_rules(struct vm *vm, const struct frame *f)
-{
-	struct sbx_err err = { 0 };
-	struct msg_rules_set m;
-
-	if (msg_rules_set_decode(f->body, f->len, &m) < 0)
-		return -EPROTO;
-	vm_done_reply(vm, m.seq, host_network_set_rules(&vm->network, m.rules, &err), err.message);
-	return 0;
-}
-
-static int vm_publish(struct vm *vm, const struct frame *f)
-{
-	struct sbx_err err = { 0 };
-	struct msg_publish m;
-	int fd = link_take_fd(&vm->ctl->link);
-
-	if (msg_publish_decode(f->body, f->len, &m) < 0) {
-		close_fd(&fd);
-		return -EPROTO;
-	}
-	vm_done_reply(vm, m.seq, host_network_publish(&vm->network, fd, &m, &err), err.message);
-	return 0;
-}
-
-static int vm_unpublish(struct vm *vm, const struct frame *f)
-{
-	struct sbx_err err = { 0 };
-	struct msg_unpublish m;
-
-	if (msg_unpublish_decode(f->body, f->len, &m) < 0)
-		return -EPROTO;
-	vm_done_reply(vm, m.seq, host_network_unpublish(&vm->network, &m, &err), err.message);
-	return 0;
-}
-
-static int vm_stats(struct vm *vm, const struct frame *f)
-{
-	struct msg_stats s = { 0 };
-	struct msg_stats_get m;
-	struct blk_stats blk;
-	struct vsock_stats vsock;
-	struct network_stats net = { 0 };
-	struct fuse_stats fs;
-
-	if (msg_stats_get_decode(f->body, f->len, &m) < 0)
-		return -EPROTO;
-	s.seq = m.seq;
-	procstat_read(vm->procstat_fd, vm->blk->mem, &s.host_rss_bytes, &s.guest_rss_bytes);
-	blk_get_stats(vm->blk, &blk);
-	s.blk_reads = blk.reads;
-	s.blk_read_bytes = blk.bytes;
-	vsock_get_stats(vm->vsock, &vsock);
-	s.vsock_rx_bytes = vsock.rx_bytes;
-	s.vsock_tx_bytes = vsock.tx_bytes;
-	for (unsigned i = 0; i < vm->dev_count; i++)
-		s.device_breaks += vm->dev[i]->breaks;
-	if (vm->network.network)
-		network_get_stats(vm->network.network, &net);
-	s.net_bytes_out = net.bytes_out;
-	s.net_bytes_in = net.bytes_in;
-	s.net_flows_admitted = net.admitted;
-	s.net_flows_denied = net.denied;
-	s.net_flows_open = net.open;
-	s.net_log_left_out = net.log_left_out;
-	files_get_stats(&vm->files, &fs);
-	s.fs_requests = fs.requests;
-	s.fs_read_bytes = fs.read_bytes;
-	s.fs_written_bytes = fs.written_bytes;
-	s.fs_objects = fs.nodes;
-	s.fs_open = fs.handles;
-	s.execs_started = vm->execs.started;
-	s.execs_running = execs_running(&vm->execs);
-	s.oom_kills = vm->oom_kills;
-	s.uptime_ns = clock_mono_ns() - vm->born_ns;
-	(void)msg_stats_put(ctl_out(vm->ctl), 0, &s);
-	ctl_send(vm->ctl);
-	return 0;
-}
-
-int vm_frame(struct vm *vm, const struct frame *f)
-{
-	if (vm->state == VM_ENDED)
-		return 0;
-	switch (f->type) {
-	case PROTO_PAUSE:
-	case PROTO_RESUME:
-		return vm_pause_resume(vm, f);
-	case PROTO_SHUTDOWN:
-		return vm_shutdown(vm, f);
-	case PROTO_STATS_GET:
-		return vm_stats(vm, f);
-	case PROTO_RULES_SET:
-		return vm_set_rules(vm, f);
-	case PROTO_PUBLISH:
-		return vm_publish(vm, f);
-	case PROTO_UNPUBLISH:
-		return vm_unpublish(vm, f);
-	case PROTO_FS_TOOL:
-	case PROTO_FS_TOOL_CANCEL:
-	case PROTO_FS_CHANGED:
-		return tools_frame(&vm->tools, f);
-	case PROTO_EXEC_START ... PROTO_EXEC_ABORT:
-	case PROTO_EXEC_CREDIT:
-		return vm->state == VM_BOOTING ? -EPROTO : execs_frame(&vm->execs, f);
-	case PROTO_HTTP_UNHOOK:
-	case PROTO_HTTP_FORWARD ... PROTO_HTTP_REFUSE:
-		return host_http_frame(&vm->network.http, f);
-	case PROTO_FS_ERROR ... PROTO_FS_COUNT:
-		return fscalls_frame(&vm->files.calls, f);
-	default:
-		return -EPROTO;
-	}
-}
-
-void vm_client_drained(struct vm *vm)
-{
-	if (vm->state == VM_ENDED || !vm->execs.ctl)
-		return;
-	/* Whoever goes first may fill the queue again: in turns. */
-	vm->execs_first = !vm->execs_first;
-	if (vm->execs_first)
-		execs_resume(&vm->execs);
-	fscalls_resume(&vm->files.calls);
-	httpcalls_resume(&vm->network.http.calls);
-	tools_resume(&vm->tools);
-	if (!vm->execs_first)
-		execs_resume(&vm->execs);
 }
