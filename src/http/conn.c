@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* http/conn.c - a connection of the guest's that is ended here: its bytes, TLS or not, to and from the relay, whose other side is http/up.c. Nothing is kept
- * beyond the relay's buffers: what they do not take stays with the stack or the socket, so a slow end slows the other.
+/* http/conn.c - a connection of the guest's that is ended here: its life, and what moves when. Its two sides are conn_guest.c and conn_up.c, with the relay between them.
+ * Nothing is kept beyond the relay's buffers: what they do not take stays with the stack or the socket, so a slow end slows the other.
  *
  * All that happens comes to conn_pump(), which moves what can be moved and then looks what to wait for. A connection that ends is marked, and freed by a task of
  * its own when nothing is on the stack any more. */
@@ -25,7 +25,7 @@ static void reap(struct loop_task *t)
 	conn_free(CONTAINER_OF(t, struct http_conn, task));
 }
 
-static void die(struct http_conn *c, const char *why)
+void conn_die(struct http_conn *c, const char *why)
 {
 	enum h1_relay_state s = c->relay.state;
 
@@ -53,7 +53,7 @@ void conn_abort(struct http_conn *c, enum net_end why)
 	net_flow_done(&c->flow, why);
 	if (c->t)
 		tcp_abort(c->t);
-	die(c, "the connection was aborted");
+	conn_die(c, "the connection was aborted");
 }
 
 void conn_free(struct http_conn *c)
@@ -71,126 +71,6 @@ void conn_free(struct http_conn *c)
 	list_del(&c->node);
 	c->p->count--;
 	free(c);
-}
-
-/* ---- To the guest ---- */
-
-static size_t write_guest(struct http_conn *c, const void *p, size_t len)
-{
-	size_t n = tcp_write(c->t, p, len);
-
-	c->flow.bytes_in += n;
-	return n;
-}
-
-static void flush_tls(struct http_conn *c)
-{
-	struct buf *out = tls_out(c->tls);
-
-	if (c->t && buf_len(out) > 0)
-		buf_consume(out, write_guest(c, buf_data(out), buf_len(out)));
-}
-
-size_t conn_send_guest(void *user, const void *p, size_t len)
-{
-	struct http_conn *c = user;
-	size_t done = 0;
-
-	if (!c->t)
-		return len;
-	if (!c->tls)
-		return write_guest(c, p, len);
-	while (done < len) {
-		ssize_t n = tls_write(c->tls, (const uint8_t *)p + done, len - done);
-
-		flush_tls(c);
-		if (n <= 0)
-			break;
-		done += (size_t)n;
-	}
-	return done;
-}
-
-void conn_finish_guest(struct http_conn *c)
-{
-	if (c->finished || !c->t)
-		return;
-	if (c->tls) {
-		if (!c->relay.finish_cut && tls_end(c->tls) == -EAGAIN)
-			return;
-		flush_tls(c);
-		if (buf_len(tls_out(c->tls)) > 0)
-			return;
-	}
-	c->finished = true;
-	tcp_shutdown(c->t);
-}
-
-/* ---- From the guest ---- */
-
-static struct buf *guest_in(struct http_conn *c)
-{
-	if (c->phase == CONN_LOOK)
-		return &c->first;
-	return c->tls ? tls_in(c->tls) : &c->relay.guest.in;
-}
-
-/* What TLS has decrypted. */
-static bool read_tls(struct http_conn *c)
-{
-	struct buf *in = &c->relay.guest.in;
-	bool moved = false;
-
-	while (c->tls && !c->relay.guest.ended && buf_room(in) > 0) {
-		size_t room = buf_room(in);
-		uint8_t *dst = buf_reserve(in, room);
-		ssize_t n = dst ? tls_read(c->tls, dst, room) : -ENOMEM;
-
-		if (n == -EAGAIN)
-			break;
-		if (n > 0)
-			buf_commit(in, (size_t)n);
-		else
-			c->relay.guest.ended = true; /* by its word or without: messages say themselves whether they are whole */
-		moved = true;
-	}
-	buf_consume(in, 0); /* an empty one needs no memory */
-	return moved;
-}
-
-/* What the server has sent is over, and was read. Where only the end of the connection says that, and it has come but not been announced in TLS, it passes as it came: what is spoken
- * in a tunnel may have an end of its own, and whether an answer is whole is the guest's to judge, who is not told so either. */
-static void up_ended(struct http_conn *c, ssize_t how)
-{
-	struct h1_side *s = &c->relay.up;
-
-	s->ended = true;
-	if (how == 0)
-		return;
-	s->broken = how != -ECONNRESET ? "the connection to the server broke" : c->bridge ? h1_bridge_error(c->bridge) : "the server reset the connection";
-	s->cut = how == -ECONNRESET && !c->bridge && http_up_cut(&c->up);
-}
-
-static bool read_up(struct http_conn *c)
-{
-	struct buf *in = &c->relay.up.in;
-	size_t room = buf_room(in);
-	uint8_t *dst;
-	ssize_t n;
-
-	if (c->up.state != HTTP_UP_OPEN || c->relay.up.ended || room == 0)
-		return false;
-	dst = buf_reserve(in, room);
-	n = dst ? conn_up_read(c, dst, room) : -ENOMEM;
-	if (n == -EAGAIN) {
-		buf_consume(in, 0);
-		return false;
-	}
-	if (n > 0)
-		buf_commit(in, (size_t)n);
-	else
-		up_ended(c, n);
-	return true;
 }
 
 /* ---- What is wished, and what to wait for ---- */
@@ -328,14 +208,14 @@ static bool knows_version(struct http_conn *c)
 
 static bool move_versions(struct http_conn *c)
 {
-	bool more = read_tls(c);
+	bool more = conn_read_tls(c);
 
 	if (!knows_version(c) || c->phase != CONN_HTTP)
 		return false;
 	if (c->h2)
 		return conn_h2_move(c) || more;
 	more |= conn_up_move(c);
-	more |= read_up(c);
+	more |= conn_up_fill(c);
 	more |= h1_relay_run(&c->relay); /* what was full when it was to be read into may have room now */
 	fulfil(c);
 	return conn_up_move(c) || more;
@@ -358,7 +238,7 @@ static void move_tls(struct http_conn *c)
 {
 	enum tls_state s = tls_step(c->tls);
 
-	flush_tls(c);
+	conn_flush_tls(c);
 	if (s == TLS_OPEN) {
 		c->phase = CONN_HTTP;
 	} else if (s == TLS_FAILED) {
@@ -397,10 +277,8 @@ void conn_pump(struct http_conn *c)
 	if (!c->h2)
 		conn_up_watch(c);
 	arm(c, moved);
-	if (c->phase != CONN_DEAD && c->kept && !c->in_stack && buf_room(guest_in(c)) > 0) {
-		c->kept = false;
-		(void)tcp_pull(c->t);
-	}
+	if (c->phase != CONN_DEAD)
+		conn_pull_guest(c);
 }
 
 static void conn_task(struct loop_task *t)
@@ -412,95 +290,6 @@ void conn_wake(struct http_conn *c)
 {
 	loop_task_add(c->p->config.loop, &c->task, conn_task);
 }
-
-/* ---- The stack's calls ---- */
-
-static size_t take(struct http_conn *c, const uint8_t *p, size_t len)
-{
-	size_t n = c->phase == CONN_DEAD ? 0 : MIN(len, buf_room(guest_in(c)));
-
-	if (n > 0 && !buf_put(guest_in(c), p, n)) {
-		conn_abort(c, NET_END_RESOURCES);
-		return 0;
-	}
-	c->flow.bytes_out += n;
-	c->heard |= n > 0;
-	return n;
-}
-
-static size_t take_all(struct http_conn *c, const uint8_t *p, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		size_t n = take(c, p + done, len - done);
-
-		done += n;
-		if (n == 0 || done < len)
-			conn_pump(c);
-		if (n == 0 && (c->phase == CONN_DEAD || buf_room(guest_in(c)) == 0))
-			break;
-	}
-	return done;
-}
-
-static size_t on_data(void *user, const struct iovec *iov, unsigned count, size_t len)
-{
-	struct http_conn *c = user;
-	size_t taken = 0;
-
-	c->in_stack = true;
-	for (unsigned i = 0; i < count && c->phase != CONN_DEAD; i++) {
-		size_t n = take_all(c, iov[i].iov_base, iov[i].iov_len);
-
-		taken += n;
-		if (n < iov[i].iov_len)
-			break;
-	}
-	c->kept = taken < len;
-	if (c->phase != CONN_DEAD)
-		conn_pump(c);
-	c->in_stack = false;
-	if (c->phase != CONN_DEAD && c->kept && buf_room(guest_in(c)) > 0)
-		conn_wake(c);
-	return taken;
-}
-
-static void on_fin(void *user)
-{
-	struct http_conn *c = user;
-
-	c->ended = true;
-	c->in_stack = true;
-	if (c->tls)
-		tls_in_end(c->tls);
-	else
-		c->relay.guest.ended = true;
-	conn_pump(c);
-	c->in_stack = false;
-}
-
-static void on_room(void *user)
-{
-	struct http_conn *c = user;
-
-	c->in_stack = true;
-	if (c->tls)
-		flush_tls(c);
-	conn_pump(c);
-	c->in_stack = false;
-}
-
-static void on_closed(void *user, int reason)
-{
-	struct http_conn *c = user;
-
-	net_flow_done(&c->flow, net_end_of_tcp(reason));
-	c->t = NULL;
-	die(c, "the guest ended the connection");
-}
-
-static const struct tcp_ops conn_tcp_ops = { .data = on_data, .fin = on_fin, .room = on_room, .closed = on_closed };
 
 /* ---- Its beginning ---- */
 
@@ -561,7 +350,7 @@ void conn_begin_tls(struct http_conn *c, const char *name)
 	buf_done(&c->first);
 	if (s != TLS_HELLO) {
 		if (c->tls)
-			flush_tls(c);
+			conn_flush_tls(c);
 		conn_abort(c, NET_END_PROTOCOL);
 		return;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* http/conn.h - what the files of the proxy share: proxy.c (which connections are ours), conn.c (a connection's two sides) and conn_request.c (its requests). */
+/* http/conn.h - what the files of the proxy share: proxy.c (which connections are ours), conn.c (a connection's life),
+ * conn_guest.c and conn_up.c (its two sides) and conn_request.c (its requests). */
 #ifndef HTTP_CONN_H
 #define HTTP_CONN_H
 
@@ -81,8 +82,9 @@ struct http_conn {
 
 /* conn.c */
 void conn_pump(struct http_conn *c);
-size_t conn_send_guest(void *user, const void *p, size_t len);
+void conn_wake(struct http_conn *c); /* to conn_pump(), soon */
 void conn_abort(struct http_conn *c, enum net_end why);
+void conn_die(struct http_conn *c, const char *why); /* its TCP is gone: marks it, and lets go of everything else */
 void conn_leave_up(struct http_conn *c); /* as the relay wishes: to others, or closed */
 struct http_conn *conn_new(struct http_proxy *p, struct tcp *t, const struct policy_verdict *v);
 void conn_free(struct http_conn *c);
@@ -90,16 +92,21 @@ void conn_free(struct http_conn *c);
 void conn_begin_plain(struct http_conn *c);
 void conn_begin_tls(struct http_conn *c, const char *name);
 
+/* conn_guest.c: the guest's side */
+extern const struct tcp_ops conn_tcp_ops;
+size_t conn_send_guest(void *user, const void *p, size_t len);
+void conn_flush_tls(struct http_conn *c); /* what TLS has to say, as far as there is room */
+void conn_finish_guest(struct http_conn *c); /* the guest is sent the end, behind what is on its way; again until c->finished */
+bool conn_read_tls(struct http_conn *c); /* what TLS has decrypted, if there is TLS, into the relay; something came, or the end */
+void conn_pull_guest(struct http_conn *c); /* what the stack has kept, if there is room for it now */
+
 /* proxy.c: decides about the first bytes. */
 void conn_look(struct http_conn *c);
-
-void conn_wake(struct http_conn *c); /* to conn_pump(), soon */
-void conn_finish_guest(struct http_conn *c); /* the guest is sent the end, behind what is on its way; again until c->finished */
 
 /* conn_up.c: the server's side of HTTP/1.1 */
 void conn_up_opened(struct http_conn *c); /* @c->up, and the guest's version is known; closes it if there is no memory */
 void conn_up_close(struct http_conn *c, bool reset);
-ssize_t conn_up_read(struct http_conn *c, void *dst, size_t len); /* as http_up_read() */
+bool conn_up_fill(struct http_conn *c); /* reads into the relay; something came, or the end */
 size_t conn_up_write(void *user, const void *p, size_t len);
 bool conn_up_move(struct http_conn *c); /* something moved between the bridge and the server */
 void conn_up_watch(struct http_conn *c);

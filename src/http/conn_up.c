@@ -61,9 +61,44 @@ void conn_up_close(struct http_conn *c, bool reset)
 	buf_done(&c->bridge_out);
 }
 
-ssize_t conn_up_read(struct http_conn *c, void *dst, size_t len)
+static ssize_t read_up(struct http_conn *c, void *dst, size_t len)
 {
 	return c->bridge ? h1_bridge_read(c->bridge, dst, len) : http_up_read(&c->up, dst, len);
+}
+
+/* What the server has sent is over, and was read. Where only the end of the connection says that, and it has come but not been announced in TLS, it passes as it came: what is spoken
+ * in a tunnel may have an end of its own, and whether an answer is whole is the guest's to judge, who is not told so either. */
+static void up_ended(struct http_conn *c, ssize_t how)
+{
+	struct h1_side *s = &c->relay.up;
+
+	s->ended = true;
+	if (how == 0)
+		return;
+	s->broken = how != -ECONNRESET ? "the connection to the server broke" : c->bridge ? h1_bridge_error(c->bridge) : "the server reset the connection";
+	s->cut = how == -ECONNRESET && !c->bridge && http_up_cut(&c->up);
+}
+
+bool conn_up_fill(struct http_conn *c)
+{
+	struct buf *in = &c->relay.up.in;
+	size_t room = buf_room(in);
+	uint8_t *dst;
+	ssize_t n;
+
+	if (c->up.state != HTTP_UP_OPEN || c->relay.up.ended || room == 0)
+		return false;
+	dst = buf_reserve(in, room);
+	n = dst ? read_up(c, dst, room) : -ENOMEM;
+	if (n == -EAGAIN) {
+		buf_consume(in, 0);
+		return false;
+	}
+	if (n > 0)
+		buf_commit(in, (size_t)n);
+	else
+		up_ended(c, n);
+	return true;
 }
 
 size_t conn_up_write(void *user, const void *p, size_t len)
