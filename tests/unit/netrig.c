@@ -30,6 +30,36 @@ const struct ip *nrig_remote(int version)
 
 static uint8_t *walls[2]; /* where a frame's head and body end; a test has a process of its own */
 
+struct stack_config nrig_mirrored(const struct stack_config *c)
+{
+	struct stack_config m = *c;
+
+	memcpy(m.guest_mac, c->gateway_mac, sizeof(m.guest_mac));
+	memcpy(m.gateway_mac, c->guest_mac, sizeof(m.gateway_mac));
+	m.guest4 = c->gateway4;
+	m.gateway4 = c->guest4;
+	m.guest6 = c->gateway6;
+	m.gateway6 = c->guest6;
+	return m;
+}
+
+void nrig_no_wake(void *user)
+{
+	(void)user;
+}
+
+void nrig_no_udp(void *user, const struct stack_datagram *d)
+{
+	(void)user;
+	(void)d;
+}
+
+void nrig_no_echo(void *user, const struct stack_echo *e)
+{
+	(void)user;
+	(void)e;
+}
+
 /* ---- The owner ---- */
 
 static bool on_send(void *user, const struct frame_out *f)

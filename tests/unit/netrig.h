@@ -42,6 +42,13 @@ struct netrig {
 extern const struct stack_config nrig_config;
 extern const struct frame_caps nrig_caps_none, nrig_caps_all;
 
+/* What an owner is told and this test has no use for. */
+void nrig_no_wake(void *user);
+void nrig_no_udp(void *user, const struct stack_datagram *d);
+void nrig_no_echo(void *user, const struct stack_echo *e);
+/* The stack at the other end of a wire to the stack of @c: the guest and the gateway of one are the gateway and the guest of the other. */
+struct stack_config nrig_mirrored(const struct stack_config *c);
+
 void nrig_up(struct netrig *r, const struct frame_caps *caps);
 void nrig_down(struct netrig *r);
 uint64_t nrig_run(struct netrig *r);                 /* stack_run(), however often it asks for it; returns when it wants to be called next */

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "netrig.h"
 #include "../test.h"
 
 enum { HDR = 12,
@@ -58,16 +59,6 @@ static struct {
 	size_t held_len[2];
 	uint8_t in[HDR + FRAME_MAX], out[HDR + FRAME_MAX];
 } m;
-
-static const struct stack_config config = {
-	.guest_mac = { 2, [5] = 2 },
-	.gateway_mac = { 2, [5] = 1 },
-	.guest4 = { .family = 4, .bytes = { 10, 0, 2, 2 } },
-	.gateway4 = { .family = 4, .bytes = { 10, 0, 2, 1 } },
-	.guest6 = { .family = 6, .bytes = { 0xfd, [15] = 2 } },
-	.gateway6 = { .family = 6, .bytes = { 0xfd, [15] = 1 } },
-	.mtu = 1500,
-};
 
 static uint32_t dice(uint32_t n)
 {
@@ -264,25 +255,13 @@ static void on_wake(void *user)
 	m.woken = true;
 }
 
-static void no_udp(void *user, const struct stack_datagram *d)
-{
-	(void)user;
-	(void)d;
-}
-
-static void no_echo(void *user, const struct stack_echo *e)
-{
-	(void)user;
-	(void)e;
-}
-
 static const struct stack_ops stack_ops = {
 	.send = on_send,
 	.now_ns = on_now,
 	.wake = on_wake,
 	.tcp_open = on_tcp_open,
-	.udp = no_udp,
-	.echo = no_echo,
+	.udp = nrig_no_udp,
+	.echo = nrig_no_echo,
 };
 
 /* ---- The machine's end ---- */
@@ -296,7 +275,7 @@ static void configure(const char *name, int mtu)
 
 	(void)snprintf(q.ifr_name, sizeof(q.ifr_name), "%s", name);
 	q.ifr_hwaddr.sa_family = 1;
-	memcpy(q.ifr_hwaddr.sa_data, config.guest_mac, 6);
+	memcpy(q.ifr_hwaddr.sa_data, nrig_config.guest_mac, 6);
 	CHECK(ioctl(fd, SIOCSIFHWADDR, &q) == 0, "%s", strerror(errno));
 	q.ifr_mtu = mtu;
 	CHECK(ioctl(fd, SIOCSIFMTU, &q) == 0, "%s", strerror(errno));
@@ -328,8 +307,8 @@ static void up(struct wire wire, bool offloads)
 		SKIP("no tap devices here: %s", strerror(errno));
 	CHECK(ioctl(m.tap, TUNSETVNETHDRSZ, &hdr) == 0, "%s", strerror(errno));
 	CHECK(ioctl(m.tap, TUNSETOFFLOAD, offloads ? TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 : 0) == 0, "%s", strerror(errno));
-	configure("tap0", config.mtu);
-	CHECK(stack_create(&config, &stack_ops, NULL, 99, &m.s) == 0, "stack");
+	configure("tap0", nrig_config.mtu);
+	CHECK(stack_create(&nrig_config, &stack_ops, NULL, 99, &m.s) == 0, "stack");
 	stack_restart(m.s, &(struct frame_caps){ offloads, offloads, offloads });
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netrig.h"
 #include "../test.h"
 
 enum { ACTIVE = 1000,
@@ -214,25 +215,8 @@ static uint64_t on_now(void *user)
 	return w.now;
 }
 
-static void on_wake(void *user)
-{
-	(void)user;
-}
-
-static void no_udp(void *user, const struct stack_datagram *d)
-{
-	(void)user;
-	(void)d;
-}
-
-static void no_echo(void *user, const struct stack_echo *e)
-{
-	(void)user;
-	(void)e;
-}
-
-static const struct stack_ops left_stack_ops = { send_down, on_now, on_wake, left_open, no_udp, no_echo };
-static const struct stack_ops right_stack_ops = { send_up, on_now, on_wake, right_open, no_udp, no_echo };
+static const struct stack_ops left_stack_ops = { send_down, on_now, nrig_no_wake, left_open, nrig_no_udp, nrig_no_echo };
+static const struct stack_ops right_stack_ops = { send_up, on_now, nrig_no_wake, right_open, nrig_no_udp, nrig_no_echo };
 
 /* ---- The course of things ---- */
 
@@ -253,28 +237,16 @@ static void millisecond(void)
 
 static void up(unsigned count, uint16_t mtu)
 {
-	struct stack_config left = {
-		.guest_mac = { 2, [5] = 2 },
-		.gateway_mac = { 2, [5] = 1 },
-		.guest4 = { .family = 4, .bytes = { 10, 0, 2, 2 } },
-		.gateway4 = { .family = 4, .bytes = { 10, 0, 2, 1 } },
-		.guest6 = { .family = 6, .bytes = { 0xfd, [15] = 2 } },
-		.gateway6 = { .family = 6, .bytes = { 0xfd, [15] = 1 } },
-		.mtu = mtu,
-	};
-	static const struct frame_caps caps = { true, true, true };
-	struct stack_config right = left;
+	struct stack_config left = nrig_config, right;
 
 	memset(&w, 0, sizeof(w));
 	w.now = NS_PER_S;
 	w.count = count;
-	memcpy(right.guest_mac, left.gateway_mac, 6);
-	memcpy(right.gateway_mac, left.guest_mac, 6);
-	right.guest4 = left.gateway4;
-	right.gateway4 = left.guest4;
+	left.mtu = mtu;
+	right = nrig_mirrored(&left);
 	CHECK(stack_create(&left, &left_stack_ops, NULL, 1, &w.left) == 0 && stack_create(&right, &right_stack_ops, NULL, 2, &w.right) == 0, "stacks");
-	stack_restart(w.left, &caps);
-	stack_restart(w.right, &caps);
+	stack_restart(w.left, &nrig_caps_all);
+	stack_restart(w.right, &nrig_caps_all);
 	for (unsigned i = 0; i < count; i++) {
 		struct flow_key key = flow_key_of(IP_PROTO_TCP, &right.guest4, PORT, &right.gateway4, (uint16_t)(1000 + i));
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "netrig.h"
 #include "../test.h"
 
 enum { LEFT,
@@ -224,54 +225,27 @@ static void on_wake(void *user)
 	((struct side *)user)->woken = true;
 }
 
-static void no_udp(void *user, const struct stack_datagram *d)
-{
-	(void)user;
-	(void)d;
-}
-
-static void no_echo(void *user, const struct stack_echo *e)
-{
-	(void)user;
-	(void)e;
-}
-
 static const struct stack_ops ops = {
 	.send = on_send,
 	.now_ns = on_now,
 	.wake = on_wake,
 	.tcp_open = on_tcp_open,
-	.udp = no_udp,
-	.echo = no_echo,
+	.udp = nrig_no_udp,
+	.echo = nrig_no_echo,
 };
 
 /* ---- The course of things ---- */
 
-static const struct stack_config left_config = {
-	.guest_mac = { 2, [5] = 2 },
-	.gateway_mac = { 2, [5] = 1 },
-	.guest4 = { .family = 4, .bytes = { 10, 0, 2, 2 } },
-	.gateway4 = { .family = 4, .bytes = { 10, 0, 2, 1 } },
-	.guest6 = { .family = 6, .bytes = { 0xfd, [15] = 2 } },
-	.gateway6 = { .family = 6, .bytes = { 0xfd, [15] = 1 } },
-	.mtu = 1500,
-};
-
 static void up(struct wire wire, const struct frame_caps *caps, uint64_t left_bytes, uint64_t right_bytes)
 {
-	struct stack_config mirrored = left_config;
+	struct stack_config mirrored = nrig_mirrored(&nrig_config); /* the right side's guest is who the left side's guest speaks to */
 	struct flow_key key;
 
 	memset(&w, 0, sizeof(w));
 	w.wire = wire;
 	w.now = NS_PER_S;
 	w.seed = 42;
-	/* The right side's guest is who the left side's guest speaks to. */
-	memcpy(mirrored.guest_mac, left_config.gateway_mac, 6);
-	memcpy(mirrored.gateway_mac, left_config.guest_mac, 6);
-	mirrored.guest4 = left_config.gateway4;
-	mirrored.gateway4 = left_config.guest4;
-	CHECK(stack_create(&left_config, &ops, &w.side[LEFT], 1, &w.side[LEFT].s) == 0, "stack");
+	CHECK(stack_create(&nrig_config, &ops, &w.side[LEFT], 1, &w.side[LEFT].s) == 0, "stack");
 	CHECK(stack_create(&mirrored, &ops, &w.side[RIGHT], 2, &w.side[RIGHT].s) == 0, "stack");
 	for (int i = 0; i < 2; i++) {
 		stack_restart(w.side[i].s, caps);
@@ -357,8 +331,6 @@ static void run_to_the_end(const char *what, uint64_t left_bytes, uint64_t right
 		CHECK(w.side[i].end.reason == 0, "%s: side %d: closed with %d", what, i, w.side[i].end.reason);
 }
 
-static const struct frame_caps all = { true, true, true }, none;
-
 TEST(streams_arrive_over_any_wire)
 {
 	static const struct {
@@ -381,7 +353,7 @@ TEST(streams_arrive_over_any_wire)
 	test_timeout(300);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		for (int offloads = 0; offloads < 2; offloads++) {
-			up(cases[i].wire, offloads ? &all : &none, STREAM_BYTES, STREAM_BYTES / 3);
+			up(cases[i].wire, offloads ? &nrig_caps_all : &nrig_caps_none, STREAM_BYTES, STREAM_BYTES / 3);
 			run_to_the_end(cases[i].what, STREAM_BYTES, STREAM_BYTES / 3, cases[i].limit_s);
 			down();
 		}
@@ -410,7 +382,7 @@ TEST(streams_arrive_over_the_worst_of_wires)
 	test_timeout(300);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		for (unsigned n = 0; n < 8; n++) {
-			up(cases[i].wire, &none, BYTES, BYTES / 2);
+			up(cases[i].wire, &nrig_caps_none, BYTES, BYTES / 2);
 			w.seed = 1000 * i + n;
 			run_until_closed(cases[i].what, BYTES, BYTES / 2, 20000);
 			down();
@@ -426,7 +398,7 @@ static void pull_right(void)
 
 TEST(a_slow_reader_slows_the_sender_and_nothing_is_lost)
 {
-	up((struct wire){ .delay_us = 100 }, &all, STREAM_BYTES, 1000);
+	up((struct wire){ .delay_us = 100 }, &nrig_caps_all, STREAM_BYTES, 1000);
 	w.side[RIGHT].end.step = 5000;
 	run_sides();
 	for (int i = 0; i < 2000; i++)
@@ -440,7 +412,7 @@ TEST(a_slow_reader_slows_the_sender_and_nothing_is_lost)
 
 TEST(a_reader_that_takes_its_time_is_waited_for)
 {
-	up((struct wire){ .delay_us = 100, .lose = 50 }, &none, 2000000, 10);
+	up((struct wire){ .delay_us = 100, .lose = 50 }, &nrig_caps_none, 2000000, 10);
 	w.side[RIGHT].end.step = 0;
 	run_sides();
 	while (w.now < 1800 * NS_PER_S && advance())
@@ -455,7 +427,7 @@ TEST(a_reader_that_takes_its_time_is_waited_for)
 
 TEST(a_wire_that_is_cut_ends_both)
 {
-	up((struct wire){ .delay_us = 100 }, &none, UINT64_MAX - 1, 1000);
+	up((struct wire){ .delay_us = 100 }, &nrig_caps_none, UINT64_MAX - 1, 1000);
 	run_sides();
 	for (int i = 0; i < 200; i++)
 		(void)advance();
@@ -478,7 +450,7 @@ static void room_comes_and_goes(void)
 
 TEST(a_side_without_room_for_frames_goes_on_when_it_has)
 {
-	up((struct wire){ .delay_us = 100 }, &all, STREAM_BYTES, STREAM_BYTES);
+	up((struct wire){ .delay_us = 100 }, &nrig_caps_all, STREAM_BYTES, STREAM_BYTES);
 	w.tick = room_comes_and_goes;
 	run_to_the_end("no room", STREAM_BYTES, STREAM_BYTES, 100);
 	down();
@@ -488,11 +460,11 @@ TEST(what_is_lost_costs_a_little_more_than_what_is_not)
 {
 	uint64_t clean, lossy;
 
-	up((struct wire){ .delay_us = 1000, .bytes_s = 50000000 }, &none, STREAM_BYTES, 10);
+	up((struct wire){ .delay_us = 1000, .bytes_s = 50000000 }, &nrig_caps_none, STREAM_BYTES, 10);
 	run_to_the_end("clean", STREAM_BYTES, 10, 100);
 	clean = w.now - NS_PER_S;
 	down();
-	up((struct wire){ .delay_us = 1000, .bytes_s = 50000000, .lose = 2 }, &none, STREAM_BYTES, 10);
+	up((struct wire){ .delay_us = 1000, .bytes_s = 50000000, .lose = 2 }, &nrig_caps_none, STREAM_BYTES, 10);
 	run_to_the_end("lossy", STREAM_BYTES, 10, 100);
 	lossy = w.now - NS_PER_S;
 	CHECK(w.lost > 0 && lossy < clean * 12 && clean < 200 * NS_PER_MS, "%llu ms instead of %llu, %llu frames lost", (unsigned long long)(lossy / NS_PER_MS),
