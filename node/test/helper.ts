@@ -17,6 +17,9 @@ export const PATIENCE_MS = 30_000;
 
 export const image = (): string => join(environment("SBX_BUILD"), "default.erofs");
 
+/** All that options need: for tests that start nothing. */
+export const goodOptions = { kernel: projectKernel(), init: projectInit(), rootfs: prebuiltRootfs("x.erofs", { format: "erofs" }) } satisfies SandboxOptions;
+
 /** A small VM with a read-only root. */
 export function options(more: Partial<SandboxOptions> = {}): SandboxOptions {
 	const engine = environment("SBX_ENGINE");

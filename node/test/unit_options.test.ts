@@ -12,15 +12,13 @@ import {
 	createSandbox,
 	linuxOverlayFs,
 	prebuiltRootfs,
-	projectInit,
 	projectKernel,
 	scratchFs,
 	spawnSandbox,
 } from "@torkbot/sandbox";
 
-import { isError } from "./helper.js";
+import { goodOptions, isError } from "./helper.js";
 
-const good = { kernel: projectKernel(), init: projectInit(), rootfs: prebuiltRootfs("x.erofs", { format: "erofs" }) };
 const fs = { stat: async () => ({}), list: async () => [], read: async () => new Uint8Array() };
 const mount = (path: unknown): object => ({ kind: "virtual-fs", path, fs });
 const outbound = (...rules: object[]): object => ({ network: { outbound: { policy: "deny", rules } } });
@@ -52,7 +50,7 @@ const table: readonly (readonly [string, object, string])[] = [
 		"rootfs.lower.path must not be empty",
 	],
 	["an overlay of an overlay", { rootfs: { kind: "linux-overlay-fs", lower: { kind: "linux-overlay-fs" }, upper: scratchFs() } }, "rootfs linux-overlay-fs lower linux-overlay-fs is not implemented yet"],
-	["an overlay on a disk", { rootfs: { kind: "linux-overlay-fs", lower: good.rootfs, upper: { kind: "disk" } } }, "rootfs linux-overlay-fs upper disk is not implemented yet"],
+	["an overlay on a disk", { rootfs: { kind: "linux-overlay-fs", lower: goodOptions.rootfs, upper: { kind: "disk" } } }, "rootfs linux-overlay-fs upper disk is not implemented yet"],
 	["a relative mount", { mounts: [mount("a")] }, "mount.path must be absolute"],
 	["a mount as root", { mounts: [mount("/")] }, "mount.path must not be root"],
 	["a mount as root in disguise", { mounts: [mount("//")] }, "mount.path must not be root"],
@@ -93,7 +91,7 @@ const table: readonly (readonly [string, object, string])[] = [
 
 for (const [what, change, message] of table) {
 	test(`${what}: ${message}`, () => {
-		assert.throws(() => createSandbox({ ...good, ...change } as SandboxOptions), isError("ERR_SANDBOX_OPTIONS", `invalid spawnSandbox options: ${message}`));
+		assert.throws(() => createSandbox({ ...goodOptions, ...change } as SandboxOptions), isError("ERR_SANDBOX_OPTIONS", `invalid spawnSandbox options: ${message}`));
 	});
 }
 
@@ -106,15 +104,15 @@ test("options that are none", () => {
 test("options that contain themselves", () => {
 	const network: Record<string, unknown> = { outbound: { policy: "deny", rules: [] } };
 	network["http"] = network;
-	createSandbox({ ...good, network } as SandboxOptions);
+	createSandbox({ ...goodOptions, network } as SandboxOptions);
 });
 
 test("spawnSandbox rejects what createSandbox throws", async () => {
-	await assert.rejects(spawnSandbox({ ...good, cpu: { vcpus: 0 } }), isError("ERR_SANDBOX_OPTIONS", "invalid spawnSandbox options: cpu.vcpus must be greater than zero"));
+	await assert.rejects(spawnSandbox({ ...goodOptions, cpu: { vcpus: 0 } }), isError("ERR_SANDBOX_OPTIONS", "invalid spawnSandbox options: cpu.vcpus must be greater than zero"));
 });
 
 test("good options are taken, IPv6 ranges and rules without ports among them", () => {
 	const rules = [acceptTcp({ cidr: "fd00::/8", ports: [22] }), acceptUdp({ cidr: "0.0.0.0/0", ports: [] }), acceptPublicInternet(), acceptHost({ host: "*.example.com", ports: [443] })];
-	createSandbox({ ...good, kernel: projectKernel({ format: "raw" }), network: { outbound: { policy: "deny", rules } } });
-	createSandbox({ ...good, rootfs: linuxOverlayFs({ lower: good.rootfs, upper: scratchFs({ sizeBytes: 1 << 20 }) }) });
+	createSandbox({ ...goodOptions, kernel: projectKernel({ format: "raw" }), network: { outbound: { policy: "deny", rules } } });
+	createSandbox({ ...goodOptions, rootfs: linuxOverlayFs({ lower: goodOptions.rootfs, upper: scratchFs({ sizeBytes: 1 << 20 }) }) });
 });

@@ -21,22 +21,22 @@ import {
 	fs,
 	linuxOverlayFs,
 	mount,
-	prebuiltRootfs,
 	projectInit,
 	projectKernel,
 	scratchFs,
 } from "@torkbot/sandbox";
 
+import { goodOptions } from "./helper.js";
+
 declare const vm: SandboxVm;
 declare const posix: SandboxPosixFileSystem;
 declare const readable: SandboxFileSystem;
-const base = { kernel: projectKernel(), init: projectInit(), rootfs: prebuiltRootfs("x", { format: "erofs" }) } satisfies SandboxOptions;
 
 export async function mustCompile(): Promise<void> {
 	const writableFs: SandboxWritableFileSystem = posix;
 	await using sandbox = createSandbox({
-		...base,
-		rootfs: linuxOverlayFs({ lower: base.rootfs, upper: scratchFs({ sizeBytes: 1 << 20 }) }),
+		...goodOptions,
+		rootfs: linuxOverlayFs({ lower: goodOptions.rootfs, upper: scratchFs({ sizeBytes: 1 << 20 }) }),
 		mounts: [mount("/a", writableFs), mount("/b", fs.memory({ files: { a: "text", b: new Uint8Array(1) } }))],
 		bindings: [binding("/c", fs.bind({ source: ".", access: "rw", mask: ["/.git"], watch: true }))],
 		network: { outbound: { policy: "deny", rules: [acceptTcp({ cidr: "10.0.0.0/8" }), acceptHost({ host: "*.example.com", ports: [443] })] } },
@@ -60,13 +60,13 @@ export async function mustNotCompile(): Promise<void> {
 	// @ts-expect-error a root file system is needed
 	createSandbox({ kernel: projectKernel(), init: projectInit() });
 	// @ts-expect-error a number is no path
-	createSandbox({ ...base, mounts: [mount(5, readable)] });
+	createSandbox({ ...goodOptions, mounts: [mount(5, readable)] });
 	// @ts-expect-error there is no policy but deny
-	createSandbox({ ...base, network: { outbound: { policy: "allow", rules: [] } } });
+	createSandbox({ ...goodOptions, network: { outbound: { policy: "allow", rules: [] } } });
 	// @ts-expect-error rules are made by functions
-	createSandbox({ ...base, network: { outbound: { policy: "deny", rules: ["tcp:10.0.0.0/8"] } } });
+	createSandbox({ ...goodOptions, network: { outbound: { policy: "deny", rules: ["tcp:10.0.0.0/8"] } } });
 	// @ts-expect-error an overlay's upper layer is scratch
-	linuxOverlayFs({ lower: base.rootfs, upper: base.rootfs });
+	linuxOverlayFs({ lower: goodOptions.rootfs, upper: goodOptions.rootfs });
 	// @ts-expect-error a file system has to have list and read
 	mount("/a", { stat: async () => ({ type: "directory", sizeBytes: null, mediaType: null, modifiedAtMs: null }) });
 	// @ts-expect-error no such type of a file
@@ -80,13 +80,13 @@ export async function mustNotCompile(): Promise<void> {
 	// @ts-expect-error no such event
 	vm.on("data", () => {});
 	// @ts-expect-error options cannot be changed
-	base.rootfs.path satisfies string, ((options: SandboxOptions) => (options.name = "x"));
+	goodOptions.rootfs.path satisfies string, ((options: SandboxOptions) => (options.name = "x"));
 	// @ts-expect-error bytes are no text
 	(await vm.fs.readFile("/f")) satisfies string;
 	// @ts-expect-error a signal is an AbortSignal
-	await createSandbox(base).run({ signal: 1000 });
+	await createSandbox(goodOptions).run({ signal: 1000 });
 	// @ts-expect-error what the package does with hooks is its own affair
-	createSandbox(base).http.origins();
+	createSandbox(goodOptions).http.origins();
 	// @ts-expect-error an end is awaited
 	vm.close().code;
 }
