@@ -11,7 +11,14 @@
  * fail with -EDEADLK there, and sbx_vm_free(), which must wait until the dispatch has returned.
  *
  * Errors: functions return 0 (or a count) or a negative errno; those that take a struct sbx_err * say in words what failed, why
- * and what to do. Outputs (ret_…, *ret) are written on success only.
+ * and what to do. Any may return -ENOMEM. Blocking calls on a VM return -EDEADLK inside its callbacks and -ENOTCONN, or the errno of its
+ * end, when it has ended. Outputs (ret_…, *ret) are written on success only.
+ *
+ * Strings and arrays that a call is given are the caller's, and read before it returns. What a callback is given is the library's, and valid until the
+ * callback returns, unless it says otherwise. Texts are C strings; lengths and sizes count bytes, and names say other units (_ms, _ns, _mib).
+ *
+ * Signals: no handler is installed, and SIGPIPE does not come from this library. The host process is a child of the program's; where that waits for any child, or ignores
+ * SIGCHLD, nothing is lost but how the host process ended.
  *
  * Structs that a caller fills in start with struct_size and are initialised with their …_INIT macro, so that a program built
  * against an older header keeps working.
@@ -280,7 +287,7 @@ struct sbx_fs_callbacks {
 SBX_API void sbx_fs_call_keep(struct sbx_fs_call *call);
 /** Releases a call that was kept; if it was not answered, the guest gets EIO. From the VM's thread. Accepts NULL. */
 SBX_API void sbx_fs_call_free(struct sbx_fs_call *call);
-/** A pointer of the caller's, NULL at first: how on_cancel finds the work on a call. */
+/** Keeps and gives back a pointer of the caller's, NULL at first: how on_cancel finds the work on a call. */
 SBX_API void sbx_fs_call_set_user(struct sbx_fs_call *call, void *user);
 SBX_API void *sbx_fs_call_user(const struct sbx_fs_call *call);
 
@@ -291,11 +298,15 @@ SBX_API void *sbx_fs_call_user(const struct sbx_fs_call *call);
 
 /** The operation failed. @error: a Linux errno (ENOENT); its sign does not matter; EIO if it is none. */
 SBX_API int sbx_fs_reply_error(struct sbx_fs_call *call, int error);
+/** It is done: for the operations that name it. */
 SBX_API int sbx_fs_reply_ok(struct sbx_fs_call *call);
+/** What is there. The file system's error for "nothing": sbx_fs_reply_error(call, ENOENT). */
 SBX_API int sbx_fs_reply_stat(struct sbx_fs_call *call, const struct sbx_file_stat *stat);
 /** @entries: an array of @count; NULL if that is 0. At most SBX_FS_LIST_BYTES_MAX. */
 SBX_API int sbx_fs_reply_entries(struct sbx_fs_call *call, const struct sbx_fs_entry *entries, size_t count);
+/** @len bytes: at most as many as a read asked for, or the text of a link. */
 SBX_API int sbx_fs_reply_data(struct sbx_fs_call *call, const void *data, size_t len);
+/** How many bytes were written: 1 to as many as there were. */
 SBX_API int sbx_fs_reply_count(struct sbx_fs_call *call, size_t count);
 
 /** Files that the guest sees at a path (a mount), or that only the host's tools see (a binding). */
@@ -434,7 +445,7 @@ struct sbx_vm_config {
 	void (*on_ready)(struct sbx_vm *vm, const struct sbx_ready *ready, void *user);
 	void (*on_end)(struct sbx_vm *vm, const struct sbx_end *end, void *user); /* once; every program has had its on_exit before */
 	void (*on_oom)(struct sbx_vm *vm, uint32_t kills, void *user);            /* the guest kernel killed for want of memory; total so far */
-	void (*on_log)(struct sbx_vm *vm, enum sbx_log_level level, const char *line, void *user);
+	void (*on_log)(struct sbx_vm *vm, enum sbx_log_level level, const char *line, void *user); /* what the host process says: one line without a newline */
 	void *user;
 
 	/**
@@ -502,13 +513,15 @@ SBX_API void sbx_vm_free(struct sbx_vm *vm);
 /** The process that has the VM, for diagnostics: to look at it, or to kill it in a test. 0 when it is gone. */
 SBX_API pid_t sbx_vm_host_pid(const struct sbx_vm *vm);
 
-/** The descriptor to poll for reading (also when the library has something to write). The library's; do not read or close it. */
+/** The descriptor to poll for reading (also when the library has something to write), the same until sbx_vm_free(). The library's; do not read or close it. */
 SBX_API int sbx_vm_fd(const struct sbx_vm *vm);
 
 /**
  * sbx_vm_dispatch() - do what can be done without waiting
  *
- * Return: 0; -ENOTCONN when the VM has ended and on_end has been called (nothing will follow).
+ * Calls back from here, on this thread.
+ *
+ * Return: 0; -ENOTCONN when the VM has ended and on_end has been called (nothing will follow); -EDEADLK when called from a callback of the same VM.
  */
 SBX_API int sbx_vm_dispatch(struct sbx_vm *vm);
 
@@ -516,7 +529,9 @@ SBX_API int sbx_vm_dispatch(struct sbx_vm *vm);
  * sbx_vm_wait_ready() - wait until the guest is ready
  * @ret: may be NULL; its strings stay valid until sbx_vm_free()
  *
- * Bounded by the boot timeout of the configuration. Return: 0, or -errno of the failed launch with @err filled in, console included.
+ * Bounded by the boot timeout of the configuration.
+ *
+ * Return: 0; -errno of the failed launch with @err filled in, console included; -EDEADLK (called from a callback).
  */
 SBX_API int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct sbx_err *err);
 
@@ -530,7 +545,13 @@ SBX_API int sbx_vm_wait_ready(struct sbx_vm *vm, struct sbx_ready *ret, struct s
  */
 SBX_API int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err);
 
-/** Stops and continues the guest's CPUs; both wait until it is done, and are idempotent. The guest's clock is set when it continues. */
+/**
+ * sbx_vm_pause(), sbx_vm_resume() - stop the guest's CPUs and let them go on
+ *
+ * Both wait until it is done, and are idempotent. The guest's clock is set when it continues.
+ *
+ * Return: 0; -ENOTCONN (the VM has ended), -EDEADLK (called from a callback), -ETIMEDOUT (the host process does not answer), or -errno of the engine.
+ */
 SBX_API int sbx_vm_pause(struct sbx_vm *vm, struct sbx_err *err);
 SBX_API int sbx_vm_resume(struct sbx_vm *vm, struct sbx_err *err);
 
@@ -554,7 +575,7 @@ struct sbx_stats {
 	uint32_t fs_objects, fs_open; /* that its kernel knows, and has open */
 };
 
-/** Asks the host process and waits for the answer. */
+/** Asks the host process and waits for the answer. Errors: as sbx_vm_pause(). */
 SBX_API int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_err *err);
 
 /* ---- Hooks of requests ---- */
@@ -568,7 +589,7 @@ SBX_API int sbx_vm_stats(struct sbx_vm *vm, struct sbx_stats *ret, struct sbx_er
 SBX_API void sbx_http_call_keep(struct sbx_http_call *call);
 /** Releases a call that was kept; if it was not answered, the guest gets a 502. From the VM's thread. Accepts NULL. */
 SBX_API void sbx_http_call_free(struct sbx_http_call *call);
-/** A pointer of the caller's, NULL at first: how on_cancel finds the work on a call. */
+/** Keeps and gives back a pointer of the caller's, NULL at first: how on_cancel finds the work on a call. */
 SBX_API void sbx_http_call_set_user(struct sbx_http_call *call, void *user);
 SBX_API void *sbx_http_call_user(const struct sbx_http_call *call);
 
@@ -826,10 +847,13 @@ SBX_API int sbx_fs_mkdir(struct sbx_vm *vm, const char *mount, const char *path,
 SBX_API int sbx_fs_remove(struct sbx_vm *vm, const char *mount, const char *path, uint32_t flags, struct sbx_err *err);
 /** @flags: SBX_FS_EXCLUSIVE, SBX_FS_EXCHANGE, SBX_FS_PARENTS. */
 SBX_API int sbx_fs_rename(struct sbx_vm *vm, const char *mount, const char *from, const char *to, uint32_t flags, struct sbx_err *err);
+/** Makes a symbolic link at @path with the text @target, 1 to 4095 bytes. */
 SBX_API int sbx_fs_symlink(struct sbx_vm *vm, const char *mount, const char *target, const char *path, struct sbx_err *err);
 /** Puts the target into @ret as a C string; -ENAMETOOLONG if it does not fit @size bytes, of which 4096 are enough. */
 SBX_API int sbx_fs_readlink(struct sbx_vm *vm, const char *mount, const char *path, char *ret, size_t size, struct sbx_err *err);
+/** @mode: permissions, up to 07777. Symbolic links are followed. */
 SBX_API int sbx_fs_chmod(struct sbx_vm *vm, const char *mount, const char *path, uint32_t mode, struct sbx_err *err);
+/** Cuts a file to @size bytes, or lets it grow to that with zeros. */
 SBX_API int sbx_fs_truncate(struct sbx_vm *vm, const char *mount, const char *path, uint64_t size, struct sbx_err *err);
 /** Lines of files in and below @path in which @pattern is found: @ret->matches, @ret->count. @flags: SBX_FS_REGEX, SBX_FS_NOCASE. */
 SBX_API int sbx_fs_search(struct sbx_vm *vm, const char *mount, const char *path, const char *pattern, uint32_t flags, struct sbx_fs_result *ret,
@@ -897,7 +921,7 @@ struct sbx_exec_spec {
  */
 SBX_API int sbx_vm_exec(struct sbx_vm *vm, const struct sbx_exec_spec *spec, struct sbx_proc **ret, struct sbx_err *err);
 
-/** Releases the handle; a program that still runs is aborted. No callback follows. Accepts NULL. */
+/** Releases the handle; a program that still runs is aborted. No callback follows. From the VM's thread, in callbacks too. Accepts NULL. */
 SBX_API void sbx_proc_free(struct sbx_proc *proc);
 
 /**
@@ -906,14 +930,15 @@ SBX_API void sbx_proc_free(struct sbx_proc *proc);
  * Return: how many bytes were taken, 0 when there is no room now (on_writable follows); -EPIPE (no SBX_EXEC_STDIN, closed, or ended).
  */
 SBX_API ssize_t sbx_proc_write(struct sbx_proc *proc, const void *data, size_t len);
-/** End of input, after what was written. */
+/** End of input, after what was written. Return: 0; -EPIPE (no SBX_EXEC_STDIN, closed before, or ended). */
 SBX_API int sbx_proc_close_stdin(struct sbx_proc *proc);
-/** Sends a Linux x86-64 signal number to the program's process group. -ESRCH when it has ended, -EINVAL. */
+/** Sends a Linux x86-64 signal number to the program's process group. Return: 0; -ESRCH when it has ended; -EINVAL. */
 SBX_API int sbx_proc_signal(struct sbx_proc *proc, int signo);
+/** The terminal has another size, in characters. Return: 0; -ENOTTY (no SBX_EXEC_TTY); -ESRCH when the program has ended. */
 SBX_API int sbx_proc_resize(struct sbx_proc *proc, uint16_t rows, uint16_t cols);
-/** Kills the program and all its descendants. on_exit follows. */
+/** Kills the program and all its descendants. on_exit follows. Return: 0; -ESRCH when it has ended. */
 SBX_API int sbx_proc_abort(struct sbx_proc *proc);
-/** With SBX_EXEC_MANUAL_ACK: @len bytes of output are dealt with. */
+/** With SBX_EXEC_MANUAL_ACK: @len bytes of output are dealt with, no more than on_output has given and were not acknowledged yet. */
 SBX_API void sbx_proc_ack(struct sbx_proc *proc, size_t len);
 
 /** What sbx_exec_wait() collected; release with sbx_exec_result_done(). */
@@ -935,10 +960,13 @@ struct sbx_exec_result {
  * @input:     given to its stdin, then closed; NULL for none
  * @output_max: bytes kept of each stream; 0 is no limit. More than that ends in -EFBIG, with the program aborted.
  *
- * Return: 0 when it ran (look at the result for how it ended), else -errno as sbx_vm_exec(), or of the VM that ended under it.
+ * @ret:       release it with sbx_exec_result_done()
+ *
+ * Return: 0 when it ran (look at the result for how it ended), else -errno as sbx_vm_exec(), or of the VM that ended under it; -EDEADLK (called from a callback).
  */
 SBX_API int sbx_exec_wait(struct sbx_vm *vm, const struct sbx_exec_spec *spec, const void *input, size_t input_len, size_t output_max,
 			  struct sbx_exec_result *ret, struct sbx_err *err);
+/** Frees what @r holds. A zeroed one is fine, too. */
 SBX_API void sbx_exec_result_done(struct sbx_exec_result *r);
 
 /* ---- The guest's own files ---- */
@@ -1025,6 +1053,7 @@ SBX_API int sbx_guest_stat(struct sbx_vm *vm, const char *path, uint32_t flags, 
 /** The entries of a directory. @max: more entries than that are -EFBIG, as is more than 128 MiB of names; 0 is 1,000,000. */
 SBX_API int sbx_guest_list(struct sbx_vm *vm, const char *path, size_t max, const struct sbx_guest_opts *opts, struct sbx_guest_list *ret,
 			   struct sbx_err *err);
+/** Frees what @list holds. A zeroed one is fine, too. */
 SBX_API void sbx_guest_list_done(struct sbx_guest_list *list);
 
 /** Makes a directory with exactly these permissions. @flags: 0 or SBX_GUEST_PARENTS. */
@@ -1218,7 +1247,7 @@ enum { SBX_PUBLISHED_MAX = 64 };
  */
 SBX_API int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err);
 
-/** Stops listening at @address and @port; connections that are open stay. -ENOENT: nothing is published there. */
+/** Stops listening at @address and @port; connections that are open stay. Return: 0; -ENOENT: nothing is published there; else as sbx_vm_publish(). */
 SBX_API int sbx_vm_unpublish(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err);
 
 /* ---- Requests to the host process, without waiting ---- */
@@ -1295,7 +1324,15 @@ struct sbx_probe {
 	struct sbx_engine_probe kvm, qemu;
 };
 
-/** Probes both engines, in a host process of its own. @host_path and @qemu_path as in struct sbx_vm_config. Blocks for some milliseconds. */
+/**
+ * sbx_probe() - what the engines can do on this machine
+ * @host_path, @qemu_path: as in struct sbx_vm_config
+ *
+ * Probes both, in a host process of its own, and waits for it: some milliseconds, at most 20 s. That no engine is usable is no error: @ret says why. May be called on
+ * any thread.
+ *
+ * Return: 0, or -errno of starting the host process or of its answer.
+ */
 SBX_API int sbx_probe(const char *host_path, const char *qemu_path, struct sbx_probe *ret, struct sbx_err *err);
 
 enum sbx_artifact {
@@ -1311,7 +1348,9 @@ enum sbx_artifact {
  * The directory is the environment's SANDBOX_LIBDIR, else that of the running program if it holds sandbox-host, else ../lib/sandbox from there, else
  * the one fixed when the library was built.
  *
- * Return: 0, -ENAMETOOLONG. Whether the file exists is not looked at.
+ * @ret: gets the path, a C string, if it fits @size bytes
+ *
+ * Return: 0, -ENAMETOOLONG, -EINVAL. Whether the file exists is not looked at.
  */
 SBX_API int sbx_default_path(enum sbx_artifact which, char *ret, size_t size);
 
@@ -1349,6 +1388,7 @@ struct sbx_image_info {
  */
 SBX_API int sbx_image_inspect(const char *path, struct sbx_image_info *ret, struct sbx_err *err);
 
+/** SBX_VERSION as of the library that runs; a constant. */
 SBX_API const char *sbx_version(void);
 
 #ifdef __cplusplus
