@@ -84,15 +84,15 @@ static struct sbx_vm *start(void)
 	return vmrig_start(mounts, MOUNTS);
 }
 
-/* The cases in a directory of the guest; the text is the caller's. */
-static char *in_guest(struct sbx_vm *vm, const char *dir)
+/* The cases in a directory of the guest, or one of them; the text is the caller's. */
+static char *in_guest(struct sbx_vm *vm, const char *dir, const char *only)
 {
 	struct sbx_exec_spec s = SBX_EXEC_SPEC_INIT;
 	struct sbx_exec_result r;
 	struct sbx_err err;
 	char *out;
 
-	s.argv = (const char *const[]){ "sh", "-c", "mkdir -p \"$0\" && exec /mnt/programs/fscases \"$0\"", dir, NULL };
+	s.argv = (const char *const[]){ "sh", "-c", "mkdir -p \"$0\" && exec /mnt/programs/fscases \"$0\" \"$@\"", dir, only, NULL };
 	CHECK(sbx_exec_wait(vm, &s, NULL, 0, 0, &r, &err) == 0, "%s", err.message);
 	CHECK(r.code == 0, "%s: code %d\n%s", dir, r.code, r.err);
 	out = strdup(r.out);
@@ -229,26 +229,38 @@ TEST(every_mount_behaves_as_a_tmpfs)
 	char *texts[3];
 	struct sbx_vm *vm = setup();
 
-	texts[0] = in_guest(vm, "/tmp/cases");
+	texts[0] = in_guest(vm, "/tmp/cases", NULL);
 	split(texts[0], &want);
 	CHECK(want.count > 300, "%u lines", want.count);
 	texts[1] = on_host();
 	split(texts[1], &host);
 	for (size_t i = 0; i < 3; i++) {
-		texts[2] = in_guest(vm, lent[i]);
+		texts[2] = in_guest(vm, lent[i], NULL);
 		split(texts[2], &got);
 		compare(lent[i], &want, &host, &got);
 		free(texts[2]);
 	}
-	texts[2] = in_guest(vm, "/mnt/memory");
+	texts[2] = in_guest(vm, "/mnt/memory", NULL);
 	split(texts[2], &got);
 	compare("/mnt/memory", &want, NULL, &got);
 	free(texts[2]);
-	texts[2] = in_guest(vm, "/mnt/callbacks");
+	texts[2] = in_guest(vm, "/mnt/callbacks", NULL);
 	split(texts[2], &got);
 	compare_but("/mnt/callbacks", &want, callbacks_differ, sizeof(callbacks_differ) / sizeof(callbacks_differ[0]), CALLBACKS_LOST, &got);
 	for (size_t i = 0; i < 3; i++)
 		free(texts[i]);
+	teardown(vm);
+}
+
+TEST(writing_takes_privileges_away_as_on_a_tmpfs)
+{
+	struct sbx_vm *vm = setup();
+	char *want = in_guest(vm, "/tmp/cases", "privileges"), *got = in_guest(vm, "/mnt/memory", "privileges");
+
+	CHECK(strstr(want, "it is there: 20\n") && strstr(want, "it has gone: 100777\n"), "%s", want);
+	CHECK(strcmp(got, want) == 0, "it is\n%s# tmpfs:\n%s", got, want);
+	free(want);
+	free(got);
 	teardown(vm);
 }
 
@@ -300,4 +312,4 @@ TEST(random_operations_and_mappings_do_as_a_model_does)
 	teardown(vm);
 }
 
-RUN_TESTS(T(every_mount_behaves_as_a_tmpfs), T(random_operations_and_mappings_do_as_a_model_does))
+RUN_TESTS(T(every_mount_behaves_as_a_tmpfs), T(writing_takes_privileges_away_as_on_a_tmpfs), T(random_operations_and_mappings_do_as_a_model_does))

@@ -173,6 +173,46 @@ TEST(a_directory_that_the_host_deletes_is_empty_in_the_guest_and_open_files_stay
 	teardown(vm);
 }
 
+/* ---- Requests ---- */
+
+static struct sbx_stats stats_of(struct sbx_vm *vm)
+{
+	struct sbx_stats s;
+	struct sbx_err err;
+
+	CHECK(sbx_vm_stats(vm, &s, &err) == 0, "%s", err.message);
+	return s;
+}
+
+enum { SLACK = 24 }; /* requests about the directory, whose attributes are asked for again each second, and the like */
+
+static void asks(struct sbx_vm *vm, const char *script, uint64_t bytes, uint64_t requests)
+{
+	struct sbx_stats before = stats_of(vm), after;
+
+	vmrig_prints(vm, script, "");
+	after = stats_of(vm);
+	CHECK(after.fs_written_bytes - before.fs_written_bytes == bytes, "%s: %llu bytes", script,
+	      (unsigned long long)(after.fs_written_bytes - before.fs_written_bytes));
+	CHECK(after.fs_requests - before.fs_requests >= requests && after.fs_requests - before.fs_requests <= requests + SLACK, "%s: %llu requests", script,
+	      (unsigned long long)(after.fs_requests - before.fs_requests));
+}
+
+/* Linux's kernel asks for capabilities before each write, but where the server takes them away by itself: image/kernel/patches. */
+TEST(a_write_of_up_to_a_mebibyte_is_one_request_and_nothing_is_asked_before_it)
+{
+	struct sbx_mount m;
+	struct sbx_vm *vm;
+
+	setup();
+	m = vmrig_mount("/mnt", SBX_FS_HOST, lent);
+	vm = vmrig_start(&m, 1);
+	asks(vm, "dd if=/dev/zero of=/mnt/large bs=1M count=64 2>/dev/null", 64 << 20, 64);
+	asks(vm, "cd /mnt; i=0; while [ $i -lt 100 ]; do echo $i >$i; i=$((i + 1)); done", 290, 500); /* GETATTR of the directory, LOOKUP, CREATE, WRITE, RELEASE */
+	asks(vm, "cd /mnt; i=0; while [ $i -lt 100 ]; do echo; i=$((i + 1)); done >lines", 100, 100);
+	teardown(vm);
+}
+
 /* ---- Sizes ---- */
 
 TEST(a_full_file_system_is_an_error_in_the_guest_and_loses_nothing)
@@ -222,4 +262,5 @@ TEST(a_directory_of_a_hundred_thousand_entries_is_read_in_the_guest)
 
 RUN_TESTS(T(nothing_that_a_program_of_the_guest_tries_leads_out_of_a_lent_directory),
 	  T(a_directory_that_the_host_deletes_is_empty_in_the_guest_and_open_files_stay),
+	  T(a_write_of_up_to_a_mebibyte_is_one_request_and_nothing_is_asked_before_it),
 	  T(a_full_file_system_is_an_error_in_the_guest_and_loses_nothing), T(a_directory_of_a_hundred_thousand_entries_is_read_in_the_guest))

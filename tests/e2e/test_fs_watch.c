@@ -260,6 +260,30 @@ TEST(what_a_program_says_has_changed_in_its_own_files_reaches_the_guests_watcher
 	teardown(vm);
 }
 
+enum { OWN_FILES = 200,
+       OWN_REQUESTS = 5 * OWN_FILES, /* GETATTR of the directory, LOOKUP, CREATE, WRITE, RELEASE */
+       SLACK = 80 };
+
+/* Telling the guest of one change costs it two requests at least. */
+TEST(what_the_guest_changes_itself_does_not_come_back_to_it)
+{
+	struct sbx_stats before, after;
+	struct sbx_vm *vm = start();
+	struct watcher w;
+	char script[160];
+
+	(void)snprintf(script, sizeof(script), "cd /mnt/d; ls >/dev/null; i=0; while [ $i -lt %d ]; do echo >n$i; i=$((i + 1)); done", OWN_FILES);
+	OK(sbx_vm_stats(vm, &before, &err));
+	vmrig_prints(vm, script, "");
+	watch(vm, "/mnt/d", "f", &w);
+	host_put("d/f", "behind them");
+	sees(vm, &w, "11\n"); /* what the kernel said before this has been told */
+	OK(sbx_vm_stats(vm, &after, &err));
+	CHECK(after.fs_requests - before.fs_requests >= OWN_REQUESTS && after.fs_requests - before.fs_requests <= OWN_REQUESTS + SLACK, "%llu requests",
+	      (unsigned long long)(after.fs_requests - before.fs_requests));
+	teardown(vm);
+}
+
 RUN_TESTS(T(what_programs_of_the_host_change_in_a_watched_directory_reaches_the_guests_watchers),
-	  T(who_watches_a_file_itself_hears_that_another_took_its_name),
+	  T(who_watches_a_file_itself_hears_that_another_took_its_name), T(what_the_guest_changes_itself_does_not_come_back_to_it),
 	  T(what_a_program_says_has_changed_in_its_own_files_reaches_the_guests_watchers), T(what_host_tools_change_reaches_the_guests_watchers_in_every_mount))
