@@ -429,6 +429,7 @@ run: ## install what is needed, build, boot a microVM and run a command in it; R
 	$(Q)$(BUILD)/sandbox run -- $(RUN)
 
 lab: ## run a command in the KVM laboratory; CMD='build/sandbox doctor'
+	$(Q)$(if $(CMD),,echo "usage: make lab CMD='build/sandbox doctor'"; exit 2)
 	$(Q)tools/deps build run lab
 	$(Q)$(MAKE) all
 	$(Q)$(envs) tests/lab/run -- sh -c '$(subst ','\'',$(CMD))'
