@@ -56,6 +56,14 @@ int kvm_open(struct sbx_err *err)
 	return take_fd(&fd);
 }
 
+/* The device as udev leaves it: for a group that people may be in. */
+static bool has_group(void)
+{
+	struct stat st;
+
+	return stat("/dev/kvm", &st) < 0 || (st.st_gid != 0 && (st.st_mode & (S_IRGRP | S_IWGRP)) == (S_IRGRP | S_IWGRP));
+}
+
 const char *kvm_remedy(int code)
 {
 	switch (code) {
@@ -66,7 +74,9 @@ const char *kvm_remedy(int code)
 		       "load kvm_intel or kvm_amd; in a container, pass the device in (--device /dev/kvm)";
 	case -EACCES:
 	case -EPERM:
-		return "add the user to the device's group (usually: sudo usermod -aG kvm $USER) and log in again";
+		return has_group() ? "add the user to the device's group (usually: sudo usermod -aG kvm $USER) and log in again"
+				   : "give the device to a group (sudo chgrp kvm /dev/kvm; sudo chmod 660 /dev/kvm), add the user to it (sudo usermod -aG kvm $USER) "
+				     "and log in again";
 	case -EBUSY:
 		return "another hypervisor holds the processor's virtualisation: stop it";
 	case -EMFILE:

@@ -173,7 +173,11 @@ with_dev() {
 	make_dev='mknod -m 0 /dev/kvm c 10 232' run with_dev "$SANDBOX" run --engine kvm -- true
 	assert_status 125
 	assert_output_has "may not open /dev/kvm"
+	assert_output_has "chmod 660 /dev/kvm"
 	assert_output_has "usermod -aG kvm"
+	make_dev='mknod -m 660 /dev/kvm c 10 232 && chown 998:999 /dev/kvm' run with_dev "$SANDBOX" run --engine kvm -- true
+	assert_output_has "add the user to the device's group"
+	[[ $output != *chmod* ]]
 	make_dev=true run with_dev "$SANDBOX" run --engine kvm -- true
 	assert_status 125
 	assert_output_has "there is no /dev/kvm"
