@@ -214,6 +214,8 @@ static bool move_versions(struct http_conn *c)
 		return false;
 	if (c->h2)
 		return conn_h2_move(c) || more;
+	if (c->relay.state == H1_RELAY_HEAD)
+		http_up_look(&c->up); /* before it is used again: its server may have ended it */
 	more |= conn_up_move(c);
 	more |= conn_up_fill(c);
 	more |= h1_relay_run(&c->relay); /* what was full when it was to be read into may have room now */

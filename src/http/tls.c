@@ -451,6 +451,7 @@ void tls_rest(struct tls *t)
 {
 	buf_trim(&t->in);
 	buf_trim(&t->out);
+	(void)SSL_free_buffers(t->ssl); /* empty ones: a ticket leaves one for writing behind */
 }
 
 bool tls_quiet(const struct tls *t)

@@ -129,14 +129,15 @@ static void flush_tls(struct http_up *u)
 		buf_consume(out, send_plain(u, buf_data(out), buf_len(out)));
 }
 
-/* Bytes from the socket; 0 at the end. */
-static ssize_t receive(const struct http_up *u, void *dst, size_t len)
+/* Bytes from the socket; 0 at the end. What has come goes on its way before anybody looks for more. */
+static ssize_t receive(struct http_up *u, void *dst, size_t len)
 {
-	ssize_t n = recv(u->fd, dst, len, MSG_DONTWAIT);
+	ssize_t n = u->drained ? -1 : recv(u->fd, dst, len, MSG_DONTWAIT);
 
-	if (n < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
-	return n;
+	if (u->drained || (n < 0 && errno == EINTR))
+		return -EAGAIN;
+	u->drained = n > 0 && (size_t)n < len;
+	return n < 0 ? -errno : n;
 }
 
 /* What has come, into the TLS end. False: there was nothing. */
@@ -222,6 +223,11 @@ void http_up_reading(struct http_up *u, bool wanted)
 		(void)watch(u);
 }
 
+void http_up_look(struct http_up *u)
+{
+	u->drained = false;
+}
+
 void http_up_rest(struct http_up *u)
 {
 	if (u->tls)
@@ -247,7 +253,7 @@ int http_up_move(struct http_up *to, struct http_up *from)
 	to->fd = from->fd;
 	to->reading = true;
 	to->blocked = from->blocked;
-	to->ended = to->cut = to->finishing = to->finished = false;
+	to->drained = to->ended = to->cut = to->finishing = to->finished = false;
 	to->broken = 0;
 	to->state = HTTP_UP_OPEN;
 	e = watch(to);
@@ -358,6 +364,7 @@ static void up_ready(struct loop_fd *w, uint32_t events)
 	struct http_up *u = CONTAINER_OF(w, struct http_up, watch);
 
 	(void)events;
+	u->drained = false;
 	switch (u->state) {
 	case HTTP_UP_HANDSHAKE: handshake(u); break;
 	case HTTP_UP_OPEN:
@@ -432,7 +439,7 @@ void http_up_open(struct http_up *u, const struct http_origin *o, const struct i
 	u->protocols = protocols;
 	u->protocol_count = count;
 	write_offer(u->offer, protocols, count);
-	u->reading = u->blocked = u->ended = u->cut = u->finishing = u->finished = u->protocol_refused = false;
+	u->reading = u->blocked = u->drained = u->ended = u->cut = u->finishing = u->finished = u->protocol_refused = false;
 	u->broken = 0;
 	if (!begin_way(u) || o->is_address)
 		loop_task_add(u->config->loop, &u->task, found_task);

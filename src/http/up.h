@@ -56,6 +56,7 @@ struct http_up {
 	struct loop_task task;
 	struct tls *tls;
 	bool reading, blocked; /* to be watched for input; the socket took less than it was given */
+	bool drained; /* the socket had less than was asked for: there is no more until that is heard of */
 	bool ended, finishing, finished;
 	bool cut; /* it ended in order, and TLS has not said so before */
 	bool protocol_refused; /* it has failed because the server speaks none of @protocols */
@@ -78,6 +79,7 @@ bool http_up_cut(const struct http_up *u);
 size_t http_up_write(struct http_up *u, const void *p, size_t len);
 void http_up_finish(struct http_up *u);              /* no more will be written */
 void http_up_reading(struct http_up *u, bool wanted); /* moved() for what comes in */
+void http_up_look(struct http_up *u); /* the next http_up_read() looks at the socket, though nothing has been heard of it */
 void http_up_rest(struct http_up *u); /* little is to be expected of it for a while: keeps no memory that it can do without */
 /* It is open both ways, and nothing is on its way on it that has reached this end. */
 bool http_up_quiet(const struct http_up *u);

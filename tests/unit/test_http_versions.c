@@ -827,6 +827,7 @@ TEST(an_idle_connection_takes_little_memory)
 			says(&server[0], EMPTY);
 		}
 		UNTIL(c->closed && rig.last.count == 1);
+		rest();
 		test_clock_advance(HTTP_REST_MS * NS_PER_MS);
 		CHECK(loop_once(rig.g.loop, 0) == 0, "loop");
 		before = test_count_bytes();
