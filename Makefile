@@ -402,7 +402,7 @@ envs = MAKE='$(MAKE)' JOBS=$(JOBS) BUILD='$(BUILD)' SBX_BUILD='$(abspath $(BUILD
 # ---------------------------------------------------------------------------------------------------------------------
 # Static checks by clang-tidy: one stamp a file, so that only what changed is read again
 
-tidy_sources := $(src_all) $(src_cli) $(src_addon)
+tidy_sources := $(src_all) $(src_guest) $(src_cli) $(src_addon)
 tidy_stamps := $(patsubst %.c,$(BUILD)/tidy/%.ok,$(tidy_sources))
 .PHONY: tidy format
 tidy: $(tidy_stamps)

@@ -54,7 +54,7 @@ static bool on_send(void *user, const struct frame_out *f)
 {
 	static const uint8_t types[] = { VIRTIO_NET_HDR_GSO_NONE, VIRTIO_NET_HDR_GSO_TCPV4, VIRTIO_NET_HDR_GSO_TCPV6 };
 	uint8_t hdr[HDR] = { f->csum_start ? VIRTIO_NET_HDR_F_NEEDS_CSUM : 0, types[f->gso] };
-	struct iovec iov[2 + FRAME_BODY_IOVS] = { { hdr, HDR }, { (void *)(uintptr_t)f->head, f->head_len } };
+	struct iovec iov[2 + FRAME_BODY_IOVS] = { { hdr, HDR }, { (void *)f->head, f->head_len } };
 
 	(void)user;
 	store_le16(hdr + 2, f->gso_head_len);

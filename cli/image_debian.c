@@ -36,7 +36,7 @@ static void ask(const char *const *argv, char *ret, size_t size)
 
 		if (null < 0 || dup2(null, 0) < 0 || dup2(ends[1], 1) < 0 || dup2(null, 2) < 0)
 			_exit(126);
-		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		execvp(argv[0], (char *const *)argv);
 		_exit(127);
 	}
 	close(ends[1]);

@@ -302,7 +302,7 @@ static _Noreturn void child_main(struct image_job *job, const struct job_cmd *cm
 	if (dup2(std[0], 0) < 0 || dup2(std[1], 1) < 0 || dup2(std[2], 2) < 0 || close_range(3, ~0U, 0) < 0)
 		_exit(126);
 	for (size_t i = 0; i < sizeof(cmd->env) / sizeof(cmd->env[0]) && cmd->env[i]; i++)
-		if (putenv((char *)(uintptr_t)cmd->env[i]) != 0) /* glibc: without '=' it unsets */
+		if (putenv((char *)cmd->env[i]) != 0) /* glibc: without '=' it unsets */
 			_exit(126);
 	/* Last words are compared and shown: in one language. */
 	setenv("LC_ALL", "C", 1);
@@ -310,7 +310,7 @@ static _Noreturn void child_main(struct image_job *job, const struct job_cmd *cm
 	signal(SIGINT, SIG_DFL); /* it is how we stop the tools */
 	if (!cmd->argv)
 		_exit(cmd->run(cmd->ctx));
-	execvp(cmd->argv[0], (char *const *)(uintptr_t)cmd->argv);
+	execvp(cmd->argv[0], (char *const *)cmd->argv);
 	dprintf(2, "cannot run %s: %s\n", cmd->argv[0], strerror(errno));
 	_exit(127);
 }

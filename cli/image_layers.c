@@ -248,7 +248,7 @@ int layers_merge(const char *upper, const char *lower)
 
 int layers_finish(const char *root, const char *aside)
 {
-	char *const roots[] = { (char *)(uintptr_t)root, NULL };
+	char *const roots[] = { (char *)root, NULL };
 	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	char to[PATH_MAX];
 	unsigned int count = 0;

@@ -46,7 +46,7 @@ static bool has_dirs(const char *root)
 
 int tree_look(const char *root, struct tree_facts *ret)
 {
-	char *const roots[] = { (char *)(uintptr_t)root, NULL };
+	char *const roots[] = { (char *)root, NULL };
 	struct tree_facts facts = { .complete = has_dirs(root) };
 	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	dev_t dev = 0;

@@ -119,7 +119,7 @@ bool run_take_secret(struct run_options *o, const char *value)
 		run_error("--secret %s: the environment has no %s", value, variable);
 		return false;
 	}
-	if (sbx_http_placeholder(placeholder) < 0 || asprintf((char **)(uintptr_t)&o->env[o->env_count], "%.*s=%s", (int)(equals - value), value, placeholder) < 0) {
+	if (sbx_http_placeholder(placeholder) < 0 || asprintf((char **)&o->env[o->env_count], "%.*s=%s", (int)(equals - value), value, placeholder) < 0) {
 		run_error("--secret %s: no random bytes, or no memory", value);
 		return false;
 	}

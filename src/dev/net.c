@@ -251,7 +251,7 @@ bool vnet_send(struct vnet *n, const struct frame_out *f)
 		return true;
 	encode_header(f, 1, raw);
 	k.part[0] = (struct iovec){ raw, sizeof(raw) };
-	k.part[1] = (struct iovec){ (void *)(uintptr_t)f->head, f->head_len };
+	k.part[1] = (struct iovec){ (void *)f->head, f->head_len };
 	if (f->body_count > 0)
 		memcpy(&k.part[2], f->body, f->body_count * sizeof(*f->body));
 	if (f->len >= VNET_BULK_BYTES)

@@ -193,11 +193,11 @@ static bool take_data(struct rd r, const uint8_t *msg, size_t len, struct dns_re
 /* How long the absence holds: the lesser of the SOA's own time and its last field (RFC 2308, 5). */
 static uint32_t soa_ttl(struct rd r, const uint8_t *msg, uint32_t ttl)
 {
-	char name[DNS_NAME_MAX + 1];
+	char server[DNS_NAME_MAX + 1], mailbox[DNS_NAME_MAX + 1];
 	uint32_t minimum;
 
-	/* Server and mailbox may hold bytes that no name of ours has: then the time is unknown. */
-	if (!take_name(&r, msg, name) || !take_name(&r, msg, name) || !rd_take(&r, 16))
+	/* Both may hold bytes that no name of ours has: then the time is unknown. */
+	if (!take_name(&r, msg, server) || !take_name(&r, msg, mailbox) || !rd_take(&r, 16))
 		return 0;
 	minimum = rd_be32(&r);
 	return r.bad ? 0 : MIN(ttl, minimum);

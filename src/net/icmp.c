@@ -141,7 +141,7 @@ void icmp_unreachable(struct stack *s, const struct ip *dst, enum stack_unreacha
 	};
 	bool v4 = dst->family == 4;
 	uint8_t h[ICMP_HEADER_BYTES] = { v4 ? ICMP_UNREACHABLE : ICMP6_UNREACHABLE, codes[why][v4 ? 0 : 1] };
-	const struct iovec body = { (void *)(uintptr_t)quote, MIN(len, (size_t)QUOTE_MAX) };
+	const struct iovec body = { (void *)quote, MIN(len, (size_t)QUOTE_MAX) };
 	struct stack_l4 l4 = {
 		.proto = v4 ? IP_PROTO_ICMP : IP_PROTO_ICMP6,
 		.head = h,

@@ -320,7 +320,7 @@ void network_room(struct network *n)
 
 bool network_reply(struct network *n, const struct network_peer *to, const void *data, size_t len)
 {
-	const struct iovec iov = { (void *)(uintptr_t)data, len };
+	const struct iovec iov = { (void *)data, len };
 
 	return stack_send_udp(n->stack, &to->gateway, NETWORK_DNS_PORT, to->port, &iov, 1, len);
 }

@@ -175,7 +175,7 @@ unsigned pkt_payload(const struct pkt *p, size_t off, struct iovec iov[PKT_PAYLO
 
 	assert(off <= p->l4_len && f->body_count <= FRAME_IN_IOVS);
 	if (off < p->l4_head) {
-		iov[count++] = (struct iovec){ (void *)(uintptr_t)(p->l4 + off), p->l4_head - off };
+		iov[count++] = (struct iovec){ (void *)(p->l4 + off), p->l4_head - off };
 		left -= p->l4_head - off;
 	} else {
 		skip = off - p->l4_head;

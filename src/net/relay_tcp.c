@@ -184,7 +184,7 @@ static size_t relay_first_data(struct relay *r, const struct iovec *iov, unsigne
 static size_t relay_data(void *user, const struct iovec *iov, unsigned count, size_t len)
 {
 	struct relay *r = user;
-	struct msghdr mh = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+	struct msghdr mh = { .msg_iov = (struct iovec *)iov, .msg_iovlen = count };
 	ssize_t n;
 
 	if (!r->connected)

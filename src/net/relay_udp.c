@@ -153,7 +153,7 @@ static enum stack_unreachable unreachable_of(int e)
 
 static int send_to_host(struct datagram_flow *d, const struct iovec *iov, unsigned count)
 {
-	const struct msghdr mh = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = count };
+	const struct msghdr mh = { .msg_iov = (struct iovec *)iov, .msg_iovlen = count };
 	ssize_t n = 0;
 	int e = 0;
 

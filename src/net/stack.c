@@ -200,7 +200,7 @@ bool stack_send_ip(struct stack *s, const struct ip *src, const struct ip *dst, 
 /* One fragment of the packet whose whole payload is at @all. */
 static bool send_fragment(struct stack *s, const struct pkt_out *o, const uint8_t *all, size_t off, size_t len, uint32_t id)
 {
-	const struct iovec body = { (void *)(uintptr_t)(all + off), len };
+	const struct iovec body = { (void *)(all + off), len };
 	bool more = off + len < o->l4_len;
 	uint8_t head[FRAME_ETH_BYTES + IP6_HEADER_BYTES + 8];
 	struct frame_out f = { .head = head, .body = &body, .body_count = 1 };

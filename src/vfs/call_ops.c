@@ -100,7 +100,7 @@ int call_write(struct caller *c, struct held *h, uint64_t off, const void *buf, 
 	for (size_t done = 0; done < len;) {
 		size_t want = MIN(len - done, (size_t)CALL_IO_MAX);
 		/* WRITE only reads what the iov points to. */
-		struct vfs_op *op = begin_io(c, VFS_WRITE, h, (uint8_t *)(uintptr_t)buf + done, want);
+		struct vfs_op *op = begin_io(c, VFS_WRITE, h, (uint8_t *)buf + done, want);
 		int r;
 
 		op->off = off + done;
@@ -222,7 +222,7 @@ ssize_t call_getxattr(struct caller *c, struct held *h, const char *name, void *
 
 int call_setxattr(struct caller *c, struct held *h, const char *name, const void *buf, size_t len)
 {
-	begin_io(c, VFS_SETXATTR, h, (void *)(uintptr_t)buf, len)->name = name;
+	begin_io(c, VFS_SETXATTR, h, (void *)buf, len)->name = name;
 	return call_run(c);
 }
 

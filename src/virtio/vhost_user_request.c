@@ -67,15 +67,14 @@ struct vu_msg {
 static int vu_reply(struct vhost_user *v, const struct vu_msg *m, const void *body, uint32_t len)
 {
 	uint8_t out[VU_HEADER_BYTES + VU_BODY_MAX];
+	size_t whole = VU_HEADER_BYTES + (size_t)len;
 
 	assert(len <= VU_BODY_MAX);
 	store_le32(out, m->request);
 	store_le32(out + 4, VU_FLAG_VERSION | VU_FLAG_REPLY);
 	store_le32(out + 8, len);
 	memcpy(out + VU_HEADER_BYTES, body, len);
-	if (send(v->fd, out, VU_HEADER_BYTES + len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)(VU_HEADER_BYTES + len))
-		return -EPIPE;
-	return 0;
+	return send(v->fd, out, whole, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)whole ? 0 : -EPIPE;
 }
 
 static int vu_reply_u64(struct vhost_user *v, const struct vu_msg *m, uint64_t value)

@@ -214,8 +214,8 @@ int kvm_devs_create(struct kvm *k, const struct engine_config *c, struct sbx_err
 		d->kvm = k;
 		d->vdev = c->devs[i];
 		d->irq_fd = -1;
-		for (uint16_t q = 0; q < VDEV_QUEUES_MAX; q++)
-			d->kick[q] = (struct kvm_kick){ .dev = d, .fd = -1, .queue = q };
+		for (unsigned q = 0; q < VDEV_QUEUES_MAX; q++)
+			d->kick[q] = (struct kvm_kick){ .dev = d, .fd = -1, .queue = (uint16_t)q };
 	}
 	for (unsigned i = 0; i < c->dev_count; i++) {
 		int r = kvm_dev_create(&k->dev[i], i);

@@ -70,8 +70,8 @@ static void put_ioapic(struct mpw *w, uint8_t id)
 
 	store_le32(e + 4, MPTABLE_IOAPIC_GPA);
 	put(w, e, sizeof(e));
-	for (uint8_t line = 0; line < MPTABLE_IRQ_LINES; line++)
-		put(w, (uint8_t[8]){ MP_ENTRY_IRQ, MP_INT_VECTORED, 0, 0, MP_ISA_BUS, line, id, line }, 8);
+	for (unsigned line = 0; line < MPTABLE_IRQ_LINES; line++)
+		put(w, (uint8_t[8]){ MP_ENTRY_IRQ, MP_INT_VECTORED, 0, 0, MP_ISA_BUS, (uint8_t)line, id, (uint8_t)line }, 8);
 }
 
 static void put_local(struct mpw *w)
