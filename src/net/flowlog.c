@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* net/flowlog.c - the guest decides how many flows there are, so lines pass a token bucket, and a reader that does not read loses lines instead of stopping the
  * loop. Either way the next line that passes is preceded by one that says how many are missing; a timer sees to it when none follows. Names have been through
- * host_name_normalise(), so nothing in a line needs to be escaped. */
+ * host_name_normalise(), so nothing in a line needs to be escaped; a name, a rule, two addresses and a reason fit into it many times. */
 #include "net/flowlog.h"
 
 #include "base/cleanup.h"
@@ -9,14 +9,9 @@
 #include "base/nowait.h"
 #include "net/pkt.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <time.h>
 
-enum { TELL_MS = 1000, /* at the latest, how many lines are missing */
-       TIME_BYTES = 32 };
+enum { TELL_MS = 1000 }; /* at the latest, how many lines are missing */
 
 struct flowlog {
 	struct loop *loop;
@@ -28,46 +23,6 @@ struct flowlog {
 };
 
 /* ---- Lines ---- */
-
-struct line {
-	char *dst;
-	size_t len;
-};
-
-static void put(struct line *l, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void put(struct line *l, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(l->dst + l->len, FLOWLOG_LINE_MAX - l->len, fmt, ap);
-	va_end(ap);
-	assert(n >= 0 && (size_t)n < FLOWLOG_LINE_MAX - l->len); /* a name, a rule, two addresses and a reason fit many times */
-	l->len += (size_t)n;
-}
-
-static void put_time(struct line *l, uint64_t wall_ns)
-{
-	time_t s = (time_t)(wall_ns / NS_PER_S);
-	char text[TIME_BYTES];
-	struct tm tm;
-
-	(void)gmtime_r(&s, &tm);
-	(void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	put(l, "{\"time\":\"%s.%03uZ\"", text, (unsigned)(wall_ns / NS_PER_MS % 1000));
-}
-
-static void put_end(struct line *l, const char *side, const struct ip *a, uint16_t port, bool ports)
-{
-	char text[IP_TEXT_MAX];
-
-	ip_format(a, text);
-	put(l, ",\"%s\":\"%s\"", side, text);
-	if (ports)
-		put(l, ",\"%s_port\":%u", side, port);
-}
 
 static const char *protocol_text(uint8_t proto)
 {
@@ -82,27 +37,26 @@ size_t flowlog_format(const struct flowlog_entry *e, uint64_t wall_ns, char dst[
 {
 	const struct flow_key *k = e->key;
 	bool icmp = k->proto == IP_PROTO_ICMP;
-	struct line l = { dst, 0 };
+	struct logline l = logline_begin(dst, wall_ns);
 	char rule[RULE_TEXT_MAX];
 
-	put_time(&l, wall_ns);
-	put(&l, ",\"event\":\"%s\",\"flow\":%llu,\"direction\":\"%s\",\"protocol\":\"%s\"", e->end ? "end" : "flow", (unsigned long long)e->id, e->inbound ? "in" : "out",
-	    protocol_text(k->proto));
-	put_end(&l, "src", e->inbound ? &k->remote : &k->guest, e->inbound ? k->remote_port : k->guest_port, !icmp);
-	put_end(&l, "dst", e->inbound ? &k->guest : &k->remote, e->inbound ? k->guest_port : k->remote_port, !icmp);
+	logline_put(&l, ",\"event\":\"%s\",\"flow\":%llu,\"direction\":\"%s\",\"protocol\":\"%s\"", e->end ? "end" : "flow", (unsigned long long)e->id, e->inbound ? "in" : "out",
+		    protocol_text(k->proto));
+	logline_put_end(&l, "src", e->inbound ? &k->remote : &k->guest, e->inbound ? k->remote_port : k->guest_port, !icmp);
+	logline_put_end(&l, "dst", e->inbound ? &k->guest : &k->remote, e->inbound ? k->guest_port : k->remote_port, !icmp);
 	if (e->name)
-		put(&l, ",\"name\":\"%s\"", e->name);
-	put(&l, ",\"verdict\":\"%s\"", e->admit ? "allow" : "deny");
+		logline_put(&l, ",\"name\":\"%s\"", e->name);
+	logline_put(&l, ",\"verdict\":\"%s\"", e->admit ? "allow" : "deny");
 	if (e->rule) {
 		rule_format(e->rule, rule);
-		put(&l, ",\"rule\":\"%s\"", rule);
+		logline_put(&l, ",\"rule\":\"%s\"", rule);
 	}
 	if (e->end)
-		put(&l, ",\"bytes_out\":%llu,\"bytes_in\":%llu,\"duration_ms\":%llu", (unsigned long long)e->bytes_out, (unsigned long long)e->bytes_in,
-		    (unsigned long long)(e->duration_ns / NS_PER_MS));
+		logline_put(&l, ",\"bytes_out\":%llu,\"bytes_in\":%llu,\"duration_ms\":%llu", (unsigned long long)e->bytes_out, (unsigned long long)e->bytes_in,
+			    (unsigned long long)(e->duration_ns / NS_PER_MS));
 	if (e->reason)
-		put(&l, ",\"reason\":\"%s\"", e->reason);
-	put(&l, "}\n");
+		logline_put(&l, ",\"reason\":\"%s\"", e->reason);
+	logline_put(&l, "}\n");
 	return l.len;
 }
 
@@ -136,12 +90,12 @@ static bool write_line(struct flowlog *l, const char *p, size_t len)
 static bool tell_left_out(struct flowlog *l)
 {
 	char text[FLOWLOG_LINE_MAX];
-	struct line line = { text, 0 };
+	struct logline line;
 
 	if (l->untold == 0)
 		return true;
-	put_time(&line, clock_wall_ns());
-	put(&line, ",\"event\":\"left_out\",\"lines\":%llu}\n", (unsigned long long)l->untold);
+	line = logline_begin(text, clock_wall_ns());
+	logline_put(&line, ",\"event\":\"left_out\",\"lines\":%llu}\n", (unsigned long long)l->untold);
 	if (!write_line(l, text, line.len))
 		return false;
 	l->untold = 0;

@@ -5,12 +5,13 @@
 
 #include "base/loop.h"
 #include "net/flow.h"
+#include "net/logline.h"
 #include "net/policy.h"
 
 enum {
 	FLOWLOG_BURST = 4096,     /* lines at once, ... */
 	FLOWLOG_LINES_A_S = 1000, /* ... and then so many a second; beyond that they are left out and counted */
-	FLOWLOG_LINE_MAX = 2048,
+	FLOWLOG_LINE_MAX = LOGLINE_MAX,
 };
 
 /* A decision, or the end of a flow that was admitted. */

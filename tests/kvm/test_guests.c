@@ -7,7 +7,6 @@
 #include "dev/console.h"
 #include "dev/rng.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -270,18 +269,6 @@ TEST(what_cannot_work_is_refused_with_its_reason)
 	kvmvm_done(&vm);
 }
 
-static unsigned count_threads(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	unsigned n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
-}
-
 TEST(nothing_is_left_behind)
 {
 	unsigned fds, threads;
@@ -289,10 +276,10 @@ TEST(nothing_is_left_behind)
 	create("smp", 4); /* once before, so that whatever is made once is there */
 	kvmvm_done(&vm);
 	fds = test_count_fds();
-	threads = count_threads();
+	threads = kvmvm_count_threads();
 	run_to_end("smp", 4, "ok");
 	CHECK(test_count_fds() == fds, "%u descriptors, %u before", test_count_fds(), fds);
-	CHECK(count_threads() == threads, "%u threads, %u before", count_threads(), threads);
+	CHECK(kvmvm_count_threads() == threads, "%u threads, %u before", kvmvm_count_threads(), threads);
 }
 
 RUN_TESTS(T(devices_and_the_empty_bus_answer_accesses_of_any_kind), T(the_rng_serves_a_guest_through_a_queue),

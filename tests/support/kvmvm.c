@@ -7,6 +7,7 @@
 #include "vmm/kvm_probe.h"
 
 #include <elf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -182,4 +183,16 @@ void kvmvm_done(struct kvmvm *vm)
 	for (unsigned i = vm->dev_count; i-- > 0;)
 		vm->dev[i]->ops->free(vm->dev[i]);
 	loop_free(vm->loop);
+}
+
+unsigned kvmvm_count_threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	unsigned n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
 }

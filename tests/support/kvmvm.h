@@ -43,4 +43,7 @@ bool kvmvm_wait_end(struct kvmvm *vm, unsigned limit_ms);
 bool kvmvm_silent(struct kvmvm *vm, unsigned ms);
 void kvmvm_done(struct kvmvm *vm); /* engine, devices, loop */
 
+/* Of this process. */
+unsigned kvmvm_count_threads(void);
+
 #endif

@@ -4,7 +4,6 @@
 
 #include "base/cleanup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,21 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "paths.h"
 #include "../test.h"
-
-static void remove_tree(int parent, const char *name)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *e;
-
-	while (d && (e = readdir(d)) != NULL)
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dirfd(d), e->d_name, 0) < 0)
-			remove_tree(dirfd(d), e->d_name);
-	if (d)
-		closedir(d);
-	(void)unlinkat(parent, name, AT_REMOVEDIR);
-}
 
 static void make_base(struct rig *r, const char *path)
 {

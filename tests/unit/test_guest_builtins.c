@@ -2,6 +2,7 @@
 /* The programs inside of init: each runs in a child with pipes for its standard streams, in an empty directory. */
 #include "../../guest/builtin.h"
 
+#include "paths.h"
 #include "../test.h"
 #include "base/cleanup.h"
 #include "base/tar.h"
@@ -149,26 +150,6 @@ static bool content_is(const char *path, const char *want)
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text)) : -1;
 
 	return n == (ssize_t)strlen(want) && memcmp(text, want, (size_t)n) == 0;
-}
-
-static struct stat stat_of(const char *path)
-{
-	struct stat st;
-
-	CHECK(lstat(path, &st) == 0, "%s: %s", path, strerror(errno));
-	return st;
-}
-
-static unsigned mode_of(const char *path)
-{
-	return stat_of(path).st_mode & 07777;
-}
-
-static bool exists(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0;
 }
 
 /* ---- */

@@ -6,7 +6,6 @@
 #include "base/cleanup.h"
 #include "dev/rng.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -156,28 +155,16 @@ static void end(void)
 	(void)sem_destroy(&fake.made);
 }
 
-static unsigned count_threads(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	unsigned n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n;
-}
-
 static void refused(int code, const char *words)
 {
-	unsigned fds = test_count_fds(), threads = count_threads();
+	unsigned fds = test_count_fds(), threads = kvmvm_count_threads();
 	int r = create();
 
 	CHECK(r == code && strstr(why.message, words), "%d '%s'", r, why.message);
 	CHECK(!vm.engine, "output clobbered");
 	CHECK(fake.late == 0, "it was waited for in vain");
 	CHECK(fake.memory_returned, "memory is still being registered, or never was");
-	CHECK(test_count_fds() == fds && count_threads() == threads, "something is left behind");
+	CHECK(test_count_fds() == fds && kvmvm_count_threads() == threads, "something is left behind");
 }
 
 TEST(the_rest_is_built_while_memory_is_registered)
@@ -242,7 +229,7 @@ TEST(whichever_call_fails_the_reason_is_told_and_nothing_is_left)
 
 	begin();
 	fds = test_count_fds();
-	threads = count_threads();
+	threads = kvmvm_count_threads();
 	for (fake.refuse_nth = 1;; fake.refuse_nth++) {
 		int r = create();
 
@@ -253,7 +240,7 @@ TEST(whichever_call_fails_the_reason_is_told_and_nothing_is_left)
 		      why.message);
 		CHECK((r == 0) == (vm.engine != NULL) && (r == 0) == (why.message[0] == 0), "%d '%s'", r, why.message);
 		engine_kvm.free(vm.engine);
-		CHECK(test_count_fds() == fds && count_threads() == threads, "call %u left something behind", fake.refuse_nth);
+		CHECK(test_count_fds() == fds && kvmvm_count_threads() == threads, "call %u left something behind", fake.refuse_nth);
 	}
 	CHECK(calls > 20, "only %u calls", calls);
 	end();

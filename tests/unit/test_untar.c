@@ -4,6 +4,7 @@
 #include "base/totar.h"
 #include "base/untar.h"
 
+#include "paths.h"
 #include "../test.h"
 #include "base/cleanup.h"
 
@@ -59,26 +60,6 @@ static const char *content_of(const char *path)
 		return "(none)";
 	text[n] = '\0';
 	return text;
-}
-
-static struct stat stat_of(const char *path)
-{
-	struct stat st;
-
-	CHECK(lstat(path, &st) == 0, "%s: %s", path, strerror(errno));
-	return st;
-}
-
-static unsigned mode_of(const char *path)
-{
-	return stat_of(path).st_mode & 07777;
-}
-
-static bool exists(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0;
 }
 
 static unsigned count_entries(const char *path)

@@ -20,6 +20,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "paths.h"
 #include "../test.h"
 
 static int64_t result(int64_t r)
@@ -306,20 +307,6 @@ bool world_open_tmpfs(struct world *w, const char *size, const char *inodes)
 		return false;
 	w->root = open(w->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return w->root >= 0 && chmod(w->path, 0755) == 0;
-}
-
-static void remove_tree(int parent, const char *name)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *e;
-
-	while (d && (e = readdir(d)) != NULL)
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dirfd(d), e->d_name, 0) < 0)
-			remove_tree(dirfd(d), e->d_name);
-	if (d)
-		closedir(d);
-	(void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 void world_remove_tmpfs(struct world *w)
