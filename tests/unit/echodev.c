@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "../test.h"
 
 static void serve(struct echodev *e, struct vchain *c)
 {
@@ -105,4 +106,23 @@ void echodev_init(struct echodev *e, struct loop *loop, const struct log *log)
 {
 	memset(e, 0, sizeof(*e));
 	vdev_init(&e->vdev, &echo_ops, loop, log);
+}
+
+void echodev_ask(struct vdriver *v, uint64_t gpa)
+{
+	const struct vdriver_seg seg[] = { { gpa, 4 }, { gpa + 0x1000, 4 } };
+
+	CHECK(vdriver_add(v, seg, 1, 1, false) >= 0, "ring full");
+	(void)vdriver_publish(v);
+}
+
+unsigned echodev_answers(struct vdriver *v)
+{
+	unsigned n = 0;
+	uint16_t head;
+	uint32_t len;
+
+	for (; vdriver_take(v, &head, &len); n++)
+		CHECK(len == 4, "length %u", len);
+	return n;
 }

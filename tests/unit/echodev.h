@@ -5,6 +5,8 @@
 
 #include "virtio/vdev.h"
 
+#include "vdriver.h"
+
 enum {
 	ECHODEV_ID = 42,
 	ECHODEV_QUEUES = 2,
@@ -24,5 +26,9 @@ struct echodev {
 
 void echodev_init(struct echodev *e, struct loop *loop, const struct log *log);
 void echodev_complete(struct echodev *e); /* what is held, and signals */
+
+/* The driver's side: asks it to write the 4 bytes at @gpa back 4096 behind them, to be kicked for; and takes all answers back: how many. */
+void echodev_ask(struct vdriver *v, uint64_t gpa);
+unsigned echodev_answers(struct vdriver *v);
 
 #endif

@@ -801,16 +801,7 @@ static struct step pick_step(const struct world *w)
 	case S_GETXATTR:
 	case S_LISTXATTR:
 	case S_REMOVEXATTR: return pick_path(s);
-	case S_CLOSE:
-	case S_FLINK:
-	case S_FSTAT:
-	case S_READ:
-	case S_WRITE:
-	case S_FTRUNCATE:
-	case S_FALLOCATE:
-	case S_SEEK:
-	case S_COPY: return pick_file(w->file[s.f], w->file[s.g], s);
-	default: return s;
+	default: return step_is_of_open_file(s.code) ? pick_file(w->file[s.f], w->file[s.g], s) : s;
 	}
 }
 

@@ -137,25 +137,6 @@ static void drive(struct rig *r)
 	CHECK(get(r, STATUS) == (ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK), "status %x", get(r, STATUS));
 }
 
-static void add(struct rig *r)
-{
-	static const struct vdriver_seg seg[] = { { DATA, 4 }, { DATA + 0x1000, 4 } };
-
-	CHECK(vdriver_add(&r->drv, seg, 1, 1, false) >= 0, "ring full");
-	(void)vdriver_publish(&r->drv);
-}
-
-static unsigned take_all(struct rig *r)
-{
-	unsigned n = 0;
-	uint16_t head;
-	uint32_t len;
-
-	while (vdriver_take(&r->drv, &head, &len))
-		n++;
-	return n;
-}
-
 TEST(the_device_introduces_itself)
 {
 	struct rig r;
@@ -184,14 +165,14 @@ TEST(a_driver_that_follows_the_rules_is_served)
 	for (int life = 0; life < 3; life++) {
 		r.irqs = 0;
 		drive(&r);
-		add(&r);
+		echodev_ask(&r.drv, DATA);
 		set(&r, QUEUE_NOTIFY, 0);
-		CHECK(take_all(&r) == 1 && r.irqs == 1 && get(&r, IRQ_STATUS) == 1, "life %d: irqs %u", life, r.irqs);
+		CHECK(echodev_answers(&r.drv) == 1 && r.irqs == 1 && get(&r, IRQ_STATUS) == 1, "life %d: irqs %u", life, r.irqs);
 		set(&r, IRQ_ACK, 1);
 		CHECK(get(&r, IRQ_STATUS) == 0, "not acknowledged");
-		add(&r);
+		echodev_ask(&r.drv, DATA);
 		mmio_kick(r.mmio, 0);
-		CHECK(take_all(&r) == 1, "not kicked");
+		CHECK(echodev_answers(&r.drv) == 1, "not kicked");
 	}
 	CHECK(r.dev.starts == 3 && r.dev.vdev.features == (UINT64_C(1) << 32 | UINT64_C(1) << 29 | ECHODEV_FEATURE), "features");
 	rig_down(&r);
@@ -205,11 +186,11 @@ TEST(chains_that_were_there_before_driver_ok_are_served_at_it)
 	negotiate(&r);
 	vdriver_init(&r.drv, r.mem, RING, 8, true);
 	set_queue(&r, 0, 8, r.drv.desc, r.drv.avail, r.drv.used);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	set(&r, QUEUE_NOTIFY, 0);
 	CHECK(r.dev.served == 0, "served before DRIVER_OK");
 	set(&r, STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
-	CHECK(take_all(&r) == 1, "forgotten");
+	CHECK(echodev_answers(&r.drv) == 1, "forgotten");
 	rig_down(&r);
 }
 
@@ -251,9 +232,9 @@ TEST(a_queue_holds_still_while_it_is_ready)
 	drive(&r);
 	set_queue(&r, 0, 4, 0x8000, 0x9000, 0xa000);
 	CHECK(r.dev.vdev.queue[0].desc_gpa == r.drv.desc && r.dev.vdev.queue[0].size == 8, "moved");
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	set(&r, QUEUE_NOTIFY, 0);
-	CHECK(take_all(&r) == 1, "lost");
+	CHECK(echodev_answers(&r.drv) == 1, "lost");
 	rig_down(&r);
 }
 
@@ -264,11 +245,11 @@ TEST(a_queue_that_is_taken_back_completes_what_it_had)
 	rig_up(&r);
 	drive(&r);
 	r.dev.hold = true;
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	set(&r, QUEUE_NOTIFY, 0);
-	CHECK(take_all(&r) == 0 && r.dev.held_count == 1, "not held");
+	CHECK(echodev_answers(&r.drv) == 0 && r.dev.held_count == 1, "not held");
 	set(&r, QUEUE_READY, 0);
-	CHECK(get(&r, QUEUE_READY) == 0 && r.dev.quiesces == 1 && take_all(&r) == 1, "dropped");
+	CHECK(get(&r, QUEUE_READY) == 0 && r.dev.quiesces == 1 && echodev_answers(&r.drv) == 1, "dropped");
 	rig_down(&r);
 }
 
@@ -314,9 +295,9 @@ TEST(a_broken_ring_is_reported_and_a_reset_heals_it)
 	set(&r, STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
 	CHECK(get(&r, STATUS) & NEEDS_RESET, "healed by writing");
 	drive(&r);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	set(&r, QUEUE_NOTIFY, 0);
-	CHECK(take_all(&r) == 1, "not healed");
+	CHECK(echodev_answers(&r.drv) == 1, "not healed");
 	rig_down(&r);
 }
 
@@ -350,7 +331,7 @@ TEST(interrupt_registers_answer_on_any_thread_and_the_others_do_not)
 
 	rig_up(&r);
 	drive(&r);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	set(&r, QUEUE_NOTIFY, 0);
 	memset(raw, 0xff, 4);
 	CHECK(mmio_try_irq_access(r.mmio, IRQ_STATUS, false, raw, 4) && load_le32(raw) == 1, "read %x", load_le32(raw));

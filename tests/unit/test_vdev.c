@@ -84,25 +84,6 @@ static void rig_down(struct rig *r)
 	loop_free(r->loop);
 }
 
-static void add(struct rig *r)
-{
-	static const struct vdriver_seg seg[] = { { DATA, 4 }, { DATA + 0x1000, 4 } };
-
-	CHECK(vdriver_add(&r->drv, seg, 1, 1, false) >= 0, "ring full");
-	(void)vdriver_publish(&r->drv);
-}
-
-static unsigned take_all(struct rig *r)
-{
-	unsigned n = 0;
-	uint16_t head;
-	uint32_t len;
-
-	for (; vdriver_take(&r->drv, &head, &len); n++)
-		CHECK(len == 4, "length %u", len);
-	return n;
-}
-
 TEST(a_device_starts_only_with_features_that_it_offered)
 {
 	static const struct {
@@ -148,13 +129,13 @@ TEST(kicks_reach_the_device_only_while_it_runs)
 	vdev_kick(&r.dev.vdev, 0);
 	CHECK(r.dev.kicks[0] == 0, "not started");
 	rig_start(&r);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 1); /* not enabled */
 	vdev_kick(&r.dev.vdev, 2); /* not there */
 	vdev_kick(&r.dev.vdev, 0xffff);
 	CHECK(r.dev.kicks[0] == 0 && r.dev.kicks[1] == 0, "stray kicks");
 	vdev_kick(&r.dev.vdev, 0);
-	CHECK(r.dev.kicks[0] == 1 && take_all(&r) == 1 && r.calls == 1, "served %u, calls %u", r.dev.served, r.calls);
+	CHECK(r.dev.kicks[0] == 1 && echodev_answers(&r.drv) == 1 && r.calls == 1, "served %u, calls %u", r.dev.served, r.calls);
 	vdev_reset(&r.dev.vdev);
 	vdev_kick(&r.dev.vdev, 0);
 	CHECK(r.dev.kicks[0] == 1, "after reset");
@@ -168,13 +149,13 @@ TEST(one_interrupt_covers_a_burst)
 	rig_up(&r);
 	rig_start(&r);
 	for (int i = 0; i < 4; i++)
-		add(&r);
+		echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 0);
-	CHECK(take_all(&r) == 4 && r.calls == 1, "calls %u", r.calls);
+	CHECK(echodev_answers(&r.drv) == 4 && r.calls == 1, "calls %u", r.calls);
 	vdriver_interrupts(&r.drv, false);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 0);
-	CHECK(take_all(&r) == 1 && r.calls == 1, "unwanted interrupt");
+	CHECK(echodev_answers(&r.drv) == 1 && r.calls == 1, "unwanted interrupt");
 	rig_down(&r);
 }
 
@@ -213,9 +194,9 @@ TEST(a_broken_ring_stops_the_device_until_reset)
 	CHECK(!r.dev.vdev.broken && r.dev.vdev.breaks == 1, "still broken");
 	vdriver_init(&r.drv, r.mem, RING, 8, false);
 	rig_start(&r);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 0);
-	CHECK(take_all(&r) == 1, "not revived");
+	CHECK(echodev_answers(&r.drv) == 1, "not revived");
 	rig_down(&r);
 }
 
@@ -244,13 +225,13 @@ TEST(what_completes_after_a_reset_finds_no_ring)
 	rig_up(&r);
 	rig_start(&r);
 	r.dev.hold = true;
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 0);
 	late = r.dev.held[0];
 	generation = r.dev.vdev.generation;
 	vdev_reset(&r.dev.vdev);
 	CHECK(r.dev.vdev.generation != generation && r.dev.resets == 1, "generation");
-	CHECK(virtq_push(&r.dev.vdev.queue[0], &late, 4) == -EPROTO && take_all(&r) == 0, "pushed into a former life");
+	CHECK(virtq_push(&r.dev.vdev.queue[0], &late, 4) == -EPROTO && echodev_answers(&r.drv) == 0, "pushed into a former life");
 	rig_down(&r);
 }
 
@@ -274,11 +255,11 @@ TEST(a_device_without_transport_interrupts_nobody)
 
 	rig_up(&r);
 	rig_start(&r);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	r.dev.vdev.transport = NULL;
 	vdev_kick(&r.dev.vdev, 0);
 	vdev_break(&r.dev.vdev, "test");
-	CHECK(r.calls == 0 && r.breaks == 0 && take_all(&r) == 1, "called");
+	CHECK(r.calls == 0 && r.breaks == 0 && echodev_answers(&r.drv) == 1, "called");
 	rig_down(&r);
 }
 
@@ -316,13 +297,13 @@ TEST(a_lazy_interrupt_comes_soon)
 
 	rig_up_lazy(&r);
 	(void)loop_once(r.loop, 0);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 0);
-	CHECK(r.calls == 0 && take_all(&r) == 1, "the buffer is back, %u interrupts", r.calls);
+	CHECK(r.calls == 0 && echodev_answers(&r.drv) == 1, "the buffer is back, %u interrupts", r.calls);
 	while (r.calls == 0 && clock_mono_ns() < limit)
 		(void)loop_once(r.loop, 100);
 	CHECK(r.calls == 1, "%u interrupts", r.calls);
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 0);
 	vdev_reset(&r.dev.vdev);
 	(void)loop_once(r.loop, 30);
@@ -337,7 +318,7 @@ TEST(lazy_interrupts_come_at_once_when_a_quarter_of_the_ring_waits)
 	rig_up_lazy(&r);
 	(void)loop_once(r.loop, 0);
 	for (unsigned i = 1; i <= 4; i++) { /* a ring of 8 */
-		add(&r);
+		echodev_ask(&r.drv, DATA);
 		vdev_kick(&r.dev.vdev, 0);
 		CHECK(r.calls == i / 2, "%u after %u", r.calls, i);
 	}
@@ -357,7 +338,7 @@ TEST(lazy_interrupts_go_with_those_of_other_queues)
 		r.dev.vdev.one_interrupt = one_interrupt;
 		vdriver_init(&beside, r.mem, RING + VDRIVER_BYTES, 8, false);
 		CHECK(vdriver_enable(&beside, &r.dev.vdev.queue[1]) == 0, "enable");
-		add(&r);
+		echodev_ask(&r.drv, DATA);
 		vdev_kick(&r.dev.vdev, 0);
 		CHECK(vdriver_add(&beside, seg, 1, 1, false) >= 0, "add");
 		(void)vdriver_publish(&beside);
@@ -381,13 +362,13 @@ TEST(a_lazy_interrupt_that_another_has_covered_does_not_come)
 	vdriver_init(&beside, r.mem, RING + VDRIVER_BYTES, 8, false);
 	CHECK(vdriver_enable(&beside, &r.dev.vdev.queue[1]) == 0, "enable");
 	for (int i = 0; i < 3; i++) {
-		add(&r);
+		echodev_ask(&r.drv, DATA);
 		vdev_kick(&r.dev.vdev, 0);
 		CHECK(vdriver_add(&beside, &seg, 1, 0, false) >= 0, "add");
 		(void)vdriver_publish(&beside);
 		CHECK(virtq_pop(&r.dev.vdev.queue[1], &c) == 1 && virtq_push(&r.dev.vdev.queue[1], &c, 0) == 0, "push");
 		vdev_signal(&r.dev.vdev);
-		CHECK(take_all(&r) == 1, "the buffer is back");
+		CHECK(echodev_answers(&r.drv) == 1, "the buffer is back");
 	}
 	(void)loop_once(r.loop, 30);
 	CHECK(r.calls == 0 && r.calls_beside == 3, "%u and %u interrupts", r.calls, r.calls_beside);
@@ -402,7 +383,7 @@ TEST(lazy_interrupts_come_at_once_when_the_device_says_so)
 	(void)loop_once(r.loop, 0);
 	vdev_signal_now(&r.dev.vdev);
 	CHECK(r.calls == 0, "there is nothing to tell");
-	add(&r);
+	echodev_ask(&r.drv, DATA);
 	vdev_kick(&r.dev.vdev, 0);
 	CHECK(r.calls == 0, "early");
 	vdev_signal_now(&r.dev.vdev);
@@ -440,7 +421,7 @@ static void rig_up_polling(struct rig *r, bool event_idx, uint64_t ago)
 	CHECK(driver_kicks(r), "the first needs a kick");
 	d->served_ns = loop_now_ns(r->loop) - ago;
 	vdev_kick(d, 0);
-	CHECK(take_all(r) == 1, "not served");
+	CHECK(echodev_answers(&r->drv) == 1, "not served");
 }
 
 TEST(a_device_that_polls_serves_without_kicks)
@@ -454,7 +435,7 @@ TEST(a_device_that_polls_serves_without_kicks)
 		for (unsigned i = 1; i <= 3; i++) {
 			d->poll.until_ns = clock_mono_ns() + 1000 * NS_PER_S;
 			CHECK(!driver_kicks(&r), "mode %d: the driver kicks", event_idx);
-			CHECK(loop_once(r.loop, -1) == 0 && take_all(&r) == 1 && d->poll_hits == i, "mode %d: %u hits", event_idx, (unsigned)d->poll_hits);
+			CHECK(loop_once(r.loop, -1) == 0 && echodev_answers(&r.drv) == 1 && d->poll_hits == i, "mode %d: %u hits", event_idx, (unsigned)d->poll_hits);
 		}
 		d->poll.until_ns = 0;
 		CHECK(loop_once(r.loop, -1) == 0 && !d->poll.set, "the poll is not over");
@@ -473,7 +454,7 @@ TEST(what_comes_as_a_poll_ends_is_served)
 		CHECK(!driver_kicks(&r), "the driver kicks");
 		loop_poll_del(r.loop, &d->poll);
 		d->poll.over(&d->poll);
-		CHECK(loop_once(r.loop, 0) == 0 && take_all(&r) == 1, "mode %d: lost", event_idx);
+		CHECK(loop_once(r.loop, 0) == 0 && echodev_answers(&r.drv) == 1, "mode %d: lost", event_idx);
 		CHECK(driver_kicks(&r), "mode %d: kicks stay off", event_idx);
 		rig_down(&r);
 	}
@@ -487,7 +468,7 @@ static bool polls_after(struct rig *r, uint64_t ago)
 	CHECK(driver_kicks(r), "the driver does not kick");
 	d->served_ns = loop_now_ns(r->loop) - ago;
 	vdev_kick(d, 0);
-	CHECK(take_all(r) == 1, "not served");
+	CHECK(echodev_answers(&r->drv) == 1, "not served");
 	return d->poll.set;
 }
 
@@ -522,7 +503,7 @@ TEST(polls_that_find_nothing_become_rare)
 		want = MIN(2 * want, 1024U);
 	}
 	d->poll.until_ns = clock_mono_ns() + 1000 * NS_PER_S;
-	CHECK(!driver_kicks(&r) && loop_once(r.loop, -1) == 0 && take_all(&r) == 1, "not found");
+	CHECK(!driver_kicks(&r) && loop_once(r.loop, -1) == 0 && echodev_answers(&r.drv) == 1, "not found");
 	poll_ends(&r);
 	CHECK(polls_after(&r, 0), "one that found something does not begin another");
 	poll_ends(&r);
@@ -541,7 +522,7 @@ TEST(rings_that_are_left_out_need_their_kicks)
 	CHECK(polls_after(&r, 0), "no poll");
 	CHECK(driver_kicks(&r) && !d->poll.look(&d->poll), "it looks at a ring that is left out");
 	vdev_kick(d, 0);
-	CHECK(take_all(&r) == 1, "not served");
+	CHECK(echodev_answers(&r.drv) == 1, "not served");
 	poll_ends(&r);
 	rig_down(&r);
 }
@@ -556,7 +537,7 @@ TEST(what_the_guest_was_given_is_expected_to_be_answered)
 	vdev_expect(d);
 	CHECK(driver_kicks(&r), "the driver does not kick");
 	vdev_kick(d, 0);
-	CHECK(take_all(&r) == 1 && d->poll.set, "the answer begins no poll");
+	CHECK(echodev_answers(&r.drv) == 1 && d->poll.set, "the answer begins no poll");
 	poll_ends(&r);
 	rig_down(&r);
 }
@@ -593,9 +574,9 @@ TEST(a_reset_ends_polling)
 	CHECK(!d->poll.set && vdriver_peek16(r.mem, r.drv.used) == 0, "it still polls");
 	vdriver_init(&r.drv, r.mem, RING, 8, false);
 	rig_start(&r);
-	CHECK(driver_kicks(&r) && loop_once(r.loop, 0) == 0 && take_all(&r) == 0, "served without a kick");
+	CHECK(driver_kicks(&r) && loop_once(r.loop, 0) == 0 && echodev_answers(&r.drv) == 0, "served without a kick");
 	vdev_kick(d, 0);
-	CHECK(take_all(&r) == 1 && !d->poll.set, "the next life polls at once");
+	CHECK(echodev_answers(&r.drv) == 1 && !d->poll.set, "the next life polls at once");
 	rig_down(&r);
 }
 

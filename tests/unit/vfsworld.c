@@ -186,6 +186,24 @@ static int64_t do_path(struct world *w, const struct step *s)
 	}
 }
 
+bool step_is_of_open_file(enum step_code code)
+{
+	switch (code) {
+	case S_CLOSE:
+	case S_FLINK:
+	case S_FSTAT:
+	case S_READ:
+	case S_WRITE:
+	case S_FTRUNCATE:
+	case S_FALLOCATE:
+	case S_SEEK:
+	case S_COPY:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int64_t do_ours(struct world *w, const struct step *s)
 {
 	vo_as(w->uid, w->gid);
@@ -202,18 +220,8 @@ static int64_t do_ours(struct world *w, const struct step *s)
 	case S_LISTXATTR:
 	case S_REMOVEXATTR:
 		return do_xattr(w, s);
-	case S_CLOSE:
-	case S_FLINK:
-	case S_FSTAT:
-	case S_READ:
-	case S_WRITE:
-	case S_FTRUNCATE:
-	case S_FALLOCATE:
-	case S_SEEK:
-	case S_COPY:
-		return do_file(w, s);
 	default:
-		return do_path(w, s);
+		return step_is_of_open_file(s->code) ? do_file(w, s) : do_path(w, s);
 	}
 }
 

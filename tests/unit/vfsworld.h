@@ -80,6 +80,7 @@ bool world_init_tmpfs(struct world *w, const char *size, const char *inodes);
 void world_done(struct world *w);
 /* What it returns: a count or offset, or -errno. */
 int64_t world_do(struct world *w, const struct step *s);
+bool step_is_of_open_file(enum step_code code); /* else of paths */
 /* "RENAME a b x=1": for messages. Valid until the next call. */
 const char *step_text(const struct step *s);
 /* Describes the whole tree into text, a line an object, without times. */

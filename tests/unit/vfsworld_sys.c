@@ -265,18 +265,8 @@ int64_t step_syscall(struct world *w, const struct step *s)
 			return fd;
 		w->fd[s->f] = fd;
 		return 0;
-	case S_CLOSE:
-	case S_FLINK:
-	case S_FSTAT:
-	case S_READ:
-	case S_WRITE:
-	case S_FTRUNCATE:
-	case S_FALLOCATE:
-	case S_SEEK:
-	case S_COPY:
-		return do_file(w, s);
 	default:
-		return do_object(w, s);
+		return step_is_of_open_file(s->code) ? do_file(w, s) : do_object(w, s);
 	}
 }
 
