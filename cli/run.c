@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +28,7 @@ enum {
 	RUN_INSIST = 3,
 	INSIST_MS = 5000,
 	LAST_OUTPUT_MS = 1000, /* for a reader of output that takes none, when an end was asked for */
+	OVERDUE_MS = 15000,    /* from --timeout to the end of a machine that does not say that the command was killed */
 	PATIENCE_MS = 3000, /* then a word about the boot that still goes on */
 	STDIN_CHUNK = 1 << 16,
 };
@@ -45,13 +47,14 @@ struct run {
 	bool input_full; /* wait for on_writable */
 	bool ready, begun, exited, ended;
 	bool given_up; /* the caller insists on an end */
-	bool asked;    /* for the command's end, by a signal */
+	bool asked;    /* for the command's end, by a signal or --timeout */
 	bool left_unread;
 	bool output_lost;
 	int status;
 	unsigned insisted;
 	uint64_t first_ms; /* of the signals that insisted counts */
-	bool patience; /* a person watches: say a word when the boot takes long */
+	uint64_t overdue_ms; /* when to give the machine up, with --timeout; or 0 */
+	bool patience;       /* a person watches: say a word when the boot takes long */
 };
 
 void run_error(const char *fmt, ...)
@@ -63,6 +66,14 @@ void run_error(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
 static void show_console(const struct sbx_err *err)
@@ -173,6 +184,7 @@ static void on_exit_(struct sbx_proc *p, const struct sbx_exit *e, void *user)
 	r->status = e->code >= 0 ? e->code : RUN_FAILED;
 	if (e->reason == SBX_EXIT_REFUSED)
 		run_error("%s", e->message);
+	r->asked |= e->reason == SBX_EXIT_TIMEOUT;
 	if (e->reason == SBX_EXIT_TIMEOUT && !r->opt.quiet)
 		run_error("the command was killed: it ran for longer than --timeout %u", r->opt.exec.timeout_ms / 1000);
 	if (e->oom_kills > 0 && !r->opt.quiet)
@@ -197,6 +209,8 @@ static void start_program(struct run *r)
 		r->exited = true;
 		return;
 	}
+	if (s->timeout_ms)
+		r->overdue_ms = now_ms() + s->timeout_ms + OVERDUE_MS;
 	r->stdin_open = r->opt.interactive;
 	terminal_raw(r);
 }
@@ -244,14 +258,6 @@ static void on_log(struct sbx_vm *vm, enum sbx_log_level level, const char *line
 }
 
 /* ---- Our own side ---- */
-
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* Is this signal not only for the program any more? */
 static bool insists(struct run *r, int signo)
@@ -327,6 +333,42 @@ static bool output_pending(const struct run *r)
 	return r->out[0].len > 0 || r->out[1].len > 0;
 }
 
+/* How long nothing may happen before something is done about it. */
+static int wait_limit(const struct run *r)
+{
+	uint64_t now = now_ms();
+
+	if (r->exited)
+		return r->asked ? LAST_OUTPUT_MS : -1;
+	if (r->overdue_ms)
+		return r->overdue_ms <= now ? 0 : (int)(r->overdue_ms - now < INT_MAX ? r->overdue_ms - now : INT_MAX);
+	return r->ready || !r->patience ? -1 : PATIENCE_MS;
+}
+
+/* The guest's init kills at --timeout. If it does not, the guest stands still, and there is nothing to wait for. */
+static void check_overdue(struct run *r)
+{
+	if (now_ms() < r->overdue_ms)
+		return;
+	run_error("the machine was ended: it stands still, and did not kill the command within %d s of --timeout %u", OVERDUE_MS / 1000,
+		  r->opt.exec.timeout_ms / 1000);
+	r->status = RUN_TIMEOUT;
+	r->exited = r->given_up = true;
+}
+
+static void nothing_happened(struct run *r)
+{
+	if (r->exited) {
+		r->left_unread = true;
+	} else if (r->overdue_ms) {
+		check_overdue(r);
+	} else {
+		fprintf(stderr, "sandbox: still booting (after %d s; up to %u s are allowed, see --boot-timeout)\n", PATIENCE_MS / 1000,
+			r->opt.vm.boot_timeout_ms / 1000);
+		r->patience = false;
+	}
+}
+
 /* One wait. The descriptors: the VM, our signals, standard input while there is room, and outputs with something pending. */
 static void run_step(struct run *r)
 {
@@ -338,18 +380,10 @@ static void run_step(struct run *r)
 		{ .fd = r->out[0].len ? r->out[0].fd : -1, .events = POLLOUT },
 		{ .fd = r->out[1].len ? r->out[1].fd : -1, .events = POLLOUT },
 	};
-	bool last = r->exited && r->asked;
-	int wait_ms = last ? LAST_OUTPUT_MS : r->ready || !r->patience ? -1
-								       : PATIENCE_MS;
-	int n = poll(p, 5, wait_ms);
+	int n = poll(p, 5, wait_limit(r));
 
-	if (n == 0 && last) {
-		r->left_unread = true;
-	} else if (n == 0) {
-		fprintf(stderr, "sandbox: still booting (after %d s; up to %u s are allowed, see --boot-timeout)\n", PATIENCE_MS / 1000,
-			r->opt.vm.boot_timeout_ms / 1000);
-		r->patience = false;
-	}
+	if (n == 0)
+		nothing_happened(r);
 	if (n <= 0)
 		return;
 	if (p[1].revents)

@@ -9,7 +9,8 @@
 #include "sbx.h"
 
 /* `sandbox run` uses the program's exit status; its own failures have one that programs rarely use, as env(1) and timeout(1) do. */
-enum { RUN_FAILED = 125 };
+enum { RUN_FAILED = 125,
+       RUN_TIMEOUT = 124 };
 
 enum { RUN_ENV_MAX = 1024,
        RUN_COPIES_MAX = 64 };

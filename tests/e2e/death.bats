@@ -77,6 +77,16 @@ no_new_files() {
 	assert_nothing_left
 }
 
+@test "a guest that stands still does not outlive the time limit of its command for long" {
+	[ "$SBX_ENGINE" = qemu ] || skip "the engine under test is not qemu"
+	start_vm --timeout 8 # enough to be stopped before
+	pkill -STOP -P "$host" qemu-system
+	wait_cli
+	assert_status 124
+	assert_output_has "the machine was ended: it stands still"
+	assert_nothing_left
+}
+
 @test "the host process is stopped: killing the caller still ends everything" {
 	start_vm
 	kill -STOP "$host"

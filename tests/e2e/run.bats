@@ -277,6 +277,12 @@ teardown() {
 	wait $cli || code=$?
 	exec 4<&-
 	[ "$code" -eq 143 ]
+	"$SANDBOX" run --engine "$SBX_ENGINE" --timeout 1 -- yes >"$BATS_TEST_TMPDIR/pipe" 3>&- &
+	cli=$!
+	exec 4<"$BATS_TEST_TMPDIR/pipe"
+	wait $cli || code=$?
+	exec 4<&-
+	[ "$code" -eq 124 ]
 }
 
 @test "hang-ups go to the command, however many; who insists by another signal ends the machine" {
