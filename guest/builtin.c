@@ -265,7 +265,7 @@ static int run_list(char *const *a)
 
 	if (!d)
 		return fail_path("open the directory", a[0]);
-	buf_init(&out, 2 * BUILTIN_PIECE);
+	buf_init(&out, 2 * (size_t)BUILTIN_PIECE);
 	while (r == 0 && (errno = 0, e = readdir(d))) {
 		struct stat st;
 

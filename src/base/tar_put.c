@@ -88,7 +88,7 @@ static bool xattr_key(const char *name, char *dst, size_t size)
 
 static bool put_xattrs(struct buf *out, const struct tar_entry *e)
 {
-	char key[sizeof(XATTR_KEY) + 3 * TAR_XATTR_NAME_MAX + 1];
+	char key[sizeof(XATTR_KEY) + 3 * (size_t)TAR_XATTR_NAME_MAX + 1];
 
 	for (size_t i = 0; i < e->xattr_count; i++) {
 		if (!xattr_key(e->xattrs[i].name, key, sizeof(key)) || e->xattrs[i].len > TAR_XATTR_BYTES_MAX)

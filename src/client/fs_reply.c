@@ -232,7 +232,7 @@ int sbx_fs_reply_entries(struct sbx_fs_call *c, const struct sbx_fs_entry *entri
 	if (c->op != PROTO_FSOP_LIST || !entries_measure(entries, count, &bytes))
 		return answer_misfit(c);
 	/* A frame is full when less than the longest entry fits: three quarters of its room at the very least. */
-	return call_answer(c, put_entries, bytes + (bytes / (PROTO_FS_ENTRIES_MAX / 4 * 3) + 1) * (PROTO_HEADER_BYTES + 4), &a);
+	return call_answer(c, put_entries, bytes + (bytes / ((size_t)PROTO_FS_ENTRIES_MAX / 4 * 3) + 1) * (PROTO_HEADER_BYTES + 4), &a);
 }
 
 static bool put_data(struct buf *out, uint32_t chan, const struct answer_body *a)

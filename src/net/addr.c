@@ -120,7 +120,7 @@ bool ip_parse(const char *s, size_t len, struct ip *ret)
 	return true;
 }
 
-static unsigned group_of(const struct ip *a, unsigned i)
+static unsigned group_of(const struct ip *a, size_t i)
 {
 	return (unsigned)a->bytes[2 * i] << 8 | a->bytes[2 * i + 1];
 }

@@ -407,7 +407,7 @@ static void schedule_ack(struct tcp *t, const struct tcp_seg *g, uint64_t before
 		return;
 	}
 	/* Every second full segment at once; the last one waits for an answer that it can travel with. */
-	if (owed >= 2U * t->mss || owed >= (t->rcv_edge - t->rcv_acked) / 4)
+	if (owed >= 2 * (uint64_t)t->mss || owed >= (t->rcv_edge - t->rcv_acked) / 4)
 		t->ack_now = true;
 	else if (!t->ack_at)
 		t->ack_at = tcp_now(t) + TCP_ACK_MS * NS_PER_MS;

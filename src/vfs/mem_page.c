@@ -45,7 +45,7 @@ void mem_pages_done(struct mem_pages *p)
 /* A mapping that is aligned to its size: twice as much, without what is too much. */
 static struct mem_slab *slab_new(struct mem_pages *p)
 {
-	uint8_t *all = mmap(NULL, 2 * SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *all = mmap(NULL, 2 * (size_t)SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	struct mem_slab *s;
 	size_t before;
 

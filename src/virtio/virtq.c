@@ -47,7 +47,7 @@ struct desc_table {
 /* Guest addresses of the ring fields. Enabling checked that they are inside guest memory, so none of them wraps. */
 static uint64_t avail_entry_gpa(const struct virtq *q, uint16_t i)
 {
-	return q->avail_gpa + RING_HEADER_BYTES + 2u * (i & (q->size - 1u));
+	return q->avail_gpa + RING_HEADER_BYTES + (uint64_t)2 * (i & (q->size - 1u));
 }
 
 static uint64_t used_entry_gpa(const struct virtq *q, uint16_t i)
@@ -58,7 +58,7 @@ static uint64_t used_entry_gpa(const struct virtq *q, uint16_t i)
 /* Where the driver says at which used index it wants an interrupt: behind the available ring. */
 static uint64_t used_event_gpa(const struct virtq *q)
 {
-	return q->avail_gpa + RING_HEADER_BYTES + 2u * q->size;
+	return q->avail_gpa + RING_HEADER_BYTES + (uint64_t)2 * q->size;
 }
 
 /* Where we say at which available index we want a kick: behind the used ring. */

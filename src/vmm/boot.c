@@ -78,12 +78,12 @@ static void put_page_tables(const struct gmem *mem)
 
 	store_le64(page, pdpt | PTE_PRESENT | PTE_WRITE);
 	(void)gmem_write(mem, BOOT_PML4_GPA, page, PAGE);
-	for (unsigned i = 0; i < DIRECTORIES; i++)
+	for (uint64_t i = 0; i < DIRECTORIES; i++)
 		store_le64(page + 8 * i, (dir + i * PAGE) | PTE_PRESENT | PTE_WRITE);
 	(void)gmem_write(mem, pdpt, page, PAGE);
-	for (unsigned i = 0; i < DIRECTORIES; i++) {
-		for (unsigned j = 0; j < PAGE / 8; j++)
-			store_le64(page + 8 * j, (i * (uint64_t)(PAGE / 8) + j) * LARGE_PAGE | PTE_PRESENT | PTE_WRITE | PTE_LARGE);
+	for (uint64_t i = 0; i < DIRECTORIES; i++) {
+		for (uint64_t j = 0; j < PAGE / 8; j++)
+			store_le64(page + 8 * j, (i * (PAGE / 8) + j) * LARGE_PAGE | PTE_PRESENT | PTE_WRITE | PTE_LARGE);
 		(void)gmem_write(mem, dir + i * PAGE, page, PAGE);
 	}
 }

@@ -49,7 +49,7 @@ enum {
 
 };
 
-#define LOOP_NS_MAX (PROBE_LOOPS * 2 * UINT64_C(150)) /* a fast emulator is still an emulator: 150 ns an instruction */
+#define LOOP_NS_MAX (PROBE_LOOPS * (UINT64_C(2) * 150)) /* a fast emulator is still an emulator: 150 ns an instruction */
 
 /* mark 1; ecx = LOOPS; 1: dec ecx; jnz 1b; mark 2; then iretq to user mode. */
 static const uint8_t code_kernel[] = {
@@ -229,7 +229,7 @@ static int probe_judge(struct probe *p, struct sbx_err *err)
 	if (best > LOOP_NS_MAX)
 		return err_set(err, -ENODEV,
 			       "/dev/kvm is no hardware virtualisation: it emulates the guest's kernel mode, %llu ns an instruction",
-			       (unsigned long long)best / (2 * PROBE_LOOPS));
+			       (unsigned long long)best / 2 / PROBE_LOOPS);
 	r = probe_run(p, err);
 	if (r < 0)
 		return err_set(err, -ENODEV, "/dev/kvm cannot bring a system call from guest user mode to the guest kernel (KVM exit %u)", p->run->exit_reason);
