@@ -430,6 +430,34 @@ TEST(requests_at_once_have_a_connection_each_and_further_ones_wait)
 	down();
 }
 
+TEST(a_request_that_waits_for_its_turn_may_be_given_up_and_is_never_asked)
+{
+	struct h2end *c[CONN_LINKS_MAX], *gone, *next;
+
+	up("http/1.1", false);
+	dial(h2_only, 1);
+	for (unsigned i = 0; i < CONN_LINKS_MAX; i++)
+		c[i] = ask("GET https 10.0.2.1:@ /", NULL, 0, NULL);
+	gone = ask("GET https 10.0.2.1:@ /gone", NULL, 0, NULL);
+	next = ask("GET https 10.0.2.1:@ /next", NULL, 0, NULL);
+	for (unsigned i = 0; i < CONN_LINKS_MAX; i++)
+		hears(i, "\r\n\r\n");
+	h2_stream_free(gone->s, H2_CANCEL);
+	UNTIL(rig.last.count == 1);
+	CHECK(strcmp(rig.last.path, "/gone") == 0 && rig.last.status == 0 && rig.last.why[0] != '\0', "%s %u", rig.last.path, rig.last.status);
+	says(&server[0], EMPTY);
+	hears(0, "GET /next HTTP/1.1\r\n");
+	for (unsigned i = 0; i < CONN_LINKS_MAX; i++)
+		says(&server[i], EMPTY);
+	for (unsigned i = 0; i < CONN_LINKS_MAX; i++) {
+		UNTIL(c[i]->closed);
+		CHECK(c[i]->ended && strncmp(c[i]->heads, "200", 3) == 0, "%u: %s", i, c[i]->heads);
+	}
+	UNTIL(next->closed && rig.last.count == CONN_LINKS_MAX + 2);
+	CHECK(next->ended && strncmp(next->heads, "200", 3) == 0 && servers == CONN_LINKS_MAX, "%s, %u connections", next->heads, servers);
+	down();
+}
+
 /* Whole requests, one after the other on each connection, are answered. */
 static bool answer_whole(void)
 {
@@ -844,7 +872,7 @@ RUN_TESTS(T(what_is_agreed_on_is_what_the_server_has_chosen_or_what_can_be_made_
 	  T(a_stream_for_another_host_or_scheme_than_that_of_tls_is_misdirected_and_the_others_go_on),
 	  T(requests_of_http2_reach_a_server_of_http1_with_their_header_and_its_answers_come_back),
 	  T(bodies_and_trailers_pass_both_ways_at_the_pace_of_who_takes_them), T(a_guest_that_does_not_read_stops_the_server),
-	  T(requests_at_once_have_a_connection_each_and_further_ones_wait),
+	  T(requests_at_once_have_a_connection_each_and_further_ones_wait), T(a_request_that_waits_for_its_turn_may_be_given_up_and_is_never_asked),
 	  T(bodies_of_those_that_wait_do_not_keep_the_others_from_ending), T(a_stream_that_is_reset_ends_its_connection_and_no_other),
 	  T(a_server_that_breaks_off_is_a_502_or_a_reset), T(a_whole_answer_arrives_though_its_connection_broke_before_the_guest_took_it),
 	  T(what_is_safe_to_repeat_is_asked_again_when_a_used_connection_was_ended),
