@@ -20,6 +20,7 @@ struct run_publish {
 	const char *value;
 	char address[64]; /* "": the default */
 	uint16_t port, guest_port;
+	bool udp;
 };
 
 /* A --copy-in or --copy-out. */

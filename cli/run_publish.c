@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* cli/run_publish.c - the values of --publish: [ADDRESS:]PORT:GUEST-PORT, an IPv6 address in brackets. */
+/* cli/run_publish.c - the values of --publish: [ADDRESS:]PORT:GUEST-PORT[/tcp|/udp], an IPv6 address in brackets. */
 #include "run.h"
 
 #include <stdio.h>
@@ -33,24 +33,32 @@ static bool take_address(const char *text, size_t len, struct run_publish *p)
 	return true;
 }
 
-static bool parse(const char *value, struct run_publish *p)
+/* Where the transport begins that @value ends with, or its end. False: it ends with something else. */
+static bool take_transport(const char *value, struct run_publish *p, size_t *ret_len)
 {
-	const char *guest = strrchr(value, ':'), *port = guest;
+	const char *slash = strchr(value, '/');
 
-	if (!guest)
-		return false;
-	while (port > value && port[-1] != ':')
-		port--;
-	if (!take_port(guest + 1, strlen(guest + 1), 1, &p->guest_port) || !take_port(port, (size_t)(guest - port), 0, &p->port))
-		return false;
-	return port == value || take_address(value, (size_t)(port - value - 1), p);
+	*ret_len = slash ? (size_t)(slash - value) : strlen(value);
+	p->udp = slash && strcmp(slash, "/udp") == 0;
+	return !slash || p->udp || strcmp(slash, "/tcp") == 0;
 }
 
-static bool ends_with(const char *text, const char *end)
+static bool parse(const char *value, struct run_publish *p)
 {
-	size_t len = strlen(text), n = strlen(end);
+	const char *guest, *port;
+	size_t len;
 
-	return len >= n && strcmp(text + len - n, end) == 0;
+	if (!take_transport(value, p, &len))
+		return false;
+	guest = memrchr(value, ':', len);
+	if (!guest)
+		return false;
+	port = guest;
+	while (port > value && port[-1] != ':')
+		port--;
+	if (!take_port(guest + 1, (size_t)(value + len - guest - 1), 1, &p->guest_port) || !take_port(port, (size_t)(guest - port), 0, &p->port))
+		return false;
+	return port == value || take_address(value, (size_t)(port - value - 1), p);
 }
 
 bool run_take_publish(struct run_options *o, const char *value)
@@ -61,14 +69,10 @@ bool run_take_publish(struct run_options *o, const char *value)
 		run_error("--publish %s: more than %d ports", value, SBX_PUBLISHED_MAX);
 		return false;
 	}
-	if (ends_with(value, "/udp") || strncmp(value, "udp:", 4) == 0) {
-		run_error("--publish %s: only TCP ports can be published; datagrams reach the guest where it has sent some to, as a rule like udp:10.0.0.0/8:53 admits", value);
-		return false;
-	}
 	*p = (struct run_publish){ .value = value };
-	if (!parse(value, p)) {
-		run_error("--publish %s: write [ADDRESS:]PORT:GUEST-PORT, as in 8080:80, 0.0.0.0:8080:80 or [::1]:8080:80; ports are up to 65535, and PORT may be 0 for "
-			  "one that is free",
+	if (strncmp(value, "udp:", 4) == 0 || !parse(value, p)) { /* as rules are written */
+		run_error("--publish %s: write [ADDRESS:]PORT:GUEST-PORT, as in 8080:80, 0.0.0.0:8080:80 or [::1]:8080:80, for UDP 5353:53/udp; ports are up to 65535, and "
+			  "PORT may be 0 for one that is free",
 			  value);
 		return false;
 	}
@@ -85,12 +89,12 @@ bool run_publish(const struct run_options *o, struct sbx_vm *vm)
 		uint16_t port;
 		struct sbx_err err;
 
-		if (sbx_vm_publish(vm, address, p->port, p->guest_port, &port, &err) < 0) {
+		if ((p->udp ? sbx_vm_publish_udp : sbx_vm_publish)(vm, address, p->port, p->guest_port, &port, &err) < 0) {
 			run_error("--publish %s: %s", p->value, err.message);
 			return false;
 		}
 		if (p->port == 0 && !o->quiet)
-			fprintf(stderr, "sandbox: port %u of %s is port %u of the guest\n", port, address ? address : "127.0.0.1", p->guest_port);
+			fprintf(stderr, "sandbox: port %u of %s is %sport %u of the guest\n", port, address ? address : "127.0.0.1", p->udp ? "UDP " : "", p->guest_port);
 	}
 	return true;
 }

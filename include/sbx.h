@@ -1250,6 +1250,18 @@ SBX_API int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port
 /** Stops listening at @address and @port; connections that are open stay. Return: 0; -ENOENT: nothing is published there; else as sbx_vm_publish(). */
 SBX_API int sbx_vm_unpublish(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err);
 
+/**
+ * sbx_vm_publish_udp() - let others send to a UDP port of the guest
+ *
+ * As sbx_vm_publish(). The guest sees its gateway send, from a port that stands for whoever has sent, and what it sends back to there, that gets: from the address that it
+ * has sent to, for two minutes after the last datagram (half a minute if the guest does not answer), and no longer than the port is published. What nothing
+ * receives in the guest is lost.
+ */
+SBX_API int sbx_vm_publish_udp(struct sbx_vm *vm, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err);
+
+/** Closes it, and nobody is answered any more. -ENOENT: nothing is published there by UDP. */
+SBX_API int sbx_vm_unpublish_udp(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err);
+
 /* ---- Requests to the host process, without waiting ---- */
 
 enum { SBX_CONTROLS_MAX = 64 }; /* that are not done */
@@ -1261,8 +1273,14 @@ enum sbx_control_op {
 	SBX_CONTROL_SHUTDOWN,  /* done when the guest is asked to end its programs and power off; on_end tells of its end, however long that takes */
 	SBX_CONTROL_STATS,     /* -> stats */
 	SBX_CONTROL_SET_RULES, /* rules, rule_count */
-	SBX_CONTROL_PUBLISH,   /* address, port, guest_port -> port */
-	SBX_CONTROL_UNPUBLISH, /* address, port */
+	SBX_CONTROL_PUBLISH,   /* transport, address, port, guest_port -> port */
+	SBX_CONTROL_UNPUBLISH, /* transport, address, port */
+};
+
+/** Of a published port. */
+enum sbx_transport {
+	SBX_TCP,
+	SBX_UDP,
 };
 
 /** What came of a request. */
@@ -1284,6 +1302,7 @@ struct sbx_control_request {
 	/** Exactly once, from a dispatch, from sbx_control_cancel(), or from sbx_vm_free(). @result is valid during the call. */
 	void (*done)(struct sbx_vm *vm, const struct sbx_control_result *result, void *user);
 	void *user;
+	enum sbx_transport transport;
 };
 
 #define SBX_CONTROL_REQUEST_INIT                                  \

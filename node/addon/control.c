@@ -35,13 +35,14 @@ static bool prop_port(napi_env env, napi_value obj, const char *name, uint16_t *
 static int submit(napi_env env, struct sbx_vm *vm, const struct request_source *s, uint32_t *ret_id, struct sbx_err *err)
 {
 	struct sbx_control_request q = SBX_CONTROL_REQUEST_INIT;
-	uint32_t op = 0;
+	uint32_t op = 0, transport = 0;
 
 	if (!prop_u32(env, s->value, "op", &op) || !prop_strings(env, s->value, "rules", s->arena, &q.rules, &q.rule_count) ||
 	    !prop_string(env, s->value, "address", s->arena, &q.address) || !prop_port(env, s->value, "port", &q.port) ||
-	    !prop_port(env, s->value, "guestPort", &q.guest_port))
+	    !prop_port(env, s->value, "guestPort", &q.guest_port) || !prop_u32(env, s->value, "transport", &transport))
 		return REQUEST_THROWN;
 	q.op = (enum sbx_control_op)op;
+	q.transport = (enum sbx_transport)transport;
 	q.done = on_done;
 	q.user = s->user;
 	return sbx_control_submit(vm, &q, ret_id, err);

@@ -162,6 +162,9 @@ export type NativeGuestSuccess = Extract<NativeGuestResult, { readonly attr: Nat
 /** Numbers of `enum sbx_control_op`. */
 export const ControlOp = { setRules: 4, publish: 5, unpublish: 6 } as const;
 
+/** Numbers of `enum sbx_transport`. */
+export const Transport = { tcp: 0, udp: 1 } as const;
+
 /** A request about the VM itself. */
 export interface NativeControlRequest {
 	readonly op: number;
@@ -169,6 +172,7 @@ export interface NativeControlRequest {
 	readonly address?: string;
 	readonly port?: number;
 	readonly guestPort?: number;
+	readonly transport?: number;
 }
 
 export interface NativeControlResult {

@@ -3,16 +3,18 @@
  * The network of a running VM.
  */
 import { SandboxError } from "./errors.js";
-import { objectOf, signalOf, textOf, wholeOf } from "./input.js";
+import { invalidInput, objectOf, signalOf, textOf, wholeOf } from "./input.js";
 import type { Machine } from "./machine.js";
-import { ControlOp } from "./native.js";
+import { ControlOp, Transport } from "./native.js";
 import { type SandboxNetworkRule, ruleText } from "./network.js";
 import { validateRule } from "./validate.js";
 
 /** What `publish` takes. */
 export interface PublishOptions {
-	/** The TCP port of the guest. */
+	/** The port of the guest. */
 	readonly guestPort: number;
+	/** Default: `"tcp"`. */
+	readonly protocol?: "tcp" | "udp";
 	/** Where to listen on this machine. Default: 0, a port that is free. */
 	readonly port?: number;
 	/** An address of this machine. Default: `"127.0.0.1"`. */
@@ -21,12 +23,13 @@ export interface PublishOptions {
 	readonly signal?: AbortSignal;
 }
 
-/** A port of this machine that leads to the guest. Disposed, it is closed; connections that are open stay. */
+/** A port of this machine that leads to the guest. Disposed, it is closed; connections that are open stay, and over UDP nobody is answered any more. */
 export interface PublishedPort extends AsyncDisposable {
 	readonly address: string;
 	/** The one that was asked for, or that was free. */
 	readonly port: number;
 	readonly guestPort: number;
+	readonly protocol: "tcp" | "udp";
 }
 
 const PORT_MAX = 65535;
@@ -57,7 +60,7 @@ export class VmNetwork {
 	}
 
 	/**
-	 * Lets this machine connect to a TCP port of the guest. `EADDRINUSE`, `EACCES`: the port of this machine is not to be had.
+	 * Lets this machine connect to a TCP port of the guest, or send to one of UDP. `EADDRINUSE`, `EACCES`: the port of this machine is not to be had.
 	 *
 	 * ```ts
 	 * await using web = await vm.network.publish({ guestPort: 8080 });
@@ -65,16 +68,18 @@ export class VmNetwork {
 	 * ```
 	 */
 	async publish(options: PublishOptions): Promise<PublishedPort> {
-		const { address = "127.0.0.1", signal } = objectOf(options, "options");
+		const { address = "127.0.0.1", protocol = "tcp", signal } = objectOf(options, "options");
+		if (protocol !== "tcp" && protocol !== "udp") throw invalidInput(`protocol must be "tcp" or "udp"`);
+		const transport = Transport[protocol];
 		const guestPort = wholeOf(options.guestPort, "guestPort", 1, PORT_MAX);
 		const port = wholeOf(options.port ?? 0, "port", 0, PORT_MAX);
-		const { port: taken } = await this.#machine.control({ op: ControlOp.publish, address: textOf(address, "address"), port, guestPort }, signalOf(signal));
-		return { address, port: taken, guestPort, [Symbol.asyncDispose]: () => this.#unpublish(address, taken) };
+		const { port: taken } = await this.#machine.control({ op: ControlOp.publish, transport, address: textOf(address, "address"), port, guestPort }, signalOf(signal));
+		return { address, port: taken, guestPort, protocol, [Symbol.asyncDispose]: () => this.#unpublish(transport, address, taken) };
 	}
 
-	async #unpublish(address: string, taken: number): Promise<void> {
+	async #unpublish(transport: number, address: string, taken: number): Promise<void> {
 		try {
-			await this.#machine.control({ op: ControlOp.unpublish, address, port: taken });
+			await this.#machine.control({ op: ControlOp.unpublish, transport, address, port: taken });
 		} catch (error) {
 			const gone = this.#machine.over() || (error instanceof SandboxError && error.code === "ENOENT"); // with the VM, or disposed before
 			if (!gone) throw error;

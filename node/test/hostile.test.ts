@@ -310,6 +310,7 @@ test("arguments of any type are a typed error or work", async (t) => {
 		(v) => vm.network.publish(v),
 		(v) => vm.network.publish({ guestPort: v }),
 		(v) => vm.network.publish({ guestPort: 80, address: v }),
+		(v) => vm.network.publish({ guestPort: 80, protocol: v }),
 		(v) => vm.network.publish({ guestPort: 80, signal: v }),
 		(v) => vm.mounts.get(v),
 		(v) => vm.mounts.virtualFs(v),

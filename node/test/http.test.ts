@@ -537,8 +537,21 @@ test("ports of the guest are published", async () => {
 	await web[Symbol.asyncDispose]();
 	await assert.rejects(within(talk()), { code: "ECONNREFUSED" });
 	await assert.rejects(vm.network.publish({ guestPort: 0 }), isError("EINVAL", /guestPort/));
+	await assert.rejects(vm.network.publish({ guestPort: 80, protocol: "sctp" as "udp" }), isError("EINVAL", /protocol/));
 	await assert.rejects(vm.network.publish({ guestPort: 80, address: "localhost" }), isError("EINVAL", /localhost/));
 	await assert.rejects(vm.network.publish({ guestPort: 80, port: portOf(plain) }), isError("EADDRINUSE"));
 	await vm.close();
 	await assert.rejects(vm.network.publish({ guestPort: 80 }), isError("ERR_SANDBOX_CLOSED"));
+});
+
+test("a port of UDP is published beside one of TCP", async () => {
+	await using vm = await spawnSandbox(options(network()));
+	await using tcp = await vm.network.publish({ guestPort: 53 });
+	const udp = await vm.network.publish({ guestPort: 53, port: tcp.port, protocol: "udp" });
+	assert.deepEqual([tcp.protocol, udp.protocol, udp.port], ["tcp", "udp", tcp.port]);
+	await assert.rejects(vm.network.publish({ guestPort: 54, port: tcp.port, protocol: "udp" }), isError("EADDRINUSE"));
+	await udp[Symbol.asyncDispose]();
+	await udp[Symbol.asyncDispose](); // nothing is published there, which is what was wanted
+	await using again = await vm.network.publish({ guestPort: 54, port: tcp.port, protocol: "udp" });
+	assert.equal(again.port, tcp.port);
 });

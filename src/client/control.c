@@ -135,9 +135,10 @@ static int prepare(const struct sbx_control_request *q, struct prepared *ret, st
 	case SBX_CONTROL_SET_RULES:
 		return rules_check_texts(q->rules, q->rule_count, err);
 	case SBX_CONTROL_PUBLISH:
-		return publish_listen(q->address, q->port, q->guest_port, &ret->place, &ret->fd, err);
+		return publish_listen(q->address, q->port, q->guest_port, q->transport == SBX_UDP, &ret->place, &ret->fd, err);
 	case SBX_CONTROL_UNPUBLISH:
 		ret->place.port = q->port;
+		ret->place.udp = q->transport == SBX_UDP;
 		return publish_address(q->address, &ret->place.address, err);
 	default:
 		return 0;
@@ -146,7 +147,7 @@ static int prepare(const struct sbx_control_request *q, struct prepared *ret, st
 
 static bool put_unpublish(struct buf *out, uint32_t id, const struct control_place *p)
 {
-	struct msg_unpublish m = { .seq = id, .port = p->port, .address = { p->address.bytes, p->address.family == 4 ? 4 : 16 } };
+	struct msg_unpublish m = { .seq = id, .port = p->port, .udp = p->udp, .address = { p->address.bytes, p->address.family == 4 ? 4 : 16 } };
 
 	return msg_unpublish_put(out, 0, &m);
 }
@@ -229,8 +230,8 @@ int sbx_control_submit(struct sbx_vm *vm, const struct sbx_control_request *requ
 		return err_set(err, -EINVAL, "struct sbx_control_request of %zu bytes: begin with SBX_CONTROL_REQUEST_INIT, and use a library as new as its header (%zu)",
 			       request->struct_size, sizeof(q));
 	memcpy(&q, request, request->struct_size);
-	if ((unsigned)q.op > SBX_CONTROL_UNPUBLISH || !q.done)
-		return err_set(err, -EINVAL, "the request has no such op, or no done");
+	if ((unsigned)q.op > SBX_CONTROL_UNPUBLISH || (unsigned)q.transport > SBX_UDP || !q.done)
+		return err_set(err, -EINVAL, "the request has no such op or transport, or no done");
 	if (vm->ended)
 		return err_set(err, -ENOTCONN, "the VM has ended: %s", vm->end_err.message);
 	return start(vm, &q, ret_id, err);
@@ -336,13 +337,14 @@ int sbx_vm_set_rules(struct sbx_vm *vm, const char *const *rules, size_t count, 
 	return ask(vm, &q, ANSWER_TIMEOUT_MS, NULL, err);
 }
 
-int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err)
+static int publish(struct sbx_vm *vm, enum sbx_transport transport, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err)
 {
 	struct sbx_control_request q = SBX_CONTROL_REQUEST_INIT;
 	struct sbx_control_result result;
 	int r;
 
 	q.op = SBX_CONTROL_PUBLISH;
+	q.transport = transport;
 	q.address = address;
 	q.port = port;
 	q.guest_port = guest_port;
@@ -352,14 +354,35 @@ int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port, uint16
 	return r;
 }
 
-int sbx_vm_unpublish(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err)
+static int unpublish(struct sbx_vm *vm, enum sbx_transport transport, const char *address, uint16_t port, struct sbx_err *err)
 {
 	struct sbx_control_request q = SBX_CONTROL_REQUEST_INIT;
 
 	q.op = SBX_CONTROL_UNPUBLISH;
+	q.transport = transport;
 	q.address = address;
 	q.port = port;
 	return ask(vm, &q, ANSWER_TIMEOUT_MS, NULL, err);
+}
+
+int sbx_vm_publish(struct sbx_vm *vm, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err)
+{
+	return publish(vm, SBX_TCP, address, port, guest_port, ret_port, err);
+}
+
+int sbx_vm_unpublish(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err)
+{
+	return unpublish(vm, SBX_TCP, address, port, err);
+}
+
+int sbx_vm_publish_udp(struct sbx_vm *vm, const char *address, uint16_t port, uint16_t guest_port, uint16_t *ret_port, struct sbx_err *err)
+{
+	return publish(vm, SBX_UDP, address, port, guest_port, ret_port, err);
+}
+
+int sbx_vm_unpublish_udp(struct sbx_vm *vm, const char *address, uint16_t port, struct sbx_err *err)
+{
+	return unpublish(vm, SBX_UDP, address, port, err);
 }
 
 int sbx_vm_stop(struct sbx_vm *vm, uint32_t timeout_ms, struct sbx_err *err)

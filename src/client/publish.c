@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* client/publish.c - ports of this machine that lead to the guest. They are bound here, with the rights of the embedding program and errors in its words; the host
- * process is given sockets that listen. */
+ * process is given sockets that listen, or are bound. */
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "client/control.h"
@@ -57,35 +57,36 @@ static int listen_error(const struct ip *a, uint16_t port, int e, struct sbx_err
 	}
 }
 
-static int listen_at(const struct ip *a, uint16_t port, int *ret_fd, uint16_t *ret_port, struct sbx_err *err)
+static int listen_at(const struct ip *a, uint16_t port, bool udp, int *ret_fd, uint16_t *ret_port, struct sbx_err *err)
 {
 	union address addr;
 	socklen_t len = fill(a, port, &addr);
-	AUTOCLOSE int fd = socket(addr.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTOCLOSE int fd = socket(addr.sa.sa_family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	const int on = 1;
 
 	if (fd < 0)
 		return listen_error(a, port, errno, err);
-	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (!udp) /* where it would let others take the port, too */
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 	if (a->family == 6) /* :: is every IPv6 address, and leaves 0.0.0.0 to who wants it */
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	if (bind(fd, &addr.sa, len) < 0 || listen(fd, BACKLOG) < 0 || getsockname(fd, &addr.sa, &len) < 0)
+	if (bind(fd, &addr.sa, len) < 0 || (!udp && listen(fd, BACKLOG) < 0) || getsockname(fd, &addr.sa, &len) < 0)
 		return listen_error(a, port, errno, err);
 	*ret_port = ntohs(a->family == 4 ? addr.in4.sin_port : addr.in6.sin6_port);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
 
-int publish_listen(const char *address, uint16_t port, uint16_t guest_port, struct control_place *ret, int *ret_fd, struct sbx_err *err)
+int publish_listen(const char *address, uint16_t port, uint16_t guest_port, bool udp, struct control_place *ret, int *ret_fd, struct sbx_err *err)
 {
-	struct control_place place;
+	struct control_place place = { .udp = udp };
 	int r = publish_address(address, &place.address, err);
 
 	if (r < 0)
 		return r;
 	if (guest_port == 0)
 		return err_set(err, -EINVAL, "cannot publish port 0 of the guest; its ports are 1 to 65535");
-	r = listen_at(&place.address, port, ret_fd, &place.port, err);
+	r = listen_at(&place.address, port, udp, ret_fd, &place.port, err);
 	if (r == 0)
 		*ret = place;
 	return r;

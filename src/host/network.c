@@ -121,7 +121,7 @@ int host_network_unpublish(struct host_network *h, const struct msg_unpublish *m
 	if (m->address.len != 4 && m->address.len != 16)
 		return err_set(err, -EPROTO, "malformed UNPUBLISH");
 	memcpy(a.bytes, m->address.p, m->address.len);
-	if (!h->network || network_unpublish(h->network, &a, (uint16_t)m->port) < 0)
+	if (!h->network || network_unpublish(h->network, m->udp != 0, &a, (uint16_t)m->port) < 0)
 		return err_set(err, -ENOENT, "no port is published there");
 	return 0;
 }

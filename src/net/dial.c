@@ -95,18 +95,113 @@ int dial_echo(const struct policy *p, const struct ip *dst, int *ret_fd)
 	return dial(dst, 0, SOCK_DGRAM, ip_unmap(dst).family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, ret_fd);
 }
 
-int dial_listener(int fd, struct ip *ret, uint16_t *ret_port)
+static int get_flag(int fd, int option)
 {
-	union dial_addr addr = { 0 };
-	socklen_t len = sizeof(addr), flag_len = sizeof(int);
-	int listens = 0;
+	int flag = 0;
+	socklen_t len = sizeof(flag);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &flag_len) < 0 || getsockname(fd, &addr.sa, &len) < 0)
-		return -errno;
-	if (!listens || (addr.sa.sa_family != AF_INET && addr.sa.sa_family != AF_INET6))
+	return getsockopt(fd, SOL_SOCKET, option, &flag, &len) < 0 ? -errno : flag;
+}
+
+int dial_listener(int fd, struct ip *ret, uint16_t *ret_port, bool *ret_udp)
+{
+	int listens = get_flag(fd, SO_ACCEPTCONN), type = get_flag(fd, SO_TYPE), protocol = get_flag(fd, SO_PROTOCOL);
+	union dial_addr addr = { 0 };
+	socklen_t len = sizeof(addr);
+	const int on = 1;
+	bool udp;
+
+	if (listens < 0 || type < 0 || protocol < 0 || getsockname(fd, &addr.sa, &len) < 0)
+		return listens < 0 ? listens : -errno;
+	udp = type == SOCK_DGRAM && protocol == IPPROTO_UDP;
+	if ((!listens && !udp) || (addr.sa.sa_family != AF_INET && addr.sa.sa_family != AF_INET6))
 		return -EINVAL;
 	take_addr(&addr, ret, ret_port);
+	if (udp && *ret_port == 0)
+		return -EINVAL;
+	/* A socket of all addresses would answer from another than was asked. */
+	if (udp && ret->family == 4)
+		(void)setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+	else if (udp)
+		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	*ret_udp = udp;
 	return 0;
+}
+
+union dial_control {
+	struct cmsghdr align;
+	uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
+/* The address that the datagram was sent to, unless it was a group's. */
+static void take_local(struct msghdr *mh, struct dial_peer *p)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
+		struct in_pktinfo in4;
+		struct in6_pktinfo in6;
+
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO && c->cmsg_len == CMSG_LEN(sizeof(in4))) {
+			memcpy(&in4, CMSG_DATA(c), sizeof(in4));
+			p->local.family = 4;
+			memcpy(p->local.bytes, &in4.ipi_spec_dst, 4);
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO && c->cmsg_len == CMSG_LEN(sizeof(in6))) {
+			memcpy(&in6, CMSG_DATA(c), sizeof(in6));
+			p->local.family = in6.ipi6_addr.s6_addr[0] == 0xff ? 0 : 6;
+			memcpy(p->local.bytes, &in6.ipi6_addr, 16);
+		}
+	}
+}
+
+ssize_t dial_receive(int fd, void *buf, size_t len, struct dial_peer *ret)
+{
+	union dial_addr addr = { 0 };
+	union dial_control control;
+	struct iovec iov = { buf, len };
+	struct msghdr mh = {
+		.msg_name = &addr, .msg_namelen = sizeof(addr), .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	ssize_t n = recvmsg(fd, &mh, MSG_DONTWAIT);
+
+	if (n < 0)
+		return -errno;
+	*ret = (struct dial_peer){ .scope = addr.sa.sa_family == AF_INET6 ? addr.in6.sin6_scope_id : 0 };
+	take_addr(&addr, &ret->ip, &ret->port);
+	take_local(&mh, ret);
+	return n;
+}
+
+static void put_local(struct msghdr *mh, const struct dial_peer *to)
+{
+	struct cmsghdr *c = mh->msg_control;
+	struct in_pktinfo in4 = { 0 };
+	struct in6_pktinfo in6 = { .ipi6_ifindex = to->scope };
+	bool v4 = to->local.family == 4;
+
+	memcpy(&in4.ipi_spec_dst, to->local.bytes, 4);
+	memcpy(&in6.ipi6_addr, to->local.bytes, 16);
+	c->cmsg_level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+	c->cmsg_type = v4 ? IP_PKTINFO : IPV6_PKTINFO;
+	c->cmsg_len = v4 ? CMSG_LEN(sizeof(in4)) : CMSG_LEN(sizeof(in6));
+	memcpy(CMSG_DATA(c), v4 ? (const void *)&in4 : &in6, v4 ? sizeof(in4) : sizeof(in6));
+	mh->msg_controllen = v4 ? CMSG_SPACE(sizeof(in4)) : CMSG_SPACE(sizeof(in6));
+}
+
+ssize_t dial_answer(int fd, const struct dial_peer *to, const struct iovec *iov, unsigned count)
+{
+	union dial_addr addr;
+	union dial_control control = { 0 };
+	struct msghdr mh = { .msg_name = &addr, .msg_iov = (struct iovec *)iov, .msg_iovlen = count };
+	ssize_t n;
+
+	mh.msg_namelen = fill_addr(&to->ip, to->port, &addr);
+	if (addr.sa.sa_family == AF_INET6)
+		addr.in6.sin6_scope_id = to->scope;
+	if (to->local.family != 0) {
+		mh.msg_control = &control;
+		put_local(&mh, to);
+	}
+	n = sendmsg(fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
 }
 
 int dial_accept(int fd, struct ip *ret_peer, uint16_t *ret_port)

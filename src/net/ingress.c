@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* net/ingress.c - ports of the host that lead to ports of the guest. The listening sockets come from the embedding program; what connects to one becomes a connection
+/* net/ingress.c - ports of the host that lead to ports of the guest. The sockets come from the embedding program; those of UDP are ingress_udp.c's. What connects to one becomes a connection
  * to the guest's own address of that family, from the gateway's, as loopback addresses mean something else to the guest. No rule is asked: whoever
  * published the port has decided.
  *
@@ -16,24 +16,15 @@
 
 enum {
 	ACCEPTS_A_ROUND = 64,
-	PORTS_TRIED = 64,
 	PAUSE_MS = 100, /* when the host has no descriptor left */
-};
-
-struct ingress {
-	struct list node;
-	struct network *n;
-	int fd;
-	struct loop_fd watch;
-	struct loop_timer pause;
-	struct ip address;
-	uint16_t port, guest_port;
 };
 
 static void on_connection(struct loop_fd *w, uint32_t events);
 
 static void ingress_free(struct ingress *in)
 {
+	if (in->udp)
+		ingress_udp_end(in->n, in, NET_END_CLOSED);
 	list_del(&in->node);
 	loop_fd_del(in->n->loop, &in->watch);
 	loop_timer_del(in->n->loop, &in->pause);
@@ -52,7 +43,7 @@ static void pause_listening(struct ingress *in)
 
 static void start_listening(struct ingress *in)
 {
-	if (loop_fd_add(in->n->loop, &in->watch, in->fd, EPOLLIN, on_connection) < 0)
+	if (loop_fd_add(in->n->loop, &in->watch, in->fd, EPOLLIN, in->udp ? ingress_udp_ready : on_connection) < 0)
 		pause_listening(in);
 }
 
@@ -69,6 +60,15 @@ static void set_timer(struct ingress *in, uint64_t at_ns)
 	(void)loop_timer_set(in->n->loop, &in->pause, at_ns, pause_over);
 }
 
+uint16_t ingress_next_port(struct network *n)
+{
+	uint16_t port = n->next_port++;
+
+	if (n->next_port > NETWORK_PORT_LAST)
+		n->next_port = NETWORK_PORT_FIRST;
+	return port;
+}
+
 /* Offers the guest a connection, from a port of the gateway's that is free. */
 static void offer(struct ingress *in, int fd, const struct ip *peer, uint16_t peer_port)
 {
@@ -79,10 +79,8 @@ static void offer(struct ingress *in, int fd, const struct ip *peer, uint16_t pe
 	struct flow_key shown = flow_key_of(IP_PROTO_TCP, &key.guest, in->guest_port, peer, peer_port);
 	int e = -EADDRINUSE;
 
-	for (int i = 0; i < PORTS_TRIED && e == -EADDRINUSE; i++) {
-		key.remote_port = n->next_port++;
-		if (n->next_port > NETWORK_PORT_LAST)
-			n->next_port = NETWORK_PORT_FIRST;
+	for (int i = 0; i < NETWORK_PORTS_TRIED && e == -EADDRINUSE; i++) {
+		key.remote_port = ingress_next_port(n);
 		e = relay_tcp_inbound(n, fd, &key, &shown);
 	}
 	if (e < 0)
@@ -108,12 +106,12 @@ static void on_connection(struct loop_fd *w, uint32_t events)
 	}
 }
 
-static struct ingress *find(const struct network *n, const struct ip *address, uint16_t port)
+static struct ingress *find(const struct network *n, bool udp, const struct ip *address, uint16_t port)
 {
 	LIST_EACH (node, &n->ingress) {
 		struct ingress *in = CONTAINER_OF(node, struct ingress, node);
 
-		if (in->port == port && ip_equal(&in->address, address))
+		if (in->udp == udp && in->port == port && ip_equal(&in->address, address))
 			return in;
 	}
 	return NULL;
@@ -132,7 +130,7 @@ int network_publish(struct network *n, int fd, uint16_t guest_port)
 	in->fd = fd;
 	in->guest_port = guest_port;
 	list_init(&in->node);
-	r = dial_listener(fd, &in->address, &in->port);
+	r = dial_listener(fd, &in->address, &in->port, &in->udp);
 	if (r == 0)
 		r = loop_timer_set(n->loop, &in->pause, UINT64_MAX, pause_over);
 	if (r < 0) {
@@ -146,9 +144,9 @@ int network_publish(struct network *n, int fd, uint16_t guest_port)
 	return 0;
 }
 
-int network_unpublish(struct network *n, const struct ip *address, uint16_t port)
+int network_unpublish(struct network *n, bool udp, const struct ip *address, uint16_t port)
 {
-	struct ingress *in = find(n, address, port);
+	struct ingress *in = find(n, udp, address, port);
 
 	if (!in)
 		return -ENOENT;
@@ -162,13 +160,14 @@ void ingress_start_all(struct network *n)
 	LIST_EACH (node, &n->ingress) {
 		struct ingress *in = CONTAINER_OF(node, struct ingress, node);
 
-		if (!in->watch.fn)
+		if (!in->watch.fn && in->pause.at_ns == UINT64_MAX)
 			start_listening(in);
 	}
 }
 
 void ingress_free_all(struct network *n)
 {
+	ingress_udp_end(n, NULL, NET_END_STOPPED);
 	while (!list_empty(&n->ingress))
 		ingress_free(CONTAINER_OF(n->ingress.next, struct ingress, node));
 }

@@ -195,13 +195,14 @@ static void serve_udp(struct network *n, const struct stack_datagram *d)
 static void on_udp(void *user, const struct stack_datagram *d)
 {
 	struct network *n = user;
+	bool to_service = d->port == NETWORK_DNS_PORT && stack_is_gateway(n->stack, &d->pkt->dst);
 
-	if (d->port != NETWORK_DNS_PORT || !stack_is_gateway(n->stack, &d->pkt->dst))
-		relay_udp(n, d);
-	else if (n->service.udp)
+	if (to_service && n->service.udp)
 		serve_udp(n, d);
-	else
+	else if (to_service)
 		stack_unreachable(n->stack, d->pkt, STACK_PORT);
+	else if (!ingress_udp_answer(n, d))
+		relay_udp(n, d);
 }
 
 static void on_echo(void *user, const struct stack_echo *e)
@@ -238,10 +239,13 @@ int network_create(struct loop *loop, const struct log *log, const struct policy
 	list_init(&n->thirsty);
 	list_init(&n->udp.recent);
 	list_init(&n->echo.recent);
+	list_init(&n->visitors.recent);
 	(void)!getrandom(&secret, sizeof(secret), GRND_NONBLOCK);
 	n->next_port = (uint16_t)(NETWORK_PORT_FIRST + secret % (NETWORK_PORT_LAST - NETWORK_PORT_FIRST));
 	flow_table_init(&n->udp.table, NETWORK_UDP_MAX, secret);
 	flow_table_init(&n->echo.table, NETWORK_ECHO_MAX, secret);
+	flow_table_init(&n->visitors.outer, NETWORK_VISITORS_MAX, secret);
+	flow_table_init(&n->visitors.inner, NETWORK_VISITORS_MAX, secret);
 	n->policy = malloc(sizeof(*n->policy));
 	r = n->policy ? stack_create(&addresses, &ops, n, secret, &n->stack) : -ENOMEM;
 	if (r == 0)
@@ -266,6 +270,8 @@ void network_free(struct network *n)
 	stack_free(n->stack);
 	flow_table_done(&n->udp.table);
 	flow_table_done(&n->echo.table);
+	flow_table_done(&n->visitors.outer);
+	flow_table_done(&n->visitors.inner);
 	loop_task_del(n->loop, &n->task);
 	loop_timer_del(n->loop, &n->timer);
 	flowlog_free(n->flowlog);
@@ -303,6 +309,7 @@ void network_started(struct network *n, const struct frame_caps *caps)
 {
 	stack_restart(n->stack, caps);
 	datagrams_free_all(n, NET_END_RESTART);
+	ingress_udp_end(n, NULL, NET_END_RESTART);
 	n->running = true;
 	ingress_start_all(n);
 }
@@ -316,6 +323,8 @@ void network_room(struct network *n)
 {
 	stack_room(n->stack);
 	datagrams_room(n);
+	if (n->running)
+		ingress_start_all(n);
 }
 
 bool network_reply(struct network *n, const struct network_peer *to, const void *data, size_t len)

@@ -15,6 +15,7 @@ enum {
 	NETWORK_NAMES_MAX = 16,  /* names of one address that a policy looks at */
 	NETWORK_DNS_PORT = 53,
 	NETWORK_PUBLISHED_MAX = 64,
+	NETWORK_VISITORS_MAX = 1024, /* who send to published ports of UDP; a further one takes the place of the one that was silent longest */
 };
 
 struct network;
@@ -76,10 +77,11 @@ const struct policy *network_policy(const struct network *n);
 void network_set_service(struct network *n, const struct network_service *s);
 void network_set_interceptor(struct network *n, const struct network_interceptor *i); /* NULL: none any more */
 
-/* Who connects to @fd, a listening socket (taken over), is connected to the guest's @guest_port. -EMFILE beyond NETWORK_PUBLISHED_MAX, -EINVAL, -ENOMEM. */
+/* Who connects to @fd, a listening socket (taken over), is connected to the guest's @guest_port; what is sent to @fd, a bound socket of UDP, is sent there.
+ * -EMFILE beyond NETWORK_PUBLISHED_MAX, -EINVAL, -ENOMEM. */
 int network_publish(struct network *n, int fd, uint16_t guest_port);
 /* Closes the one that listens there; open connections stay. -ENOENT. */
-int network_unpublish(struct network *n, const struct ip *address, uint16_t port);
+int network_unpublish(struct network *n, bool udp, const struct ip *address, uint16_t port);
 
 /* From the device. */
 void network_started(struct network *n, const struct frame_caps *caps);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* net/network_impl.h - what the files of a VM's network share: network.c, net_flow.c, relay_tcp.c, relay_udp.c, deny.c, ingress.c. */
+/* net/network_impl.h - what the files of a VM's network share: network.c, net_flow.c, relay_tcp.c, relay_udp.c, deny.c, ingress.c, ingress_udp.c. */
 #ifndef NET_NETWORK_IMPL_H
 #define NET_NETWORK_IMPL_H
 
@@ -9,13 +9,34 @@
 
 enum { NETWORK_BUFFER_BYTES = 1 << 16,
        NETWORK_PORT_FIRST = 32768, /* of the gateway's, which connections to the guest come from */
-       NETWORK_PORT_LAST = 60999 };
+       NETWORK_PORT_LAST = 60999,
+       NETWORK_PORTS_TRIED = 64 };
 
 /* Host sockets of datagrams, by flow, the one that was silent longest first. */
 struct datagrams {
 	struct flow_table table;
 	struct list recent;
 	struct loop_timer idle;
+};
+
+/* Those who send to published ports of UDP, the one that was silent longest first. */
+struct visitors {
+	struct flow_table outer; /* by where they have sent to, and their address */
+	struct flow_table inner; /* by the guest's port, and the gateway's that stands for one of them */
+	struct list recent;
+	struct loop_timer idle;
+};
+
+/* A published port. */
+struct ingress {
+	struct list node;
+	struct network *n;
+	int fd;
+	struct loop_fd watch;
+	struct loop_timer pause;
+	struct ip address;
+	uint16_t port, guest_port;
+	bool udp;
 };
 
 struct network {
@@ -39,6 +60,7 @@ struct network {
 	uint16_t next_port;  /* of the gateway's, for connections to the guest */
 	bool running;        /* the guest has a network */
 	struct datagrams udp, echo;
+	struct visitors visitors; /* ingress_udp.c */
 	struct list thirsty; /* sockets that are not read because the guest has no room */
 	uint8_t buffer[NETWORK_BUFFER_BYTES];
 };
@@ -61,8 +83,14 @@ int relay_tcp_inbound(struct network *n, int fd, const struct flow_key *key, con
 void relay_tcp_free_all(struct network *n);
 
 /* ingress.c */
-void ingress_start_all(struct network *n); /* the guest has a network */
+void ingress_start_all(struct network *n); /* the guest has a network, or room again */
 void ingress_free_all(struct network *n);
+uint16_t ingress_next_port(struct network *n); /* of the gateway's, to be tried */
+
+/* ingress_udp.c: datagrams to published ports, and the guest's answers */
+void ingress_udp_ready(struct loop_fd *w, uint32_t events);
+bool ingress_udp_answer(struct network *n, const struct stack_datagram *d); /* false: it answers nobody */
+void ingress_udp_end(struct network *n, const struct ingress *in, enum net_end why); /* who sends to @in, NULL: to any, is forgotten */
 
 /* relay_udp.c: datagrams and echoes */
 int datagrams_init(struct network *n);

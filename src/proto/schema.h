@@ -7,7 +7,7 @@
 #ifndef PROTO_SCHEMA_H
 #define PROTO_SCHEMA_H
 
-#define PROTO_VERSION 15
+#define PROTO_VERSION 16
 
 /* clang-format off */
 #define PROTO_MESSAGES(M)                 \
@@ -120,8 +120,8 @@
 #define MSG_RULES_SET(F) F(u32, seq) F(strs, rules)
 /* Carries a listening socket, whose connections are the guest's. Both are answered by DONE */
 #define MSG_PUBLISH(F) F(u32, seq) F(u32, guest_port)
-/* address: of the socket, 4 or 16 bytes in network order */
-#define MSG_UNPUBLISH(F) F(u32, seq) F(u32, port) F(bytes, address)
+/* address: of the socket, 4 or 16 bytes in network order; udp: 0 is TCP */
+#define MSG_UNPUBLISH(F) F(u32, seq) F(u32, port) F(u32, udp) F(bytes, address)
 
 /* Times in ns. boot_ticks: the guest's TSC at that moment, as counted from its machine's reset. */
 #define MSG_READY(F) \

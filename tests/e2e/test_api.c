@@ -542,6 +542,11 @@ TEST(ports_of_the_guest_are_published_while_it_boots_and_while_it_runs)
 	CHECK(sbx_vm_publish(vm, "192.0.2.1", 0, 7000, NULL, &err) == -EADDRNOTAVAIL && strstr(err.message, "192.0.2.1"), "%s", err.message);
 	CHECK(sbx_vm_publish(vm, "localhost", 0, 7000, NULL, &err) == -EINVAL && strstr(err.message, "'localhost'"), "%s", err.message);
 	CHECK(sbx_vm_publish(vm, NULL, 0, 0, NULL, &err) == -EINVAL, "port 0 of the guest");
+	CHECK(sbx_vm_publish_udp(vm, NULL, early, 7000, &again, &err) == 0 && again == early, "beside TCP: %s", err.message);
+	CHECK(sbx_vm_publish_udp(vm, NULL, early, 7000, NULL, &err) == -EADDRINUSE, "twice");
+	CHECK(sbx_vm_unpublish_udp(vm, NULL, early, &err) == 0 && sbx_vm_unpublish_udp(vm, NULL, early, &err) == -ENOENT, "%s", err.message);
+	answer_at(AF_INET, early, text, sizeof(text));
+	CHECK(strcmp(text, "four\n") == 0, "TCP went with it: '%s'", text);
 	sbx_proc_free(r.proc);
 	sbx_vm_free(vm);
 }

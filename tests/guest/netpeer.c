@@ -10,6 +10,7 @@
  *	netpeer refused ADDR PORT          connecting is refused
  *	netpeer udp ADDR PORT BYTES        a datagram, and back
  *	netpeer udp-denied ADDR PORT       a datagram is answered: administratively prohibited
+ *	netpeer echo-udp PORT              says "up", and sends back what comes, for ever
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -320,6 +321,25 @@ static int client_udp_denied(char **argv)
 	return 0;
 }
 
+static int client_echo_udp(char **argv)
+{
+	const struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[2])) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0)
+		fail("bind");
+	puts("up");
+	fflush(stdout);
+	for (;;) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, chunk, CHUNK, 0, (struct sockaddr *)&from, &len);
+
+		if (n < 0 || sendto(fd, chunk, (size_t)n, 0, (struct sockaddr *)&from, len) != n)
+			fail("answer");
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -334,6 +354,7 @@ int main(int argc, char **argv)
 		{ "refused", 4, client_refused },
 		{ "udp", 5, client_udp },
 		{ "udp-denied", 4, client_udp_denied },
+		{ "echo-udp", 3, client_echo_udp },
 	};
 
 	if (argc == 2 && strcmp(argv[1], "serve") == 0)

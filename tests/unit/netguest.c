@@ -181,6 +181,8 @@ static void on_udp(void *user, const struct stack_datagram *d)
 
 	g->datagrams++;
 	g->datagram_len = 0;
+	g->datagram_from = d->guest_port; /* the gateway is this stack's guest */
+	g->datagram_to = d->port;
 	for (unsigned i = 0; i < d->data_count; g->datagram_len += d->data[i++].iov_len)
 		memcpy(g->datagram + g->datagram_len, d->data[i].iov_base, d->data[i].iov_len);
 }

@@ -24,6 +24,7 @@ struct nguest {
 	unsigned datagrams;                    /* that it was sent, and the last one */
 	uint8_t datagram[NGUEST_BYTES];
 	size_t datagram_len;
+	uint16_t datagram_from, datagram_to;
 	const struct ip *names_of; /* pinned to @names, as a resolver would */
 	const char *const *names;
 	unsigned name_count;

@@ -173,6 +173,9 @@ TEST(requests_that_make_no_sense_are_refused_at_once)
 	q.address = NULL;
 	q.guest_port = 0;
 	CHECK(sbx_control_submit(vm, &q, NULL, &err) == -EINVAL, "port 0 of the guest");
+	q = request(SBX_CONTROL_PUBLISH, &t);
+	q.transport = SBX_UDP + 1;
+	CHECK(sbx_control_submit(vm, &q, NULL, &err) == -EINVAL, "no such transport");
 	q = request(SBX_CONTROL_UNPUBLISH, &t);
 	q.address = "x";
 	CHECK(sbx_control_submit(vm, &q, NULL, &err) == -EINVAL, "no address");
@@ -235,7 +238,7 @@ TEST(published_sockets_come_with_their_frames_even_when_the_host_process_reads_l
 	teardown();
 }
 
-TEST(a_publication_that_is_cancelled_is_taken_back)
+static void cancel_publication(enum sbx_transport transport)
 {
 	unsigned before = test_count_fds();
 	struct msg_unpublish m;
@@ -246,13 +249,15 @@ TEST(a_publication_that_is_cancelled_is_taken_back)
 	int fd;
 
 	setup();
+	q.transport = transport;
 	CHECK(sbx_control_submit(vm, &q, &id, &err) == 0, "%s", err.message);
 	CHECK(sbx_control_cancel(vm, id) == 0 && t.times == 1 && t.result.code == -ECANCELED, "cancel: %d", t.result.code);
 	CHECK(sbx_control_cancel(vm, id) == -ENOENT, "twice");
 	seq = host_gets(PROTO_PUBLISH);
 	fd = link_take_fd(&host);
 	CHECK(link_next(&host, &f) > 0 || link_fill(&host) == 1, "nothing follows");
-	CHECK(link_next(&host, &f) > 0 && f.type == PROTO_UNPUBLISH && msg_unpublish_decode(f.body, f.len, &m) == 0 && m.port == port_of(fd), "not taken back");
+	CHECK(link_next(&host, &f) > 0 && f.type == PROTO_UNPUBLISH && msg_unpublish_decode(f.body, f.len, &m) == 0 && m.port == port_of(fd) && m.udp == transport,
+	      "not taken back");
 	link_pop(&host, &f);
 	host_says(seq, 0, "");
 	host_says(m.seq, 0, "");
@@ -260,6 +265,12 @@ TEST(a_publication_that_is_cancelled_is_taken_back)
 	close(fd);
 	teardown();
 	CHECK(test_count_fds() == before, "leaked");
+}
+
+TEST(a_publication_that_is_cancelled_is_taken_back)
+{
+	cancel_publication(SBX_TCP);
+	cancel_publication(SBX_UDP);
 }
 
 TEST(descriptors_that_were_never_sent_are_closed)

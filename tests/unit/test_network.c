@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/network_impl.h"
 #include "../test.h"
 
 static struct nguest g;
@@ -792,8 +793,8 @@ TEST(what_is_not_published_any_more_refuses_and_open_connections_stay)
 	port = publish(&loopback, &e);
 	s = dial_host(&loopback, port);
 	NGUEST_UNTIL(&g, e.open);
-	CHECK(network_unpublish(g.n, &loopback, (uint16_t)(port + 1)) == -ENOENT && network_unpublish(g.n, &remote, port) == -ENOENT, "another's");
-	CHECK(network_unpublish(g.n, &loopback, port) == 0 && network_unpublish(g.n, &loopback, port) == -ENOENT, "unpublish");
+	CHECK(network_unpublish(g.n, false, &loopback, (uint16_t)(port + 1)) == -ENOENT && network_unpublish(g.n, false, &remote, port) == -ENOENT, "another's");
+	CHECK(network_unpublish(g.n, false, &loopback, port) == 0 && network_unpublish(g.n, false, &loopback, port) == -ENOENT, "unpublish");
 	check_alive(&e, s);
 	a.sin_port = htons(port);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -803,14 +804,220 @@ TEST(what_is_not_published_any_more_refuses_and_open_connections_stay)
 	nguest_down(&g);
 }
 
+/* ---- Published ports of UDP ---- */
+
+static uint16_t publish_udp(const struct ip *a)
+{
+	uint16_t port;
+	int fd = nguest_listen(a, SOCK_DGRAM, &port);
+
+	CHECK(network_publish(g.n, fd, GUEST_PORT) == 0, "publish");
+	return port;
+}
+
+/* A socket that sends to @port of @a, and hears nobody else. */
+static int visitor_at(const struct ip *a, uint16_t port)
+{
+	struct sockaddr_in in4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int fd = socket(a->family == 4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(&in4.sin_addr, a->bytes, 4);
+	memcpy(&in6.sin6_addr, a->bytes, 16);
+	CHECK(fd >= 0 && (a->family == 4 ? connect(fd, (struct sockaddr *)&in4, sizeof(in4)) : connect(fd, (struct sockaddr *)&in6, sizeof(in6))) == 0, "visitor: %s", strerror(errno));
+	return fd;
+}
+
+/* Sends @text; returns the gateway's port that the guest has seen it from. */
+static uint16_t visit(int fd, const char *text)
+{
+	unsigned before = g.datagrams;
+
+	CHECK(send(fd, text, strlen(text), 0) == (ssize_t)strlen(text), "send");
+	NGUEST_UNTIL(&g, g.datagrams > before);
+	CHECK(g.datagram_len == strlen(text) && memcmp(g.datagram, text, g.datagram_len) == 0 && g.datagram_to == GUEST_PORT, "%zu bytes for %u", g.datagram_len, g.datagram_to);
+	return g.datagram_from;
+}
+
+static void check_answered(int fd, const char *text)
+{
+	char got[64];
+	ssize_t n;
+
+	NGUEST_UNTIL(&g, recv(fd, got, sizeof(got), MSG_DONTWAIT | MSG_PEEK) >= 0);
+	n = recv(fd, got, sizeof(got), 0);
+	CHECK(n == (ssize_t)strlen(text) && memcmp(got, text, (size_t)n) == 0, "%zd bytes instead of '%s'", n, text);
+}
+
+TEST(who_sends_to_a_published_port_is_answered_by_the_guest)
+{
+	static const struct ip loopback6 = { .family = 6, .bytes = { [15] = 1 } };
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct ip *self = v6 ? &loopback6 : &loopback, *gw = v6 ? &gateway6 : &gateway;
+		uint16_t port, from[2];
+		int s[2];
+
+		rules.count = 0;
+		up_with_log(gw);
+		port = publish_udp(self);
+		for (int i = 0; i < 2; i++)
+			s[i] = visitor_at(self, port);
+		from[0] = visit(s[0], "one");
+		from[1] = visit(s[1], "other");
+		CHECK(from[0] != from[1], "they look the same to the guest");
+		network_set_policy(g.n, &(struct policy){ 0 }); /* no rule is asked */
+		nguest_send_udp(&g, gw, GUEST_PORT, from[1], "to the other", 12);
+		nguest_send_udp(&g, gw, GUEST_PORT, from[0], "to one", 6);
+		check_answered(s[0], "to one");
+		check_answered(s[1], "to the other");
+		CHECK(visit(s[0], "") == from[0], "another port than before");
+		nguest_send_udp(&g, gw, GUEST_PORT + 1, from[0], "x", 1); /* from another port: a flow of the guest's own, which no rule admits */
+		NGUEST_UNTIL(&g, g.prohibited == 1);
+		LOGGED(0, "\"direction\":\"in\"", "\"protocol\":\"udp\"", v6 ? "\"src\":\"::1\"" : "\"src\":\"127.0.0.1\"", v6 ? "\"dst\":\"fd53:4258:a00:2::2\"" : "\"dst\":\"10.0.2.2\"",
+		       "\"dst_port\":7000", "\"allow\"");
+		network_started(g.n, &(struct frame_caps){ 0 });
+		LOGGED(3, "\"end\"", "\"direction\":\"in\"", "the guest restarted its network");
+		LOGGED(4, "\"end\"", "\"bytes_out\":6,\"bytes_in\":3,");
+		(void)visit(s[0], "again");
+		nguest_down(&g);
+		LOGGED(6, "\"end\"", "the VM has ended");
+		close(s[0]);
+		close(s[1]);
+		close(log_fd);
+	}
+}
+
+TEST(who_sent_to_one_of_the_hosts_addresses_is_answered_from_there)
+{
+	static const struct ip any = { .family = 4 }, second = { .family = 4, .bytes = { 127, 0, 0, 2 } };
+	uint16_t port;
+	int s;
+
+	rules.count = 0;
+	up(&gateway);
+	port = publish_udp(&any);
+	s = visitor_at(&second, port);
+	nguest_send_udp(&g, &gateway, GUEST_PORT, visit(s, "hello"), "answer", 6);
+	check_answered(s, "answer");
+	close(s);
+	nguest_down(&g);
+}
+
+TEST(who_sends_too_early_or_while_the_guest_has_no_room_waits)
+{
+	struct network *early;
+	const struct network_link link = { .send = NULL };
+	uint16_t port;
+	int s, fd;
+
+	rules.count = 0;
+	up(&gateway);
+	/* Before the guest has a network nothing is read. */
+	CHECK(network_create(g.loop, NULL, &rules, &link, &early) == 0, "network");
+	fd = nguest_listen(&loopback, SOCK_DGRAM, &port);
+	CHECK(network_publish(early, dup(fd), GUEST_PORT) == 0, "publish");
+	s = visitor_at(&loopback, port);
+	CHECK(send(s, "x", 1, 0) == 1, "send");
+	nguest_settle(&g, 20);
+	network_free(early);
+	CHECK(network_publish(g.n, fd, GUEST_PORT) == 0, "publish");
+	NGUEST_UNTIL(&g, g.datagrams == 1);
+	g.ring = 2;
+	for (int i = 0; i < 10; i++)
+		CHECK(send(s, "y", 1, 0) == 1, "send");
+	nguest_settle(&g, 20);
+	CHECK(g.datagrams == 1 && g.starved, "%u", g.datagrams);
+	NGUEST_UNTIL(&g, (nguest_take(&g), g.datagrams >= 7)); /* those are lost by which the guest was found to have no room */
+	close(s);
+	nguest_down(&g);
+}
+
+TEST(who_sends_to_published_ports_is_bounded_and_the_last_are_known)
+{
+	uint16_t port, from = 0;
+	int s;
+
+	rules.count = 0;
+	up(&gateway);
+	port = publish_udp(&loopback);
+	for (unsigned i = 0; i < NETWORK_VISITORS_MAX + 100; i++) {
+		s = visitor_at(&loopback, port);
+		from = visit(s, "x");
+		if (i < NETWORK_VISITORS_MAX + 99)
+			close(s);
+	}
+	CHECK(g.n->visitors.outer.count <= NETWORK_VISITORS_MAX && g.n->visitors.inner.count == g.n->visitors.outer.count && g.n->visitors.inner.count > NETWORK_VISITORS_MAX / 2,
+	      "%u and %u", g.n->visitors.outer.count, g.n->visitors.inner.count);
+	nguest_send_udp(&g, &gateway, GUEST_PORT, from, "answer", 6);
+	check_answered(s, "answer");
+	close(s);
+	nguest_down(&g);
+}
+
+TEST(a_port_of_udp_that_is_not_published_any_more_answers_nobody)
+{
+	uint16_t port, other, from[2];
+	char byte;
+	int s[2];
+
+	rules.count = 0;
+	up(&gateway);
+	port = publish_udp(&loopback);
+	other = publish_udp(&loopback);
+	s[0] = visitor_at(&loopback, port);
+	s[1] = visitor_at(&loopback, other);
+	from[0] = visit(s[0], "a");
+	from[1] = visit(s[1], "b");
+	CHECK(network_unpublish(g.n, false, &loopback, port) == -ENOENT, "it is none of TCP");
+	CHECK(network_unpublish(g.n, true, &loopback, port) == 0 && network_unpublish(g.n, true, &loopback, port) == -ENOENT, "unpublish");
+	CHECK(g.n->visitors.outer.count == 1, "%u are known", g.n->visitors.outer.count);
+	nguest_send_udp(&g, &gateway, GUEST_PORT, from[0], "late", 4);
+	nguest_send_udp(&g, &gateway, GUEST_PORT, from[1], "answer", 6);
+	check_answered(s[1], "answer");
+	CHECK(send(s[0], "x", 1, 0) == 1 && recv(s[0], &byte, 1, 0) < 0 && errno == ECONNREFUSED, "somebody still has the port");
+	close(s[0]);
+	close(s[1]);
+	nguest_down(&g);
+}
+
+TEST(want_of_memory_loses_datagrams_to_published_ports_and_nothing_else)
+{
+	uint16_t port;
+	int s;
+
+	rules.count = 0;
+	FAULT_LOOP {
+		fault_pause();
+		up(&gateway);
+		port = publish_udp(&loopback);
+		s = visitor_at(&loopback, port);
+		CHECK(send(s, "x", 1, 0) == 1, "send");
+		g.ring = g.waiting = 1; /* what the rig makes of frames shall not fail */
+		fault_resume();
+		for (int i = 0; i < 3; i++)
+			(void)loop_once(g.loop, 0);
+		fault_pause();
+		g.ring = g.waiting = 0;
+		nguest_take(&g);
+		CHECK(g.n->visitors.outer.count == g.n->visitors.inner.count, "half known");
+		(void)visit(s, "again");
+		close(s);
+		nguest_down(&g);
+		fault_resume();
+	}
+}
+
 TEST(published_ports_are_bounded_and_must_listen)
 {
 	uint16_t port;
 	int fd;
 
 	up(&gateway);
-	fd = nguest_listen(&loopback, SOCK_DGRAM, &port);
-	CHECK(network_publish(g.n, fd, GUEST_PORT) == -EINVAL, "datagrams");
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(network_publish(g.n, fd, GUEST_PORT) == -EINVAL, "a local socket");
+	CHECK(network_publish(g.n, socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), GUEST_PORT) == -EINVAL, "no port");
+	CHECK(network_publish(g.n, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), GUEST_PORT) == -EINVAL, "it does not listen");
 	CHECK(network_publish(g.n, memfd_create("file", MFD_CLOEXEC), GUEST_PORT) == -ENOTSOCK, "a file");
 	for (int i = 0; i < NETWORK_PUBLISHED_MAX; i++)
 		CHECK(network_publish(g.n, nguest_listen(&loopback, SOCK_STREAM, &port), GUEST_PORT) == 0, "%d", i);
@@ -852,4 +1059,7 @@ RUN_TESTS(T(connections_that_new_rules_do_not_admit_are_reset_and_others_go_on),
 	  T(the_log_names_what_a_flow_by_name_is_about_and_why_it_ended), T(datagrams_are_flows_too), T(downloads_that_take_all_the_room_there_is_leave_some_to_datagrams_and_messages),
 	  T(who_connects_to_a_published_port_speaks_with_the_guest), T(a_guest_that_refuses_resets_who_has_connected),
 	  T(who_connects_too_early_waits_for_the_guests_network), T(what_is_not_published_any_more_refuses_and_open_connections_stay),
+	  T(who_sends_to_a_published_port_is_answered_by_the_guest), T(who_sent_to_one_of_the_hosts_addresses_is_answered_from_there),
+	  T(who_sends_too_early_or_while_the_guest_has_no_room_waits), T(who_sends_to_published_ports_is_bounded_and_the_last_are_known),
+	  T(a_port_of_udp_that_is_not_published_any_more_answers_nobody), T(want_of_memory_loses_datagrams_to_published_ports_and_nothing_else),
 	  T(published_ports_are_bounded_and_must_listen), T(without_descriptors_connections_wait_until_there_are_some))
