@@ -24,7 +24,7 @@ enum {
 	QUEUE_REQUESTS = 1,
 	QUEUE_COUNT,
 
-	FS_POLL_US = 40,
+	FS_POLL_US = 150, /* a guest under emulation takes 30 to 100 us from an answer to its next request */
 	FS_INFLIGHT_MAX = 1024,
 	FS_HIPRIO_EXTRA = 64,
 	FS_SEGS_SMALL = 40, /* the guest's usual read-ahead of 32 pages fits */
