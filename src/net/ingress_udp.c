@@ -2,32 +2,21 @@
 /* net/ingress_udp.c - datagrams to published ports. Whoever sends to one is a visitor, for whom a port of the gateway's stands: the guest sees its gateway send from there, and
  * what it sends back to there goes to the visitor, from the published socket and the address that was sent to. No rule is asked, as for connections.
  *
- * A visitor is known until it was silent for VISITOR_IDLE_S (VISITOR_BRIEF_S if the guest has not answered), its port is not published any more, or there are
- * too many and it was silent longest. Who sends before the guest has a network, or while it has no room, waits in the socket, whose room is the kernel's to
+ * A visitor is known until it was silent for long (silence.h), its port is not published any more, or there are too many and it was silent longest. Who sends before the guest has a network, or while it has no room, waits in the socket, whose room is the kernel's to
  * bound. */
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "net/dial.h"
 #include "net/network_impl.h"
 
 #include <sys/epoll.h>
 
-enum {
-	VISITOR_IDLE_S = 120,
-	VISITOR_BRIEF_S = 30,
-	VISITOR_SWEEP_S = 10,
-	DATAGRAMS_A_ROUND = 64,
-};
-
 struct visitor {
 	struct flow outer, inner;
 	struct flow_key shown; /* as the log shows it */
 	struct net_flow account;
-	struct list recent; /* in visitors.recent */
+	struct silence silence;
 	struct ingress *in;
 	struct dial_peer peer;
-	bool answered;
-	uint64_t last_ns;
 };
 
 static void visitor_free(struct visitor *v, enum net_end why)
@@ -37,48 +26,28 @@ static void visitor_free(struct visitor *v, enum net_end why)
 	net_flow_done(&v->account, why);
 	flow_del(&all->outer, &v->outer);
 	flow_del(&all->inner, &v->inner);
-	list_del(&v->recent);
+	silence_end(&all->silences, &v->silence);
 	free(v);
+}
+
+void ingress_udp_end_one(struct silence *s, enum net_end why)
+{
+	visitor_free(CONTAINER_OF(s, struct visitor, silence), why);
 }
 
 void ingress_udp_end(struct network *n, const struct ingress *in, enum net_end why)
 {
-	LIST_EACH (node, &n->visitors.recent) {
-		struct visitor *v = CONTAINER_OF(node, struct visitor, recent);
+	LIST_EACH (node, &n->visitors.silences.recent) {
+		struct visitor *v = CONTAINER_OF(node, struct visitor, silence.node);
 
 		if (!in || v->in == in)
 			visitor_free(v, why);
 	}
-	if (list_empty(&n->visitors.recent))
-		loop_timer_del(n->loop, &n->visitors.idle);
-}
-
-/* In the order of last use, as in relay_udp.c. */
-static void sweep(struct loop_timer *t)
-{
-	struct network *n = CONTAINER_OF(t, struct network, visitors.idle);
-	uint64_t now = loop_now_ns(n->loop);
-
-	LIST_EACH (node, &n->visitors.recent) {
-		struct visitor *v = CONTAINER_OF(node, struct visitor, recent);
-		uint64_t silent = now - v->last_ns;
-
-		if (silent < VISITOR_BRIEF_S * NS_PER_S)
-			break;
-		if (silent >= VISITOR_IDLE_S * NS_PER_S || !v->answered)
-			visitor_free(v, NET_END_IDLE);
-	}
-	if (!list_empty(&n->visitors.recent))
-		(void)loop_timer_set(n->loop, t, now + VISITOR_SWEEP_S * NS_PER_S, sweep);
 }
 
 static void touch(struct visitor *v)
 {
-	struct network *n = v->in->n;
-
-	v->last_ns = loop_now_ns(n->loop);
-	list_del(&v->recent);
-	list_add_tail(&n->visitors.recent, &v->recent);
+	silence_touch(&v->in->n->visitors.silences, &v->silence);
 }
 
 /* A port of the gateway's for it that the guest does not know as another's. False: none was found. */
@@ -92,14 +61,17 @@ static bool choose_port(const struct ingress *in, struct flow_key *key)
 	return false;
 }
 
-/* In both tables, or in none. */
+/* In both tables and among those whose silence counts, or in none. */
 static bool enter(struct visitors *all, struct visitor *v)
 {
-	if (flow_add(&all->outer, &v->outer) < 0)
+	if (silence_begin(&all->silences, &v->silence) < 0)
 		return false;
-	if (flow_add(&all->inner, &v->inner) == 0)
-		return true;
-	flow_del(&all->outer, &v->outer);
+	if (flow_add(&all->outer, &v->outer) == 0) {
+		if (flow_add(&all->inner, &v->inner) == 0)
+			return true;
+		flow_del(&all->outer, &v->outer);
+	}
+	silence_end(&all->silences, &v->silence);
 	return false;
 }
 
@@ -113,7 +85,7 @@ static struct visitor *visitor_new(struct ingress *in, const struct flow_key *ou
 	struct visitor *v;
 
 	if (n->visitors.outer.count == n->visitors.outer.max)
-		visitor_free(CONTAINER_OF(n->visitors.recent.next, struct visitor, recent), NET_END_ROOM);
+		silences_end_oldest(&n->visitors.silences, NET_END_ROOM);
 	if (!choose_port(in, &inner))
 		return NULL;
 	v = calloc(1, sizeof(*v));
@@ -121,13 +93,10 @@ static struct visitor *visitor_new(struct ingress *in, const struct flow_key *ou
 		return NULL;
 	*v = (struct visitor){ .outer.key = *outer, .inner.key = inner, .in = in, .peer = *peer };
 	v->shown = flow_key_of(IP_PROTO_UDP, &inner.guest, inner.guest_port, &peer->ip, peer->port);
-	list_init(&v->recent);
-	if ((n->visitors.idle.heap_pos == 0 && loop_timer_set(n->loop, &n->visitors.idle, loop_now_ns(n->loop) + VISITOR_SWEEP_S * NS_PER_S, sweep) < 0) ||
-	    !enter(&n->visitors, v)) {
+	if (!enter(&n->visitors, v)) {
 		free(v);
 		return NULL;
 	}
-	touch(v);
 	(void)net_flow_begin(n, &v->account, &v->shown, &published, NULL); /* copies no name: cannot fail */
 	return v;
 }
@@ -152,7 +121,7 @@ void ingress_udp_ready(struct loop_fd *w, uint32_t events)
 	struct network *n = in->n;
 
 	(void)events;
-	for (int i = 0; i < DATAGRAMS_A_ROUND; i++) {
+	for (int i = 0; i < NETWORK_DATAGRAMS_A_ROUND; i++) {
 		struct dial_peer peer;
 		struct visitor *v;
 		ssize_t len;
@@ -184,7 +153,7 @@ bool ingress_udp_answer(struct network *n, const struct stack_datagram *d)
 	v = CONTAINER_OF(f, struct visitor, inner);
 	sent = dial_answer(v->in->fd, &v->peer, d->data, d->data_count);
 	v->account.bytes_out += sent > 0 ? (size_t)sent : 0; /* else it is lost, as anywhere */
-	v->answered = true;
+	v->silence.answered = true;
 	touch(v);
 	return true;
 }

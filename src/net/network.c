@@ -237,9 +237,9 @@ int network_create(struct loop *loop, const struct log *log, const struct policy
 	list_init(&n->denials);
 	list_init(&n->ingress);
 	list_init(&n->thirsty);
-	list_init(&n->udp.recent);
-	list_init(&n->echo.recent);
-	list_init(&n->visitors.recent);
+	silences_init(&n->udp.silences, loop, datagrams_end_one);
+	silences_init(&n->echo.silences, loop, datagrams_end_one);
+	silences_init(&n->visitors.silences, loop, ingress_udp_end_one);
 	(void)!getrandom(&secret, sizeof(secret), GRND_NONBLOCK);
 	n->next_port = (uint16_t)(NETWORK_PORT_FIRST + secret % (NETWORK_PORT_LAST - NETWORK_PORT_FIRST));
 	flow_table_init(&n->udp.table, NETWORK_UDP_MAX, secret);

@@ -6,25 +6,25 @@
 #include "net/network.h"
 
 #include "net/flowlog.h"
+#include "net/silence.h"
 
 enum { NETWORK_BUFFER_BYTES = 1 << 16,
        NETWORK_PORT_FIRST = 32768, /* of the gateway's, which connections to the guest come from */
        NETWORK_PORT_LAST = 60999,
-       NETWORK_PORTS_TRIED = 64 };
+       NETWORK_PORTS_TRIED = 64,
+       NETWORK_DATAGRAMS_A_ROUND = 64 }; /* of a socket */
 
-/* Host sockets of datagrams, by flow, the one that was silent longest first. */
+/* Host sockets of datagrams, by flow. */
 struct datagrams {
 	struct flow_table table;
-	struct list recent;
-	struct loop_timer idle;
+	struct silences silences;
 };
 
-/* Those who send to published ports of UDP, the one that was silent longest first. */
+/* Those who send to published ports of UDP. */
 struct visitors {
 	struct flow_table outer; /* by where they have sent to, and their address */
 	struct flow_table inner; /* by the guest's port, and the gateway's that stands for one of them */
-	struct list recent;
-	struct loop_timer idle;
+	struct silences silences;
 };
 
 /* A published port. */
@@ -91,6 +91,7 @@ uint16_t ingress_next_port(struct network *n); /* of the gateway's, to be tried 
 void ingress_udp_ready(struct loop_fd *w, uint32_t events);
 bool ingress_udp_answer(struct network *n, const struct stack_datagram *d); /* false: it answers nobody */
 void ingress_udp_end(struct network *n, const struct ingress *in, enum net_end why); /* who sends to @in, NULL: to any, is forgotten */
+void ingress_udp_end_one(struct silence *s, enum net_end why);                       /* of the visitors' silences */
 
 /* relay_udp.c: datagrams and echoes */
 int datagrams_init(struct network *n);
@@ -98,6 +99,7 @@ void relay_udp(struct network *n, const struct stack_datagram *d);
 void relay_echo(struct network *n, const struct stack_echo *e);
 void datagrams_room(struct network *n);
 void datagrams_free_all(struct network *n, enum net_end why);
+void datagrams_end_one(struct silence *s, enum net_end why); /* of their silences */
 
 /* deny.c: plain HTTP that no rule admits is told so */
 bool deny_speaks_http(uint16_t port);

@@ -2,7 +2,7 @@
 /* net/relay_udp.c - datagrams and echo requests of the guest's, and host sockets that carry them.
  *
  * A flow is the guest's port and the other's address and port, and has a connected socket: nobody else's datagrams come in by it. It lives until it was
- * silent for DATAGRAM_IDLE_S (DATAGRAM_BRIEF_S if nothing ever came back), or until there are too many and it was silent longest. The address and port of what comes
+ * silent for long (silence.h), or until there are too many and it was silent longest. The address and port of what comes
  * back are those that the guest has sent to. An echo flow is the guest's identifier and an address; the socket has an identifier of the kernel's,
  * and replies get the guest's again.
  *
@@ -18,10 +18,6 @@
 #include <sys/socket.h>
 
 enum {
-	DATAGRAM_IDLE_S = 120,
-	DATAGRAM_BRIEF_S = 30,
-	DATAGRAM_SWEEP_S = 10,
-	DATAGRAMS_A_ROUND = 64,
 	ECHO_HEADER_BYTES = 8,
 	ECHO_REPLY4 = 0,
 	ECHO_REQUEST4 = 8,
@@ -32,14 +28,12 @@ enum {
 struct datagram_flow {
 	struct flow flow;
 	struct net_flow admitted;
-	struct list recent;  /* in datagrams.recent */
+	struct silence silence;
 	struct list thirsty; /* in network.thirsty */
 	struct network *n;
 	struct datagrams *all;
 	struct loop_fd watch;
 	int fd;
-	bool answered;
-	uint64_t last_ns;
 };
 
 static void on_ready(struct loop_fd *w, uint32_t events);
@@ -48,56 +42,22 @@ static void flow_free(struct datagram_flow *d, enum net_end why)
 {
 	net_flow_done(&d->admitted, why);
 	flow_del(&d->all->table, &d->flow);
-	list_del(&d->recent);
+	silence_end(&d->all->silences, &d->silence);
 	list_del(&d->thirsty);
 	loop_fd_del(d->n->loop, &d->watch);
 	close_fd(&d->fd);
 	free(d);
 }
 
-static struct datagram_flow *oldest(struct datagrams *all)
+void datagrams_end_one(struct silence *s, enum net_end why)
 {
-	return list_empty(&all->recent) ? NULL : CONTAINER_OF(all->recent.next, struct datagram_flow, recent);
-}
-
-static void free_all(struct network *n, struct datagrams *all, enum net_end why)
-{
-	while (oldest(all))
-		flow_free(oldest(all), why);
-	loop_timer_del(n->loop, &all->idle);
+	flow_free(CONTAINER_OF(s, struct datagram_flow, silence), why);
 }
 
 void datagrams_free_all(struct network *n, enum net_end why)
 {
-	free_all(n, &n->udp, why);
-	free_all(n, &n->echo, why);
-}
-
-/* The list is in the order of last use, so those that live the longer time end the walk for the others too: they are looked at again. */
-static void sweep(struct loop_timer *t)
-{
-	struct datagrams *all = CONTAINER_OF(t, struct datagrams, idle);
-	struct network *n = oldest(all) ? oldest(all)->n : NULL;
-	uint64_t now = n ? loop_now_ns(n->loop) : 0;
-
-	LIST_EACH (node, &all->recent) {
-		struct datagram_flow *d = CONTAINER_OF(node, struct datagram_flow, recent);
-		uint64_t silent = now - d->last_ns;
-
-		if (silent < DATAGRAM_BRIEF_S * NS_PER_S)
-			break;
-		if (silent >= DATAGRAM_IDLE_S * NS_PER_S || !d->answered)
-			flow_free(d, NET_END_IDLE);
-	}
-	if (oldest(all))
-		(void)loop_timer_set(n->loop, t, now + DATAGRAM_SWEEP_S * NS_PER_S, sweep);
-}
-
-static void touch(struct datagram_flow *d)
-{
-	d->last_ns = loop_now_ns(d->n->loop);
-	list_del(&d->recent);
-	list_add_tail(&d->all->recent, &d->recent);
+	silences_end_all(&n->udp.silences, why);
+	silences_end_all(&n->echo.silences, why);
 }
 
 static void tell_guest(const struct datagram_flow *d, enum stack_unreachable why);
@@ -118,19 +78,22 @@ static struct datagram_flow *flow_new(struct network *n, struct datagrams *all, 
 	struct datagram_flow *d = calloc(1, sizeof(*d));
 
 	if (all->table.count == all->table.max)
-		flow_free(oldest(all), NET_END_ROOM);
+		silences_end_oldest(&all->silences, NET_END_ROOM);
 	if (d)
 		*d = (struct datagram_flow){ .flow.key = *key, .n = n, .all = all, .fd = fd };
-	if (!d || flow_add(&all->table, &d->flow) < 0) {
+	if (!d || silence_begin(&all->silences, &d->silence) < 0) {
 		close(fd);
 		free(d);
 		return NULL;
 	}
-	list_init(&d->recent);
 	list_init(&d->thirsty);
-	touch(d);
-	if (net_flow_begin(n, &d->admitted, &d->flow.key, v, flow_end) < 0 || loop_fd_add(n->loop, &d->watch, fd, EPOLLIN, on_ready) < 0 ||
-	    (all->idle.heap_pos == 0 && loop_timer_set(n->loop, &all->idle, d->last_ns + DATAGRAM_SWEEP_S * NS_PER_S, sweep) < 0)) {
+	if (flow_add(&all->table, &d->flow) < 0) {
+		silence_end(&all->silences, &d->silence);
+		close(fd);
+		free(d);
+		return NULL;
+	}
+	if (net_flow_begin(n, &d->admitted, &d->flow.key, v, flow_end) < 0 || loop_fd_add(n->loop, &d->watch, fd, EPOLLIN, on_ready) < 0) {
 		flow_free(d, NET_END_RESOURCES);
 		return NULL;
 	}
@@ -165,7 +128,7 @@ static int send_to_host(struct datagram_flow *d, const struct iovec *iov, unsign
 			break;
 	}
 	d->admitted.bytes_out += n > 0 ? (size_t)n : 0;
-	touch(d);
+	silence_touch(&d->all->silences, &d->silence);
 	return e;
 }
 
@@ -254,7 +217,7 @@ static void on_ready(struct loop_fd *w, uint32_t events)
 	struct datagram_flow *d = CONTAINER_OF(w, struct datagram_flow, watch);
 
 	(void)events;
-	for (int i = 0; i < DATAGRAMS_A_ROUND; i++) {
+	for (int i = 0; i < NETWORK_DATAGRAMS_A_ROUND; i++) {
 		ssize_t len;
 
 		if (stack_blocked(d->n->stack)) {
@@ -267,9 +230,9 @@ static void on_ready(struct loop_fd *w, uint32_t events)
 			tell_guest(d, STACK_PORT);
 		if (len < 0)
 			return; /* nothing there, or an error that is over by having been read */
-		d->answered = true;
+		d->silence.answered = true;
 		d->admitted.bytes_in += (size_t)len;
-		touch(d);
+		silence_touch(&d->all->silences, &d->silence);
 		deliver(d, (size_t)len);
 	}
 }
