@@ -245,13 +245,11 @@ static void vm_console(void *user, const uint8_t *p, size_t len)
 static void vm_engine_ended(void *user, enum engine_end end, const char *detail)
 {
 	struct vm *vm = user;
-
 	bool booting = vm->state == VM_BOOTING;
-	bool told = strstr(detail, "ended with status"); /* and QEMU's own words */
 
-	if (end == ENGINE_END_FAILED)
+	if (end != ENGINE_END_SHUTDOWN)
 		vm_end(vm, booting ? PROTO_END_LAUNCH : PROTO_END_ENGINE, -EIO, "the %s engine failed: %s%s", vm->engine_ops->name,
-		       detail[0] ? detail : "it did not say why", booting && !told ? vm_silence(vm) : "");
+		       detail[0] ? detail : "it did not say why", booting && end == ENGINE_END_FAILED ? vm_silence(vm) : "");
 	else
 		vm_guest_died(vm, detail[0] ? detail : "the guest reset or powered itself off");
 }

@@ -9,6 +9,7 @@
 enum engine_end {
 	ENGINE_END_SHUTDOWN, /* the guest powered off or reset (a panic with panic=-1 looks the same) */
 	ENGINE_END_FAILED,   /* the engine cannot go on; the detail says why */
+	ENGINE_END_QUIT,     /* the same, and it is the engine's own program that gave up: the detail has its words */
 	ENGINE_END_COUNT_
 };
 

@@ -111,7 +111,7 @@ static void qemu_end(struct qemu *q, enum engine_end end, const char *what)
 		return;
 	q->ended = true;
 	loop_timer_del(q->loop, &q->lost);
-	if (end == ENGINE_END_FAILED)
+	if (end != ENGINE_END_SHUTDOWN)
 		tail_clean(q, tail);
 	(void)snprintf(detail, sizeof(detail), "%s%s%s", what, tail[0] ? ": " : "", tail);
 	q->events->ended(q->events->user, end, detail);
@@ -184,7 +184,7 @@ static void qemu_died(struct loop_fd *w, uint32_t events)
 		(void)snprintf(what, sizeof(what), "QEMU was killed by signal %d (%s)", e.status, strsignal(e.status));
 	else
 		(void)snprintf(what, sizeof(what), "QEMU ended with status %d", e.status);
-	qemu_end(q, ENGINE_END_FAILED, what);
+	qemu_end(q, e.signalled ? ENGINE_END_FAILED : ENGINE_END_QUIT, what);
 }
 
 static void lost_for_good(struct loop_timer *t)

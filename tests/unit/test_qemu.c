@@ -320,10 +320,10 @@ TEST(how_it_ends_is_told_once_and_with_the_reason)
 		const char *words;
 	} cases[] = {
 		{ "exit 0", ENGINE_END_SHUTDOWN, "" },
-		{ "echo 'qemu: -foo: no such thing' >&2; exit 3", ENGINE_END_FAILED, "status 3: qemu: -foo: no such thing" },
+		{ "echo 'qemu: -foo: no such thing' >&2; exit 3", ENGINE_END_QUIT, "status 3: qemu: -foo: no such thing" },
 		{ "kill -9 $$", ENGINE_END_FAILED, "signal 9 (Killed)" },
-		{ "printf 'one\\ntwo\\n\\033[1mx' >&2; exit 1", ENGINE_END_FAILED, "status 1: one|two|?[1mx" },
-		{ "for ((i = 0; i < 3000; i++)); do echo line $i; done; exit 1", ENGINE_END_FAILED, "|line 2999" },
+		{ "printf 'one\\ntwo\\n\\033[1mx' >&2; exit 1", ENGINE_END_QUIT, "status 1: one|two|?[1mx" },
+		{ "for ((i = 0; i < 3000; i++)); do echo line $i; done; exit 1", ENGINE_END_QUIT, "|line 2999" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
