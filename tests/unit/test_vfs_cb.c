@@ -1848,17 +1848,27 @@ TEST(an_interrupted_operation_ends_at_once)
 
 TEST(ten_thousand_requests_wait_in_little_memory)
 {
-	enum { COUNT = 10000 };
+	enum { COUNT = 10000,
+	       BYTES = 512 }; /* of each, beside the operation, which is the device's */
 	static struct test_op o[COUNT];
+	size_t before, taken = 0, first = 0;
 
 	setup();
-	for (unsigned i = 0; i < COUNT; i++)
-		begin(&o[i], (struct vfs_op){ .code = VFS_GETATTR, .node = fs->root });
-	CHECK(out_count() == COUNT, "%u calls", out_count());
-	for (unsigned i = 0; i < COUNT; i++)
-		answer_stat(asked(CB_STAT, "/"), CB_TYPE_DIRECTORY, 0);
-	for (unsigned i = 0; i < COUNT; i++)
-		ended(&o[i], 0);
+	before = test_count_bytes();
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < COUNT; i++)
+			begin(&o[i], (struct vfs_op){ .code = VFS_GETATTR, .node = fs->root });
+		CHECK(out_count() == COUNT, "%u calls", out_count());
+		taken = test_count_bytes() - before;
+		CHECK(taken <= (size_t)COUNT * BYTES, "%zu bytes", taken);
+		for (unsigned i = 0; i < COUNT; i++)
+			answer_stat(asked(CB_STAT, "/"), CB_TYPE_DIRECTORY, 0);
+		for (unsigned i = 0; i < COUNT; i++)
+			ended(&o[i], 0);
+		CHECK(test_count_bytes() - before <= BYTES, "%zu bytes are left", test_count_bytes() - before);
+		first = round == 0 ? taken : first;
+	}
+	CHECK(taken == first, "%zu bytes, and %zu when they were there again", first, taken);
 	teardown();
 }
 
